@@ -1,0 +1,1 @@
+//! The monotonic clock and the one timer heap of a live process.

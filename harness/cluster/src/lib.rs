@@ -1,0 +1,1 @@
+//! What Kubernetes decides: autoscaler, deployments, scheduler, kubelet, endpoints.

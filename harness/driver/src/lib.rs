@@ -1,0 +1,1 @@
+//! Goose in a child process: open arrivals, intended start times.

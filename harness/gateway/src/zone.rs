@@ -1,0 +1,323 @@
+//! `limit_req`: one zone's leaky buckets, in nginx's integers.
+//!
+//! Source: nginx `src/http/modules/ngx_http_limit_req_module.c` (1.22 to 1.31 agree). Requests count in thousandths,
+//! time in whole milliseconds.
+
+use platform::{LimitMode, LimitUse};
+use rustc_hash::FxHashMap;
+use units::{Bytes, Nanos, Rate};
+
+/// What shares a bucket: an IPv4 client address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key(pub u32);
+
+/// How far a bucket is filled, in thousandths of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Excess(pub i64);
+
+/// What a zone says to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It passes now.
+    Now,
+    /// It passes after this long.
+    After(Nanos),
+    /// It is refused; the bucket stays as it was.
+    Refused,
+}
+
+impl Admission {
+    /// Of two zones' answers, the one that holds a request longer.
+    #[must_use]
+    pub fn stricter(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Refused, _) | (_, Self::Refused) => Self::Refused,
+            (Self::After(a), Self::After(b)) => Self::After(a.max(b)),
+            (Self::Now, later) | (later, Self::Now) => later,
+        }
+    }
+}
+
+/// One `limit_req_zone` of one gateway pod.
+#[derive(Clone, Debug)]
+pub struct Zone {
+    milli_per_second: i64,
+    capacity: usize,
+    buckets: Vec<Bucket>, // a slab; `newest`..`oldest` is nginx's LRU queue through it
+    index: FxHashMap<Key, u32>,
+    newest: u32,
+    oldest: u32,
+    free: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    key: Key,
+    excess: Excess,
+    last_ms: i64,
+    newer: u32,
+    older: u32,
+}
+
+const NONE: u32 = u32::MAX;
+/// A state of `$binary_remote_addr` takes 128 bytes on 64-bit platforms (nginx documentation of `limit_req_zone`).
+const BYTES_PER_STATE: u64 = 128;
+/// Idle states may go after this long.
+const IDLE_MS: i64 = 60_000;
+/// Long enough for any bucket to drain.
+const LONG_AGO_MS: i64 = 1 << 40;
+
+impl Zone {
+    /// A zone with empty buckets.
+    pub fn new(rate: Rate, size: Bytes) -> Self {
+        Self {
+            milli_per_second: rate.milli() as i64,
+            capacity: (size.get() / BYTES_PER_STATE).max(8) as usize,
+            buckets: Vec::new(),
+            index: FxHashMap::default(),
+            newest: NONE,
+            oldest: NONE,
+            free: Vec::new(),
+        }
+    }
+
+    /// Offers one request of `key` at `now` and charges it if it passes.
+    pub fn offer(&mut self, key: Key, limit: &LimitUse, now: Nanos) -> Admission {
+        let now_ms = now.as_millis() as i64;
+        let Some(&at) = self.index.get(&key) else {
+            // A new key starts empty: its first request is free, so burst + 1 pass at once.
+            self.insert(key, now_ms);
+            return Admission::Now;
+        };
+        self.touch(at);
+        let excess = self.excess(at, now_ms);
+        if excess.0 > i64::from(limit.burst) * 1_000 {
+            return Admission::Refused; // and nothing is stored
+        }
+        self.charge_at(at, excess, now_ms);
+        self.delay(excess, limit.mode)
+    }
+
+    /// Whether `key` would pass, without charging it: what nginx asks every zone but the last.
+    pub fn peek(&mut self, key: Key, limit: &LimitUse, now: Nanos) -> Admission {
+        let now_ms = now.as_millis() as i64;
+        let Some(&at) = self.index.get(&key) else {
+            // As if last seen long ago: charging it afterwards still finds the first request free.
+            self.insert(key, now_ms - LONG_AGO_MS);
+            return Admission::Now;
+        };
+        self.touch(at);
+        let excess = self.excess(at, now_ms);
+        if excess.0 > i64::from(limit.burst) * 1_000 {
+            return Admission::Refused;
+        }
+        self.delay(excess, limit.mode)
+    }
+
+    /// Charges a peeked request, once every zone let it pass (`ngx_http_limit_req_account`).
+    pub fn charge(&mut self, key: Key, now: Nanos) {
+        let now_ms = now.as_millis() as i64;
+        if let Some(&at) = self.index.get(&key) {
+            let excess = self.excess(at, now_ms);
+            self.charge_at(at, excess, now_ms);
+        }
+    }
+
+    /// How many keys have a bucket.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether no key has a bucket.
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    fn excess(&self, at: u32, now_ms: i64) -> Excess {
+        let bucket = &self.buckets[at as usize];
+        let passed = match now_ms - bucket.last_ms {
+            back if back < -60_000 => 1, // the clock jumped back
+            back if back < 0 => 0,
+            ms => ms,
+        };
+        Excess((bucket.excess.0 - self.milli_per_second * passed / 1_000 + 1_000).max(0))
+    }
+
+    fn charge_at(&mut self, at: u32, excess: Excess, now_ms: i64) {
+        let bucket = &mut self.buckets[at as usize];
+        bucket.excess = excess;
+        if now_ms != bucket.last_ms {
+            bucket.last_ms = now_ms;
+        }
+    }
+
+    fn delay(&self, excess: Excess, mode: LimitMode) -> Admission {
+        let threshold = match mode {
+            LimitMode::NoDelay => return Admission::Now,
+            LimitMode::Delay(requests) => i64::from(requests) * 1_000,
+        };
+        match excess.0 - threshold {
+            ..=0 => Admission::Now,
+            over => Admission::After(Nanos::from_millis((over * 1_000 / self.milli_per_second) as u64)),
+        }
+    }
+
+    fn insert(&mut self, key: Key, now_ms: i64) {
+        // nginx frees up to two states that have been idle for a minute and are empty, then, if the zone is still
+        // full, the oldest one by force.
+        for _ in 0..2 {
+            let Some(oldest) = self.buckets.get(self.oldest as usize) else { break };
+            let idle = now_ms - oldest.last_ms;
+            if idle < IDLE_MS || oldest.excess.0 - self.milli_per_second * idle / 1_000 > 0 {
+                break;
+            }
+            self.evict_oldest();
+        }
+        if self.index.len() >= self.capacity {
+            self.evict_oldest();
+        }
+        let bucket = Bucket { key, excess: Excess(0), last_ms: now_ms, newer: NONE, older: NONE };
+        let at = if let Some(at) = self.free.pop() {
+            self.buckets[at as usize] = bucket;
+            at
+        } else {
+            self.buckets.push(bucket);
+            (self.buckets.len() - 1) as u32
+        };
+        self.index.insert(key, at);
+        self.link_newest(at);
+    }
+
+    fn touch(&mut self, at: u32) {
+        if self.newest != at {
+            self.unlink(at);
+            self.link_newest(at);
+        }
+    }
+
+    fn evict_oldest(&mut self) {
+        let at = self.oldest;
+        if at != NONE {
+            self.unlink(at);
+            self.index.remove(&self.buckets[at as usize].key);
+            self.free.push(at);
+        }
+    }
+
+    fn link_newest(&mut self, at: u32) {
+        self.buckets[at as usize].newer = NONE;
+        self.buckets[at as usize].older = self.newest;
+        match self.newest {
+            NONE => self.oldest = at,
+            newest => self.buckets[newest as usize].newer = at,
+        }
+        self.newest = at;
+    }
+
+    fn unlink(&mut self, at: u32) {
+        let Bucket { newer, older, .. } = self.buckets[at as usize];
+        match newer {
+            NONE => self.newest = older,
+            newer => self.buckets[newer as usize].older = older,
+        }
+        match older {
+            NONE => self.oldest = newer,
+            older => self.buckets[older as usize].newer = newer,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use platform::ZoneId;
+
+    const CLIENT: Key = Key(7);
+
+    fn zone(rate: &str) -> Zone {
+        Zone::new(rate.parse().unwrap(), Bytes::from_mebi(10))
+    }
+
+    fn limit(burst: u32, mode: LimitMode) -> LimitUse {
+        LimitUse { zone: ZoneId(0), burst, mode }
+    }
+
+    /// Answers to `n` requests that come `gap` apart.
+    fn trace(rate: &str, limit: &LimitUse, n: u64, gap: Nanos) -> Vec<Admission> {
+        let mut zone = zone(rate);
+        let start = Nanos::from_secs(100);
+        (0..n).map(|i| zone.offer(CLIENT, limit, start + gap * i)).collect()
+    }
+
+    fn tally(answers: &[Admission]) -> (usize, usize, usize) {
+        let count = |f: fn(&Admission) -> bool| answers.iter().filter(|a| f(a)).count();
+        (
+            count(|a| *a == Admission::Now),
+            count(|a| matches!(a, Admission::After(_))),
+            count(|a| *a == Admission::Refused),
+        )
+    }
+
+    /// The rows that nginx 1.22.1 gave when it was asked.
+    #[test]
+    fn agrees_with_nginx_on_bursts() {
+        for (case, mode, want) in [
+            ("nodelay admits burst + 1 at once", LimitMode::NoDelay, (21, 0, 9)),
+            ("without a word all but the first wait", LimitMode::Delay(0), (1, 20, 9)),
+            ("delay=8 lets nine pass, then they wait", LimitMode::Delay(8), (9, 12, 9)),
+        ] {
+            let answers = trace("10r/s", &limit(20, mode), 30, Nanos::ZERO);
+            assert_eq!(tally(&answers), want, "{case}");
+        }
+        let delayed = trace("10r/s", &limit(20, LimitMode::Delay(8)), 30, Nanos::ZERO);
+        assert_eq!(delayed[9], Admission::After(Nanos::from_millis(100)));
+        assert_eq!(delayed[20], Admission::After(Nanos::from_millis(1_200)));
+    }
+
+    #[test]
+    fn agrees_with_nginx_on_spacing_without_a_burst() {
+        let limit = limit(0, LimitMode::NoDelay);
+        assert_eq!(tally(&trace("10r/s", &limit, 10, Nanos::from_millis(99))), (5, 0, 5));
+        assert_eq!(tally(&trace("10r/s", &limit, 10, Nanos::from_millis(100))), (10, 0, 0));
+    }
+
+    #[test]
+    fn a_clock_that_reads_a_tick_back_drains_nothing() {
+        let mut zone = zone("10r/s");
+        let limit = limit(1, LimitMode::NoDelay);
+        let at = Nanos::from_millis;
+        assert_eq!(zone.offer(CLIENT, &limit, at(1_000)), Admission::Now);
+        assert_eq!(zone.offer(CLIENT, &limit, at(999)), Admission::Now);
+        assert_eq!(zone.offer(CLIENT, &limit, at(998)), Admission::Refused);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_oldest_goes_first() {
+        let mut zone = Zone::new(Rate::per_second(1), Bytes::new(BYTES_PER_STATE * 8));
+        let limit = limit(0, LimitMode::NoDelay);
+        for key in 0..9 {
+            assert_eq!(zone.offer(Key(key), &limit, Nanos::from_millis(u64::from(key))), Admission::Now);
+        }
+        assert_eq!(zone.len(), 8);
+        assert_eq!(zone.offer(Key(0), &limit, Nanos::from_millis(10)), Admission::Now, "forgotten, so free again");
+        assert_eq!(zone.offer(Key(8), &limit, Nanos::from_millis(11)), Admission::Refused, "remembered");
+    }
+
+    proptest::proptest! {
+        /// Physics: in any window at most burst + 1 + rate × time pass.
+        #[test]
+        fn admits_no_more_than_burst_and_rate_allow(
+            gaps in proptest::collection::vec(0_u64..400, 1..200), burst in 0_u32..30, rate in 1_u64..50,
+        ) {
+            let mut zone = Zone::new(Rate::per_second(rate), Bytes::from_mebi(1));
+            let limit = limit(burst, LimitMode::NoDelay);
+            let mut now = 0;
+            let mut passed = 0_u64;
+            for gap in gaps {
+                now += gap;
+                passed += u64::from(zone.offer(CLIENT, &limit, Nanos::from_millis(now)) == Admission::Now);
+                proptest::prop_assert!(passed * 1_000 <= (u64::from(burst) + 1) * 1_000 + rate * now);
+            }
+        }
+    }
+}

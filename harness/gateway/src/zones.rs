@@ -1,0 +1,81 @@
+//! All limit zones of one gateway pod.
+
+use std::sync::{Mutex, PoisonError};
+
+use platform::{GatewayConfig, LimitUse};
+use units::Nanos;
+
+use crate::{Admission, Key, Zone};
+
+/// The zones that one nginx shares among its workers. A second gateway pod has its own: the effective limit grows
+/// with the replicas.
+///
+/// One plain mutex per zone: held for a few nanoseconds and never across a wait, so sharding would gain nothing.
+#[derive(Debug)]
+pub struct Zones {
+    zones: Vec<Mutex<Zone>>,
+}
+
+impl Zones {
+    /// Empty zones as configured.
+    pub fn new(config: &GatewayConfig) -> Self {
+        Self { zones: config.zones.iter().map(|z| Mutex::new(Zone::new(z.rate, z.size))).collect() }
+    }
+
+    /// Offers one request to every limit in force. `now` is read under each zone's lock.
+    ///
+    /// As nginx does it: every zone but the last is only peeked at, the first refusal ends it with no zone charged,
+    /// and when all agree the peeked ones are charged. The longest delay counts.
+    pub fn offer(&self, limits: &[LimitUse], key: Key, now: impl Fn() -> Nanos) -> Admission {
+        let Some((last, earlier)) = limits.split_last() else { return Admission::Now };
+        let mut admission = Admission::Now;
+        for limit in earlier {
+            admission = admission.stricter(self.with(limit, |zone| zone.peek(key, limit, now())));
+            if admission == Admission::Refused {
+                return admission;
+            }
+        }
+        admission = admission.stricter(self.with(last, |zone| zone.offer(key, last, now())));
+        if admission != Admission::Refused {
+            for limit in earlier {
+                self.with(limit, |zone| zone.charge(key, now()));
+            }
+        }
+        admission
+    }
+
+    fn with<T>(&self, limit: &LimitUse, act: impl FnOnce(&mut Zone) -> T) -> T {
+        // A bucket is valid after every statement, so a panic elsewhere cannot have left it half written.
+        act(&mut self.zones[usize::from(limit.zone.0)].lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use platform::{LimitMode, LimitZone, Place, ZoneId};
+    use units::{Bytes, Rate};
+
+    #[test]
+    fn the_first_zone_that_refuses_keeps_all_uncharged() {
+        let zone = |name: &str| LimitZone {
+            name: name.into(),
+            key: platform::ClientAddress::Peer,
+            rate: Rate::per_second(10),
+            size: Bytes::from_mebi(1),
+            place: Place::default(),
+        };
+        let config = GatewayConfig { zones: vec![zone("wide"), zone("narrow")], ..GatewayConfig::default() };
+        let limit = |zone, burst| LimitUse { zone: ZoneId(zone), burst, mode: LimitMode::NoDelay };
+        let zones = Zones::new(&config);
+        let now = || Nanos::from_secs(5);
+        // As nginx answered for burst 50 and burst 2: three pass, three do not.
+        let both = [limit(0, 50), limit(1, 2)];
+        let passed = (0..6).filter(|_| zones.offer(&both, Key(1), now) == Admission::Now).count();
+        assert_eq!(passed, 3);
+        // The wide zone was charged three times only (its first request was free): 48 more fit.
+        let wide = [limit(0, 50)];
+        let more = (0..60).filter(|_| zones.offer(&wide, Key(1), now) == Admission::Now).count();
+        assert_eq!(more, 48);
+    }
+}

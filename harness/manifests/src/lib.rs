@@ -1,0 +1,1 @@
+//! Real Kubernetes manifests and nginx.conf, read into a Platform.

@@ -1,0 +1,102 @@
+//! The platform under rehearsal, typed and lean: what the rehearsal needs of the manifests and no more.
+//!
+//! Owns the nouns: workloads with their containers, probes and resources, Services, autoscalers, nodes and the
+//! gateway's configuration. Knows no YAML and no k8s-openapi (`manifests` translates), no rule (`cluster` and
+//! `gateway` decide) and no figure of its own: every default here is Kubernetes' or nginx's documented one.
+
+mod autoscaler;
+mod gateway;
+mod node;
+mod place;
+mod service;
+mod workload;
+
+pub use autoscaler::{
+    Autoscaler, Behavior, MetricTarget, Policy, PolicyKind, Resource, ResourceMetric, ScalingRules, SelectPolicy,
+};
+pub use gateway::{
+    Action, ClientAddress, GatewayConfig, LimitMode, LimitUse, LimitZone, Location, LocationId, LocationMatch, Server,
+    Upstream, UpstreamId, UpstreamServer, ZoneId,
+};
+pub use node::{Effect, Node, NodeName, Taint, Toleration};
+pub use place::Place;
+pub use service::{Affinity, Service, ServicePort};
+pub use workload::{
+    Container, ContainerPort, CountOrPercent, HttpProbe, PortRef, Probe, ProbeAction, Resources, Strategy, Workload,
+};
+
+use std::collections::BTreeMap;
+
+/// Index of a workload in [`Platform::workloads`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkloadId(pub u16);
+
+/// Index of a Service in [`Platform::services`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceId(pub u16);
+
+/// Labels or a selector.
+pub type Labels = BTreeMap<String, String>;
+
+/// Everything that is stood up, in the order of the manifests.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Platform {
+    /// Namespace of the workloads.
+    pub namespace: String,
+    /// Deployments, for now.
+    pub workloads: Vec<Workload>,
+    /// Services that select them.
+    pub services: Vec<Service>,
+    /// HorizontalPodAutoscalers.
+    pub autoscalers: Vec<Autoscaler>,
+    /// The gateway: which workload runs it, and its nginx configuration. `None`: nothing to drive load through.
+    pub gateway: Option<Gateway>,
+    /// Objects the rehearsal does not play, as `Kind/name`, with their place. Never dropped in silence.
+    pub not_rehearsed: Vec<(String, Place)>,
+}
+
+/// The workload that runs nginx, with its parsed configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gateway {
+    /// The nginx Deployment.
+    pub workload: WorkloadId,
+    /// The Service in front of it.
+    pub service: ServiceId,
+    /// What its ConfigMap says.
+    pub config: GatewayConfig,
+}
+
+impl Platform {
+    /// A workload by its id.
+    pub fn workload(&self, id: WorkloadId) -> &Workload {
+        &self.workloads[usize::from(id.0)]
+    }
+    /// A Service by its id.
+    pub fn service(&self, id: ServiceId) -> &Service {
+        &self.services[usize::from(id.0)]
+    }
+    /// The workload called `name`.
+    pub fn workload_named(&self, name: &str) -> Option<WorkloadId> {
+        self.workloads.iter().position(|w| w.name == name).map(|i| WorkloadId(i as u16))
+    }
+    /// The Service called `name`; `name.namespace.svc…` counts too.
+    pub fn service_named(&self, name: &str) -> Option<ServiceId> {
+        let short = name.split('.').next().unwrap_or(name);
+        self.services.iter().position(|s| s.name == short).map(|i| ServiceId(i as u16))
+    }
+    /// The workloads whose pods a Service selects. An empty selector selects nothing.
+    pub fn selected_by(&self, service: &Service) -> impl Iterator<Item = WorkloadId> {
+        let matches = |w: &Workload| {
+            !service.selector.is_empty() && service.selector.iter().all(|(k, v)| w.labels.get(k) == Some(v))
+        };
+        self.workloads.iter().enumerate().filter(move |(_, w)| matches(w)).map(|(i, _)| WorkloadId(i as u16))
+    }
+    /// All workload ids in order.
+    pub fn workload_ids(&self) -> impl Iterator<Item = WorkloadId> + use<> {
+        (0..self.workloads.len() as u16).map(WorkloadId)
+    }
+    /// All Service ids in order.
+    pub fn service_ids(&self) -> impl Iterator<Item = ServiceId> + use<> {
+        (0..self.services.len() as u16).map(ServiceId)
+    }
+}

@@ -1,0 +1,56 @@
+//! The events of a run, and the series that follow from them.
+
+use std::collections::BTreeMap;
+
+use units::Nanos;
+
+use crate::{Event, EventKind, ScalingDecision, WorkloadPoint, WorkloadSeries};
+
+/// Collects events in the order in which they happened.
+#[derive(Clone, Debug, Default)]
+pub struct Chronicle {
+    events: Vec<Event>,
+}
+
+impl Chronicle {
+    /// Notes what happened at `now`, and hands it back for whoever shows progress.
+    pub fn note(&mut self, now: Nanos, kind: EventKind) -> &Event {
+        self.events.push(Event::new(now, kind));
+        self.events.last().expect("just pushed")
+    }
+
+    /// All events so far.
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// Every sync of every autoscaler.
+    pub fn decisions(&self) -> Vec<(u64, ScalingDecision)> {
+        let decision = |event: &Event| match &event.kind {
+            EventKind::Scaling(decision) => Some((event.at_us, decision.clone())),
+            _ => None,
+        };
+        self.events.iter().filter_map(decision).collect()
+    }
+
+    /// Replicas over time; workloads with bounds (`name → (min, max)`) first, then by name.
+    pub fn workloads(&self, bounds: &BTreeMap<String, (u32, u32)>) -> Vec<WorkloadSeries> {
+        let mut series: BTreeMap<&str, Vec<WorkloadPoint>> = BTreeMap::new();
+        for event in &self.events {
+            if let EventKind::ReplicasChanged { workload, desired, ready } = &event.kind {
+                let points = series.entry(workload).or_default();
+                let point = WorkloadPoint { at_us: event.at_us, desired: *desired, ready: *ready };
+                match points.last_mut() {
+                    Some(last) if last.at_us == point.at_us => *last = point,
+                    _ => points.push(point),
+                }
+            }
+        }
+        let mut all: Vec<_> = series
+            .into_iter()
+            .map(|(name, points)| WorkloadSeries { workload: name.into(), bounds: bounds.get(name).copied(), points })
+            .collect();
+        all.sort_by_key(|s| s.bounds.is_none());
+        all
+    }
+}

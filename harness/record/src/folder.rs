@@ -1,0 +1,156 @@
+//! The run folder on disk. Written as the run goes, so that a kill loses little.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Asked, Environment, Event, RunResult};
+
+/// Why the run folder could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// The folder could not be made.
+    #[error("cannot make the run folder {path}")]
+    Create {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file could not be written; a full disk is the usual reason.
+    #[error("cannot write {path}")]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file could not be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file is not what this version expects.
+    #[error("{path} is not what this version of rehearse writes")]
+    Parse {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+}
+
+/// An open run folder.
+#[derive(Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+    events: BufWriter<File>,
+}
+
+const EVENTS: &str = "events.jsonl";
+
+impl RunFolder {
+    /// Makes a new folder `parent/name`, or `parent/name-2`, `-3`, … if that exists, and writes `run.json`.
+    pub fn create(parent: &Path, name: &str, asked: &Asked) -> Result<Self, FolderError> {
+        fs::create_dir_all(parent).map_err(|source| FolderError::Create { path: parent.into(), source })?;
+        let mut attempt = 1;
+        let path = loop {
+            let path = parent.join(if attempt == 1 { name.to_owned() } else { format!("{name}-{attempt}") });
+            match fs::create_dir(&path) {
+                Ok(()) => break path,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => attempt += 1,
+                Err(source) => return Err(FolderError::Create { path, source }),
+            }
+        };
+        let file = path.join(EVENTS);
+        let events = File::create(&file).map_err(|source| FolderError::Write { path: file, source })?;
+        let folder = Self { path, events: BufWriter::new(events) };
+        folder.write_json("run.json", asked)?;
+        Ok(folder)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends one event and flushes it.
+    pub fn event(&mut self, event: &Event) -> Result<(), FolderError> {
+        let line = serde_json::to_string(event).expect("an event has only text keys");
+        writeln!(self.events, "{line}")
+            .and_then(|()| self.events.flush())
+            .map_err(|source| FolderError::Write { path: self.path.join(EVENTS), source })
+    }
+
+    /// Writes `result.json`.
+    pub fn result(&self, result: &RunResult) -> Result<(), FolderError> {
+        self.write_json("result.json", result)
+    }
+
+    /// Writes `environment.json`.
+    pub fn environment(&self, environment: &Environment) -> Result<(), FolderError> {
+        self.write_json("environment.json", environment)
+    }
+
+    /// Writes any other file of the folder, such as `report.html`.
+    pub fn write(&self, name: &str, contents: &[u8]) -> Result<PathBuf, FolderError> {
+        write_whole(&self.path.join(name), contents)
+    }
+
+    /// Writes a JSON file of the folder.
+    pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), FolderError> {
+        let mut text = serde_json::to_vec_pretty(value).expect("the contract's types have only text keys");
+        text.push(b'\n');
+        self.write(name, &text).map(drop)
+    }
+
+    /// Reads a JSON file of the run folder at `path`.
+    pub fn read_json<T: DeserializeOwned>(path: &Path, name: &str) -> Result<T, FolderError> {
+        let path = path.join(name);
+        let text = fs::read(&path).map_err(|source| FolderError::Read { path: path.clone(), source })?;
+        serde_json::from_slice(&text).map_err(|source| FolderError::Parse { path, source })
+    }
+}
+
+/// Writes beside the target and renames, so that a reader never meets half a file.
+fn write_whole(path: &Path, contents: &[u8]) -> Result<PathBuf, FolderError> {
+    let beside = path.with_extension("part");
+    let error = |source| FolderError::Write { path: path.into(), source };
+    fs::write(&beside, contents).map_err(error)?;
+    fs::rename(&beside, path).map_err(error)?;
+    Ok(path.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{EventKind, PlatformStamp};
+
+    #[test]
+    fn a_second_run_of_the_same_name_gets_its_own_folder() {
+        let parent = tempfile::tempdir().unwrap();
+        let asked = Asked {
+            schema: "rehearse/run/v1".into(),
+            version: "0".into(),
+            command: "rehearse run smoke".into(),
+            scenario: "smoke".into(),
+            backend: "embedded".into(),
+            seed: units::Seed::new(1),
+            platform: PlatformStamp::default(),
+            nodes: vec![],
+        };
+        let first = RunFolder::create(parent.path(), "smoke", &asked).unwrap();
+        let mut second = RunFolder::create(parent.path(), "smoke", &asked).unwrap();
+        assert_ne!(first.path(), second.path());
+        second.event(&Event::new(units::Nanos::from_millis(5), EventKind::PlatformReady)).unwrap();
+        let line = fs::read_to_string(second.path().join(EVENTS)).unwrap();
+        assert_eq!(line, "{\"at_us\":5000,\"event\":\"platform-ready\"}\n");
+        assert_eq!(RunFolder::read_json::<Asked>(second.path(), "run.json").unwrap(), asked);
+    }
+}

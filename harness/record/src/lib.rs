@@ -1,0 +1,36 @@
+//! The run-folder contract: what a rehearsal leaves behind, whoever played it.
+//!
+//! Owns the observation frame, the recorder that turns observations into cells, the event vocabulary, the files of
+//! a run folder and the exit codes. Says nothing about how a run is judged (`reports`) or played (`simulation`,
+//! `stage`). Files are only ever added to; a newer reader opens an older folder.
+//!
+//! | file | holds | written |
+//! |---|---|---|
+//! | `run.json` | what was asked: scenario, platform, seed, versions | before anything starts |
+//! | `events.jsonl` | one [`Event`] a line, with its reason | as it happens |
+//! | `intervals.hlog` | HdrHistogram interval log, one line per second and step | every second |
+//! | `result.json` | [`RunResult`]: no clock, no machine; same seed, same bytes in virtual time | at the end |
+//! | `environment.json` | the machine, the wall clock | at the end |
+
+mod chronicle;
+mod event;
+mod exit;
+mod folder;
+mod observation;
+mod recorder;
+mod result;
+mod window;
+/// The headers that rehearsed requests carry.
+pub mod wire;
+
+pub use chronicle::Chronicle;
+pub use event::{Event, EventKind, MetricReading, ScalingDecision};
+pub use exit::ExitCode;
+pub use folder::{FolderError, RunFolder};
+pub use observation::{Cause, Hops, Observation, ObservationError, StepId};
+pub use recorder::{Block, Recorder, RecorderPlan, Recording, StepPlan, Watch, WatchCounts};
+pub use result::{
+    Asked, Check, Conclusion, Environment, Finding, Judgement, Origin, Percentile, PhaseKind, PhaseSpan, PlatformStamp,
+    Quantiles, RunResult, ScenarioStamp, StandIn, StepResult, TimeSplit, Timeline, Verdict, Window, WorkloadPoint,
+    WorkloadSeries,
+};

@@ -1,0 +1,225 @@
+//! One request as the load side saw it: 64 bytes on the wire between the driver and its parent.
+
+use units::Nanos;
+
+/// Index of a step among all steps of the plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct StepId(pub u16);
+
+/// What became of a request. All instants count from the run's epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Observation {
+    /// Which arrival it belongs to.
+    pub arrival: u64,
+    /// Which step of the plan.
+    pub step: StepId,
+    /// Index of the client's address.
+    pub client: u32,
+    /// When it was due.
+    pub intended: Nanos,
+    /// When it was sent; equals `done` if it never was.
+    pub sent: Nanos,
+    /// When the last byte of the answer was read, or the attempt was given up.
+    pub done: Nanos,
+    /// HTTP status; 0 if there was no answer.
+    pub status: u16,
+    /// Why it did not succeed.
+    pub cause: Cause,
+    /// Which gateway pod took it, counted from 1 in the order of pod creation; 0: unknown.
+    pub gateway_pod: u16,
+    /// Which pod served it first behind the gateway, counted likewise.
+    pub pod: u16,
+    /// Where its time went, by the services' own clocks.
+    pub hops: Hops,
+}
+
+/// The parts of a request's time, summed over the pods that served it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hops {
+    /// Waiting for a worker or a CPU quota, microseconds.
+    pub queue_us: u32,
+    /// On a CPU, microseconds.
+    pub cpu_us: u32,
+    /// Waiting for something else than CPU (a database, an upstream), microseconds.
+    pub wait_us: u32,
+    /// Held back by a rate limiter, microseconds.
+    pub limiter_us: u32,
+}
+
+impl Hops {
+    /// The sum of two parts of a path.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            queue_us: self.queue_us.saturating_add(other.queue_us),
+            cpu_us: self.cpu_us.saturating_add(other.cpu_us),
+            wait_us: self.wait_us.saturating_add(other.wait_us),
+            limiter_us: self.limiter_us.saturating_add(other.limiter_us),
+        }
+    }
+}
+
+/// Why a request did not succeed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[repr(u8)]
+pub enum Cause {
+    /// It did.
+    #[default]
+    None = 0,
+    /// A rate limiter refused it.
+    Limited = 1,
+    /// The service answered 5xx.
+    ServerError = 2,
+    /// The service answered 4xx.
+    ClientError = 3,
+    /// The gateway found no server for it (502) or waited too long (504).
+    Gateway = 4,
+    /// Nobody accepted the connection.
+    Refused = 5,
+    /// The connection broke before the answer was complete.
+    Reset = 6,
+    /// The client gave up waiting.
+    Timeout = 7,
+    /// The driver could not send it in time.
+    NotSent = 8,
+}
+
+impl Cause {
+    /// Every cause of failure.
+    pub const ALL: [Self; 8] = [
+        Self::Limited,
+        Self::ServerError,
+        Self::ClientError,
+        Self::Gateway,
+        Self::Refused,
+        Self::Reset,
+        Self::Timeout,
+        Self::NotSent,
+    ];
+
+    fn from_byte(byte: u8) -> Option<Self> {
+        [Self::None].into_iter().chain(Self::ALL).find(|cause| *cause as u8 == byte)
+    }
+
+    /// For people.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::None => "ok",
+            Self::Limited => "rate limited",
+            Self::ServerError => "5xx",
+            Self::ClientError => "4xx",
+            Self::Gateway => "gateway 502/504",
+            Self::Refused => "refused",
+            Self::Reset => "reset",
+            Self::Timeout => "timeout",
+            Self::NotSent => "not sent",
+        }
+    }
+}
+
+/// Why 64 bytes are no observation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ObservationError {
+    /// The frame's cause byte is unknown: the driver is of another version.
+    #[error("observation frame with unknown cause {0}: driver and parent are of different versions")]
+    UnknownCause(u8),
+}
+
+impl Observation {
+    /// Size of an encoded observation.
+    pub const FRAME: usize = 64;
+
+    /// Done − intended: what the user waited. Verdicts use this.
+    pub fn response(&self) -> Nanos {
+        self.done - self.intended
+    }
+    /// Done − sent: what the server took, blind to a late driver.
+    pub fn service(&self) -> Nanos {
+        self.done - self.sent
+    }
+    /// Sent − intended: how late the driver was.
+    pub fn lag(&self) -> Nanos {
+        self.sent - self.intended
+    }
+    /// Whether the user got what was asked for.
+    pub fn ok(&self) -> bool {
+        self.cause == Cause::None
+    }
+
+    /// Little-endian, fields in the order below.
+    pub fn encode(&self) -> [u8; Self::FRAME] {
+        let mut frame = [0; Self::FRAME];
+        let mut at = 0;
+        let mut put = |bytes: &[u8]| {
+            frame[at..at + bytes.len()].copy_from_slice(bytes);
+            at += bytes.len();
+        };
+        put(&self.arrival.to_le_bytes());
+        put(&self.intended.get().to_le_bytes());
+        put(&self.sent.get().to_le_bytes());
+        put(&self.done.get().to_le_bytes());
+        put(&self.client.to_le_bytes());
+        put(&self.step.0.to_le_bytes());
+        put(&self.status.to_le_bytes());
+        put(&self.gateway_pod.to_le_bytes());
+        put(&self.pod.to_le_bytes());
+        put(&[self.cause as u8, 0, 0, 0]);
+        put(&self.hops.queue_us.to_le_bytes());
+        put(&self.hops.cpu_us.to_le_bytes());
+        put(&self.hops.wait_us.to_le_bytes());
+        put(&self.hops.limiter_us.to_le_bytes());
+        frame
+    }
+
+    /// The reverse of [`encode`](Self::encode).
+    pub fn decode(frame: &[u8; Self::FRAME]) -> Result<Self, ObservationError> {
+        let mut at = 0;
+        let mut take = |n: usize| {
+            let mut value = [0; 8];
+            value[..n].copy_from_slice(&frame[at..at + n]);
+            at += n;
+            u64::from_le_bytes(value)
+        };
+        let arrival = take(8);
+        let (intended, sent, done) = (Nanos::new(take(8)), Nanos::new(take(8)), Nanos::new(take(8)));
+        let (client, step, status) = (take(4) as u32, StepId(take(2) as u16), take(2) as u16);
+        let (gateway_pod, pod) = (take(2) as u16, take(2) as u16);
+        let cause = take(4) as u8;
+        let cause = Cause::from_byte(cause).ok_or(ObservationError::UnknownCause(cause))?;
+        let hops = Hops {
+            queue_us: take(4) as u32,
+            cpu_us: take(4) as u32,
+            wait_us: take(4) as u32,
+            limiter_us: take(4) as u32,
+        };
+        Ok(Self { arrival, step, client, intended, sent, done, status, cause, gateway_pod, pod, hops })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_is_64_bytes_and_loses_nothing() {
+        let observation = Observation {
+            arrival: u64::MAX - 3,
+            step: StepId(513),
+            client: 70_000,
+            intended: Nanos::new(1),
+            sent: Nanos::new(2),
+            done: Nanos::new(u64::MAX),
+            status: 503,
+            cause: Cause::NotSent,
+            gateway_pod: 5,
+            pod: 999,
+            hops: Hops { queue_us: 1, cpu_us: 2, wait_us: 3, limiter_us: u32::MAX },
+        };
+        assert_eq!(Observation::decode(&observation.encode()), Ok(observation));
+        let mut frame = observation.encode();
+        frame[44] = 200;
+        assert_eq!(Observation::decode(&frame), Err(ObservationError::UnknownCause(200)));
+    }
+}

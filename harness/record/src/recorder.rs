@@ -1,0 +1,451 @@
+//! Observations in, cells out, in memory that does not grow with the run.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::V2DeflateSerializer;
+use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
+use std::time::Duration;
+use units::Nanos;
+
+use crate::window::Windows;
+use crate::{Cause, Observation, PhaseKind, PhaseSpan, Quantiles, StepId, StepResult, TimeSplit, Timeline};
+
+/// What the recorder must know before the first observation.
+#[derive(Clone, Debug, Default)]
+pub struct RecorderPlan {
+    /// Steps in the order of their [`StepId`].
+    pub steps: Vec<StepPlan>,
+    /// Phases on the run's clock, in order, without gaps. The first one starts when load starts.
+    pub phases: Vec<PhaseSpan>,
+    /// What is counted exactly.
+    pub watches: Vec<Watch>,
+}
+
+/// A step as the recorder names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepPlan {
+    /// Flow it belongs to, such as `core`.
+    pub flow: String,
+    /// Its name.
+    pub name: String,
+    /// `POST /auth/token`.
+    pub request: String,
+}
+
+/// A limit whose keeping is counted request by request. The first watch is the one that is drawn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// Name of the objective it serves.
+    pub objective: String,
+    /// Which steps it looks at.
+    pub steps: Vec<StepId>,
+    /// Which kinds of phase it looks at.
+    pub phases: Vec<PhaseKind>,
+    /// What a good request keeps; `None` asks only that it succeeds.
+    pub limit: Option<Nanos>,
+}
+
+/// What a watch counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WatchCounts {
+    /// Name of the objective.
+    pub objective: String,
+    /// One block per second that had a request: bursts show as blocks that differ.
+    pub blocks: Vec<Block>,
+}
+
+/// One second of a watch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Block {
+    /// Requests judged.
+    pub n: u32,
+    /// Of them, failed or beyond the limit.
+    pub beyond: u32,
+}
+
+/// Everything a run recorded.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    /// One per step and phase that had requests.
+    pub steps: Vec<StepResult>,
+    /// The run over time.
+    pub timeline: Timeline,
+    /// Requests around p95, taken apart.
+    pub time_splits: Vec<TimeSplit>,
+    /// Exact counts, in the order of the watches.
+    pub watches: Vec<WatchCounts>,
+    /// Response times (µs) of what the first watch judged and that succeeded.
+    pub judged: Histogram<u32>,
+    /// Lag (µs) of everything that was sent.
+    pub lag: Histogram<u32>,
+    /// Requests that were due.
+    pub offered: u64,
+    /// Requests that the driver could not send.
+    pub not_sent: u64,
+}
+
+/// Turns observations into cells.
+#[derive(Debug)]
+pub struct Recorder {
+    plan: RecorderPlan,
+    cells: Vec<Option<Box<Cell>>>, // step × phase
+    watching: Vec<Vec<bool>>,      // watch × (step × phase)
+    counts: Vec<BTreeMap<u64, Block>>,
+    windows: Windows,
+    judged: Histogram<u32>,
+    lag: Histogram<u32>,
+    offered: u64,
+    not_sent: u64,
+    interval: Interval,
+}
+
+/// A step in a phase.
+#[derive(Debug)]
+struct Cell {
+    n: u64,
+    failed: BTreeMap<Cause, u64>,
+    response: Histogram<u32>,
+    service: Histogram<u32>,
+    lag: Histogram<u32>,
+    parts: BTreeMap<u16, Parts>, // by response, in bins of an eighth of a doubling
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Parts {
+    n: u64,
+    response: u64,
+    queue: u64,
+    cpu: u64,
+    wait: u64,
+    limiter: u64,
+    lag: u64,
+}
+
+/// Three significant digits, growing as values come.
+fn histogram() -> Histogram<u32> {
+    Histogram::new(3).expect("3 digits are valid")
+}
+
+/// Records `us`, growing the histogram as needed (`saturating_record` would clamp to its present size instead).
+pub(crate) fn record(histogram: &mut Histogram<u32>, us: u64) {
+    const LONGEST: u64 = 24 * 3_600_000_000;
+    histogram.record(us.min(LONGEST)).expect("an auto-resizing histogram takes a day");
+}
+
+impl Recorder {
+    /// An empty recorder.
+    pub fn new(plan: RecorderPlan) -> Self {
+        let start = Nanos::from_micros(plan.phases.first().map_or(0, |p| p.start_us));
+        let limit = plan.watches.first().and_then(|w| w.limit).unwrap_or(Nanos::from_secs(1));
+        let cells = plan.steps.len() * plan.phases.len();
+        let watches = |watch: &Watch| {
+            let looks = |cell: usize| {
+                let (step, phase) = (cell / plan.phases.len(), cell % plan.phases.len());
+                watch.steps.contains(&StepId(step as u16)) && watch.phases.contains(&plan.phases[phase].kind)
+            };
+            (0..cells).map(looks).collect()
+        };
+        Self {
+            cells: (0..cells).map(|_| None).collect(),
+            watching: plan.watches.iter().map(watches).collect(),
+            counts: vec![BTreeMap::new(); plan.watches.len()],
+            windows: Windows::new(start, limit),
+            judged: histogram(),
+            lag: histogram(),
+            offered: 0,
+            not_sent: 0,
+            interval: Interval::default(),
+            plan,
+        }
+    }
+
+    /// Takes one observation. A step outside the plan is a broken driver and panics.
+    pub fn observe(&mut self, observation: &Observation) {
+        let intended_us = observation.intended.as_micros();
+        let phase = self.plan.phases.partition_point(|p| p.start_us <= intended_us).saturating_sub(1);
+        let index = usize::from(observation.step.0) * self.plan.phases.len() + phase;
+        self.offered += 1;
+        self.cells[index].get_or_insert_with(Cell::new).observe(observation);
+        if observation.cause == Cause::NotSent {
+            self.not_sent += 1;
+        } else {
+            record(&mut self.lag, observation.lag().as_micros());
+        }
+        let judged = self.watching.first().is_some_and(|cells| cells[index]);
+        let of_flow = self.plan.watches.first().is_none_or(|w| w.steps.contains(&observation.step));
+        self.windows.observe(observation, of_flow);
+        if judged && observation.ok() {
+            record(&mut self.judged, observation.response().as_micros());
+        }
+        for (watch, (cells, counts)) in self.plan.watches.iter().zip(self.watching.iter().zip(&mut self.counts)) {
+            // A reject by a rate limiter is the limiter at work, judged by objectives of its own.
+            if cells[index] && observation.cause != Cause::Limited {
+                let block = counts.entry(observation.intended.as_secs()).or_default();
+                block.n += 1;
+                let kept = observation.ok() && watch.limit.is_none_or(|limit| observation.response() <= limit);
+                block.beyond += u32::from(!kept);
+            }
+        }
+        self.interval.observe(observation);
+    }
+
+    /// The interval log of every second that ended before `now`, in HdrHistogram's text format, values in µs.
+    /// A line belongs to the second in which its requests **ended**, so that it can be written at once.
+    pub fn drain_intervals(&mut self, now: Nanos, into: &mut Vec<u8>) {
+        self.interval.drain(now, &self.plan.steps, into);
+    }
+
+    /// What was recorded.
+    pub fn finish(self) -> Recording {
+        let phases = &self.plan.phases;
+        let mut steps = Vec::new();
+        let mut time_splits = Vec::new();
+        for (index, cell) in self.cells.iter().enumerate() {
+            let Some(cell) = cell else { continue };
+            let (step, phase) = (&self.plan.steps[index / phases.len()], &phases[index % phases.len()]);
+            steps.push(cell.result(step, &phase.name));
+            time_splits.extend(cell.split(&step.name, &phase.name));
+        }
+        let watches = self.plan.watches.iter().zip(&self.counts);
+        Recording {
+            steps,
+            time_splits,
+            timeline: self.windows.timeline(),
+            watches: watches
+                .map(|(w, c)| WatchCounts { objective: w.objective.clone(), blocks: c.values().copied().collect() })
+                .collect(),
+            judged: self.judged,
+            lag: self.lag,
+            offered: self.offered,
+            not_sent: self.not_sent,
+        }
+    }
+}
+
+impl Cell {
+    fn new() -> Box<Self> {
+        Box::new(Self {
+            n: 0,
+            failed: BTreeMap::new(),
+            response: histogram(),
+            service: histogram(),
+            lag: histogram(),
+            parts: BTreeMap::new(),
+        })
+    }
+
+    fn observe(&mut self, o: &Observation) {
+        self.n += 1;
+        if o.cause != Cause::NotSent {
+            record(&mut self.lag, o.lag().as_micros());
+        }
+        if !o.ok() {
+            *self.failed.entry(o.cause).or_default() += 1;
+            return;
+        }
+        let response = o.response().as_micros();
+        record(&mut self.response, response);
+        record(&mut self.service, o.service().as_micros());
+        let parts = self.parts.entry(bin(response)).or_default();
+        parts.n += 1;
+        parts.response += response;
+        parts.queue += u64::from(o.hops.queue_us);
+        parts.cpu += u64::from(o.hops.cpu_us);
+        parts.wait += u64::from(o.hops.wait_us);
+        parts.limiter += u64::from(o.hops.limiter_us);
+        parts.lag += o.lag().as_micros();
+    }
+
+    fn result(&self, step: &StepPlan, phase: &str) -> StepResult {
+        StepResult {
+            flow: step.flow.clone(),
+            step: step.name.clone(),
+            request: step.request.clone(),
+            phase: phase.into(),
+            n: self.n,
+            failed: self.failed.clone(),
+            response: Quantiles::of(&self.response),
+            service: Quantiles::of(&self.service),
+            lag: Quantiles::of(&self.lag),
+        }
+    }
+
+    /// Requests within an eighth of a doubling of p95, and their neighbours.
+    fn split(&self, step: &str, phase: &str) -> Option<TimeSplit> {
+        if self.response.is_empty() {
+            return None;
+        }
+        let middle = bin(self.response.value_at_quantile(0.95));
+        let around = self.parts.range(middle.saturating_sub(1)..=middle + 1).map(|(_, parts)| parts);
+        let sum = around.fold(Parts::default(), |a, b| Parts {
+            n: a.n + b.n,
+            response: a.response + b.response,
+            queue: a.queue + b.queue,
+            cpu: a.cpu + b.cpu,
+            wait: a.wait + b.wait,
+            limiter: a.limiter + b.limiter,
+            lag: a.lag + b.lag,
+        });
+        let mean = |total: u64| total / sum.n.max(1);
+        let split = TimeSplit {
+            step: step.into(),
+            phase: phase.into(),
+            response_us: mean(sum.response),
+            queue_us: mean(sum.queue),
+            cpu_us: mean(sum.cpu),
+            wait_us: mean(sum.wait),
+            limiter_us: mean(sum.limiter),
+            lag_us: mean(sum.lag),
+            other_us: 0,
+        };
+        let named = split.queue_us + split.cpu_us + split.wait_us + split.limiter_us + split.lag_us;
+        Some(TimeSplit { other_us: split.response_us.saturating_sub(named), ..split })
+    }
+}
+
+/// Eight bins per doubling.
+fn bin(us: u64) -> u16 {
+    let us = us.max(1);
+    let octave = us.ilog2();
+    let fraction = if octave >= 3 { us >> (octave - 3) } else { us << (3 - octave) } & 7;
+    (octave * 8) as u16 + fraction as u16
+}
+
+impl Quantiles {
+    /// Of a histogram in microseconds; all zero if it is empty.
+    pub fn of(histogram: &Histogram<u32>) -> Self {
+        if histogram.is_empty() {
+            return Self::default();
+        }
+        let at = |q| histogram.value_at_quantile(q);
+        Self {
+            p50_us: at(0.5),
+            p90_us: at(0.9),
+            p95_us: at(0.95),
+            p99_us: at(0.99),
+            p999_us: at(0.999),
+            max_us: histogram.max(),
+        }
+    }
+}
+
+/// The second that is being written.
+#[derive(Debug, Default)]
+struct Interval {
+    second: u64,
+    steps: BTreeMap<StepId, Histogram<u32>>,
+    closed: Vec<(u64, StepId, Histogram<u32>)>,
+}
+
+impl Interval {
+    fn observe(&mut self, observation: &Observation) {
+        let second = observation.done.as_secs();
+        if second > self.second {
+            self.close(second);
+        }
+        if observation.ok() {
+            record(self.steps.entry(observation.step).or_insert_with(histogram), observation.response().as_micros());
+        }
+    }
+
+    fn close(&mut self, next: u64) {
+        let second = std::mem::replace(&mut self.second, next);
+        self.closed
+            .extend(std::mem::take(&mut self.steps).into_iter().map(|(step, histogram)| (second, step, histogram)));
+    }
+
+    fn drain(&mut self, now: Nanos, steps: &[StepPlan], into: &mut Vec<u8>) {
+        if now.as_secs() > self.second {
+            self.close(now.as_secs());
+        }
+        let mut serializer = V2DeflateSerializer::new();
+        let Ok(mut log) = IntervalLogWriterBuilder::new().begin_log_with(into, &mut serializer) else { return };
+        for (second, step, histogram) in self.closed.drain(..) {
+            let tag = Tag::new(&steps[usize::from(step.0)].name);
+            log.write_histogram(&histogram, Duration::from_secs(second), Duration::from_secs(1), tag)
+                .expect("writing to memory does not fail");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Hops;
+
+    fn plan() -> RecorderPlan {
+        let phase = |name: &str, kind, start_us, end_us| PhaseSpan { name: name.into(), kind, start_us, end_us };
+        RecorderPlan {
+            steps: vec![StepPlan { flow: "core".into(), name: "token".into(), request: "POST /auth/token".into() }],
+            phases: vec![
+                phase("warm-up", PhaseKind::WarmUp, 2_000_000, 4_000_000),
+                phase("steady", PhaseKind::Steady, 4_000_000, 9_000_000),
+            ],
+            watches: vec![Watch {
+                objective: "core-latency".into(),
+                steps: vec![StepId(0)],
+                phases: vec![PhaseKind::Steady],
+                limit: Some(Nanos::from_millis(800)),
+            }],
+        }
+    }
+
+    fn seen(intended_ms: u64, response_ms: u64, cause: Cause) -> Observation {
+        let intended = Nanos::from_millis(intended_ms);
+        Observation {
+            intended,
+            sent: intended + Nanos::from_millis(1),
+            done: intended + Nanos::from_millis(response_ms),
+            cause,
+            hops: Hops { queue_us: 2_000, cpu_us: 3_000, ..Hops::default() },
+            ..Observation::default()
+        }
+    }
+
+    #[test]
+    fn counts_exactly_at_the_limit_and_only_in_judged_phases() {
+        let mut recorder = Recorder::new(plan());
+        recorder.observe(&seen(3_000, 900, Cause::None)); // warm-up
+        recorder.observe(&seen(4_000, 800, Cause::None)); // exactly the limit is kept
+        recorder.observe(&seen(4_500, 801, Cause::None));
+        recorder.observe(&seen(5_000, 10, Cause::ServerError)); // a fast failure is no good answer
+        recorder.observe(&seen(5_100, 1, Cause::Limited)); // not this objective's business
+        let recording = recorder.finish();
+        assert_eq!(recording.watches[0].blocks, [Block { n: 2, beyond: 1 }, Block { n: 1, beyond: 1 }]);
+        assert_eq!((recording.offered, recording.judged.len(), recording.steps.len()), (5, 2, 2));
+    }
+
+    #[test]
+    fn a_requests_parts_add_up() {
+        let mut recorder = Recorder::new(plan());
+        (0..100).for_each(|i| recorder.observe(&seen(4_000 + i, 10, Cause::None)));
+        let split = recorder.finish().time_splits.remove(0);
+        let parts = split.queue_us + split.cpu_us + split.wait_us + split.limiter_us + split.lag_us + split.other_us;
+        assert_eq!((split.response_us, parts, split.other_us), (10_000, 10_000, 4_000));
+    }
+
+    #[test]
+    fn bins_ascend_with_the_value() {
+        let bins: Vec<u16> = (0..24).map(|k| bin(1 << k)).collect();
+        assert!(bins.is_sorted() && bin(1_000_000) - bin(500_000) == 8, "{bins:?}");
+    }
+
+    #[test]
+    fn interval_log_lines_are_read_back_by_the_standard_reader() {
+        use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+        let mut recorder = Recorder::new(plan());
+        recorder.observe(&seen(4_000, 20, Cause::None));
+        recorder.observe(&seen(4_100, 20, Cause::None));
+        recorder.observe(&seen(5_100, 20, Cause::None));
+        let mut log = Vec::new();
+        recorder.drain_intervals(Nanos::from_secs(10), &mut log);
+        let starts: Vec<_> = IntervalLogIterator::new(&log)
+            .map(|entry| match entry.unwrap() {
+                LogEntry::Interval(h) => (h.start_timestamp().as_secs(), h.tag().unwrap().as_str().to_owned()),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(starts, [(4, "token".into()), (5, "token".into())]);
+    }
+}

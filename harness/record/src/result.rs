@@ -1,0 +1,406 @@
+//! `run.json`, `result.json` and `environment.json`, as types.
+//!
+//! A field in microseconds ends in `_us`; instants count from the run's epoch (the start of the stand-up), and
+//! [`RunResult::load_start_us`] says when load began.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use units::Seed;
+
+use crate::{Cause, ExitCode, ScalingDecision};
+
+/// `run.json`: what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// `rehearse/run/v1`.
+    pub schema: String,
+    /// Version of rehearse.
+    pub version: String,
+    /// The command that repeats the run.
+    pub command: String,
+    /// Scenario name.
+    pub scenario: String,
+    /// Backend name.
+    pub backend: String,
+    /// Seed.
+    pub seed: Seed,
+    /// Which platform.
+    pub platform: PlatformStamp,
+    /// The nodes it stood on, one line each.
+    pub nodes: Vec<String>,
+}
+
+/// Which platform was rehearsed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlatformStamp {
+    /// As given on the command line, or `built-in`.
+    pub source: String,
+    /// Overlay name.
+    pub overlay: String,
+    /// Namespace of the workloads.
+    pub namespace: String,
+    /// First 12 hexadecimal digits of a hash over the rendered manifests.
+    pub digest: String,
+}
+
+/// `environment.json`: the machine and the wall clock, kept apart so that `result.json` has neither.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    /// Wall clock at the start, RFC 3339 in UTC.
+    pub started: String,
+    /// How long the command took, seconds.
+    pub took_s: f64,
+    /// Operating system and architecture.
+    pub system: String,
+    /// Cores this process may use.
+    pub cores: u32,
+    /// Limit on open files.
+    pub open_files: u64,
+    /// What else matters, such as the driver's CPU time.
+    pub notes: BTreeMap<String, String>,
+}
+
+/// `result.json`: what was seen and how it was judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// `rehearse/result/v1`.
+    pub schema: String,
+    /// What was played.
+    pub scenario: ScenarioStamp,
+    /// Against which platform.
+    pub platform: PlatformStamp,
+    /// On which backend.
+    pub backend: String,
+    /// With which seed.
+    pub seed: Seed,
+    /// How it ended.
+    pub conclusion: Conclusion,
+    /// When load began.
+    pub load_start_us: u64,
+    /// When load ended.
+    pub load_end_us: u64,
+    /// Phases in order.
+    pub phases: Vec<PhaseSpan>,
+    /// One per objective, in the order of the objectives.
+    pub verdicts: Vec<Verdict>,
+    /// Whether the run can be believed. One broken check makes it invalid.
+    pub checks: Vec<Check>,
+    /// One per step and phase.
+    pub steps: Vec<StepResult>,
+    /// The run over time.
+    pub timeline: Timeline,
+    /// Response times of the judged flow, over the judged phases, from p0 to p100.
+    pub distribution: Vec<Percentile>,
+    /// What requests are made of.
+    pub time_splits: Vec<TimeSplit>,
+    /// Replicas over time, autoscaled workloads first.
+    pub workloads: Vec<WorkloadSeries>,
+    /// Every sync of every autoscaler, with its instant.
+    pub decisions: Vec<(u64, ScalingDecision)>,
+    /// What bites that no objective shows.
+    pub findings: Vec<Finding>,
+    /// What stood in for the real thing.
+    pub stand_ins: Vec<StandIn>,
+}
+
+/// What was played.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScenarioStamp {
+    /// Name.
+    pub name: String,
+    /// The question it answers.
+    pub question: String,
+    /// First 12 hexadecimal digits of a hash over its file.
+    pub digest: String,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Conclusion {
+    /// Every gating objective holds.
+    Pass,
+    /// One is broken.
+    Fail,
+    /// One could not be decided.
+    Undecided,
+    /// The run cannot be judged.
+    Invalid,
+    /// It was ended from outside.
+    Interrupted,
+}
+
+impl Conclusion {
+    /// The exit code of a run that ends so.
+    pub const fn exit(self) -> ExitCode {
+        match self {
+            Self::Pass => ExitCode::Pass,
+            Self::Fail => ExitCode::Broken,
+            Self::Undecided => ExitCode::Undecided,
+            Self::Invalid => ExitCode::Invalid,
+            Self::Interrupted => ExitCode::Interrupted,
+        }
+    }
+}
+
+/// A phase with its bounds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseSpan {
+    /// Name.
+    pub name: String,
+    /// Kind.
+    pub kind: PhaseKind,
+    /// Start.
+    pub start_us: u64,
+    /// End, exclusive.
+    pub end_us: u64,
+}
+
+/// What a phase is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PhaseKind {
+    /// Shown, not judged.
+    WarmUp,
+    /// Judged.
+    Steady,
+    /// Judged by the scenario's own expectations only.
+    Probe,
+    /// Shown, not judged.
+    RampDown,
+}
+
+/// An objective and what came of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Name of the objective, such as `core-latency`.
+    pub objective: String,
+    /// For people, such as `Core flow, p95`.
+    pub title: String,
+    /// Judged so.
+    pub judgement: Judgement,
+    /// Whether it decides the exit code.
+    pub gating: bool,
+    /// Which percentile is limited, in percent; `None` for a share.
+    pub percentile: Option<f64>,
+    /// The limit, in `unit`.
+    pub limit: f64,
+    /// What was measured, in `unit`; `None` without samples.
+    pub measured: Option<f64>,
+    /// Its confidence interval, in `unit`.
+    pub interval: Option<(f64, f64)>,
+    /// `ms` or `%`.
+    pub unit: String,
+    /// How sure the interval is, such as 0.95.
+    pub confidence: f64,
+    /// How many requests were judged.
+    pub n: u64,
+    /// How many of them were beyond the limit.
+    pub beyond: u64,
+    /// The share that may be beyond, such as 0.05.
+    pub allowed: f64,
+    /// Clopper–Pearson bounds of the share beyond.
+    pub beyond_bounds: (f64, f64),
+    /// Variance of the share beyond over that of independent requests; at least 1.
+    pub design_effect: f64,
+    /// For an undecided one: about how many more requests would settle it, if it goes on like this.
+    pub more_needed: Option<u64>,
+    /// The objective's own window, such as `10m`, if it has one.
+    pub window: Option<String>,
+    /// Over which it was judged, microseconds.
+    pub judged_us: u64,
+    /// Where the figure is documented.
+    pub source: String,
+    /// What a reader must know about it, such as another documented figure that was overruled.
+    pub note: Option<String>,
+}
+
+/// A judgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Judgement {
+    /// The upper bound keeps the limit.
+    Pass,
+    /// The lower bound breaks it.
+    Fail,
+    /// Neither.
+    Undecided,
+}
+
+/// One reason to believe the run, or not to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Check {
+    /// What was checked.
+    pub name: String,
+    /// Whether it holds.
+    pub ok: bool,
+    /// Measured, as text with its unit.
+    pub measured: String,
+    /// What it is held against, as text.
+    pub limit: String,
+}
+
+/// Quantiles of one distribution, microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quantiles {
+    /// Median.
+    pub p50_us: u64,
+    /// 90 %.
+    pub p90_us: u64,
+    /// 95 %.
+    pub p95_us: u64,
+    /// 99 %.
+    pub p99_us: u64,
+    /// 99.9 %.
+    pub p999_us: u64,
+    /// Greatest.
+    pub max_us: u64,
+}
+
+/// One step in one phase.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepResult {
+    /// Flow it belongs to.
+    pub flow: String,
+    /// Step name.
+    pub step: String,
+    /// `POST /auth/token`.
+    pub request: String,
+    /// Phase name.
+    pub phase: String,
+    /// Requests that were due in the phase.
+    pub n: u64,
+    /// Failures by cause; provoked rejects are under `limited`.
+    pub failed: BTreeMap<Cause, u64>,
+    /// Done − intended, of requests that succeeded.
+    pub response: Quantiles,
+    /// Done − sent, of the same.
+    pub service: Quantiles,
+    /// Sent − intended, of all that were sent.
+    pub lag: Quantiles,
+}
+
+/// A point of a percentile curve.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Percentile {
+    /// In percent, such as 99.9.
+    pub percent: f64,
+    /// Value, microseconds.
+    pub us: u64,
+    /// Confidence interval by order statistics, microseconds.
+    pub interval_us: (u64, u64),
+}
+
+/// The run over time, in windows of equal width.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Timeline {
+    /// Width of a window, microseconds. One second, or wider in a long run.
+    pub width_us: u64,
+    /// Windows from the start of load on, without gaps.
+    pub windows: Vec<Window>,
+    /// Lower edges of the latency bins of [`Window::heat`], microseconds; a limit is always an edge.
+    pub heat_edges_us: Vec<u64>,
+}
+
+/// One window. A request belongs to the window of its intended instant.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Window {
+    /// Requests that were due.
+    pub offered: u64,
+    /// Requests that succeeded.
+    pub succeeded: u64,
+    /// Failures by cause.
+    pub failed: BTreeMap<Cause, u64>,
+    /// Response of the judged flow: median, microseconds; 0 without samples.
+    pub p50_us: u64,
+    /// 95 %.
+    pub p95_us: u64,
+    /// 99 %.
+    pub p99_us: u64,
+    /// Greatest.
+    pub max_us: u64,
+    /// How many responses of the judged flow fell into each latency bin.
+    pub heat: Vec<u32>,
+}
+
+/// What the requests around a step's p95 are made of, microseconds on average. The parts add up to `response_us`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TimeSplit {
+    /// Step name.
+    pub step: String,
+    /// Phase name.
+    pub phase: String,
+    /// Mean response of those requests.
+    pub response_us: u64,
+    /// Waiting for a worker or a CPU quota.
+    pub queue_us: u64,
+    /// On a CPU.
+    pub cpu_us: u64,
+    /// Waiting for something else.
+    pub wait_us: u64,
+    /// Held back by a limiter.
+    pub limiter_us: u64,
+    /// The driver was late.
+    pub lag_us: u64,
+    /// The rest: network, gateway, connections.
+    pub other_us: u64,
+}
+
+/// Replicas of one workload over time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkloadSeries {
+    /// Name.
+    pub workload: String,
+    /// Bounds of its autoscaler, if it has one.
+    pub bounds: Option<(u32, u32)>,
+    /// Points where something changed, in order.
+    pub points: Vec<WorkloadPoint>,
+}
+
+/// Replicas from an instant on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkloadPoint {
+    /// From when.
+    pub at_us: u64,
+    /// Wanted.
+    pub desired: u32,
+    /// Ready.
+    pub ready: u32,
+}
+
+/// Something that bites in production and that no objective shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Stable id, such as `limiter-answers-503`.
+    pub id: String,
+    /// The consequence, in a sentence.
+    pub consequence: String,
+    /// Why, with its figures.
+    pub because: String,
+    /// File and line.
+    pub place: String,
+}
+
+/// What stood in for the real thing, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandIn {
+    /// Such as `profile of transactions-service`.
+    pub what: String,
+    /// Such as `assumed: 30 ms of CPU a create`.
+    pub how: String,
+    /// Whether it was measured or assumed.
+    pub origin: Origin,
+}
+
+/// Where a figure comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// A document says so.
+    Documented,
+    /// Measured on the real thing.
+    Measured,
+    /// Nobody said; a plausible value was taken.
+    Assumed,
+}

@@ -1,0 +1,47 @@
+//! The headers by which a rehearsed request carries its identity and brings back where its time went.
+//!
+//! They stand in for what a tracing system would carry; a real service ignores them.
+
+use crate::Hops;
+
+/// Request: its [`units::RequestId`].
+pub const REQUEST: &str = "x-rehearse-request";
+/// Response: [`Hops`] of the pods behind, as `queue,cpu,wait,limiter` in microseconds.
+pub const HOPS: &str = "x-rehearse-hops";
+/// Response: the pod that served it first behind the gateway, counted from 1 in the order of pod creation.
+pub const POD: &str = "x-rehearse-pod";
+/// Response: `limited` if a rate limiter refused it, `gateway` if the gateway found no answer behind it.
+pub const CAUSE: &str = "x-rehearse-cause";
+/// Value of [`CAUSE`]: a rate limiter refused the request.
+pub const LIMITED: &str = "limited";
+/// Value of [`CAUSE`]: the gateway answered for a service that did not.
+pub const GATEWAY: &str = "gateway";
+
+impl Hops {
+    /// For the header [`HOPS`].
+    pub fn to_header(self) -> String {
+        format!("{},{},{},{}", self.queue_us, self.cpu_us, self.wait_us, self.limiter_us)
+    }
+
+    /// From the header [`HOPS`]; `None` if it is none of ours.
+    pub fn from_header(text: &str) -> Option<Self> {
+        let mut parts = text.split(',').map(|part| part.parse::<u32>().ok());
+        let mut next = || parts.next().flatten();
+        let hops = Self { queue_us: next()?, cpu_us: next()?, wait_us: next()?, limiter_us: next()? };
+        parts.next().is_none().then_some(hops)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hops_survive_their_header() {
+        let hops = Hops { queue_us: 1, cpu_us: 20, wait_us: 300, limiter_us: 0 };
+        assert_eq!(Hops::from_header(&hops.to_header()), Some(hops));
+        for text in ["", "1,2,3", "1,2,3,4,5", "a,2,3,4"] {
+            assert_eq!(Hops::from_header(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! A rehearsal in virtual time: one event queue over the shared machines.

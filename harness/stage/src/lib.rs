@@ -1,0 +1,1 @@
+//! Stands a platform up live: control, place, edge, data.

@@ -1,0 +1,1 @@
+//! Evaluation and rendering of a run folder.

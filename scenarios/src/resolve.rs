@@ -1,0 +1,243 @@
+//! A scenario meets a platform: every step finds its location, its service and its cost, or is refused.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::{Profile, RouteId};
+use platform::{Action, LocationId, Node, Platform, PortRef, ServiceId, WorkloadId};
+use record::{ScenarioStamp, StepId};
+use units::Seed;
+
+use crate::file::nearest;
+use crate::{LoadPlan, Scenario};
+
+/// Everything a stage needs to play a rehearsal.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What is played.
+    pub scenario: ScenarioStamp,
+    /// The load side.
+    pub load: LoadPlan,
+    /// What is stood up.
+    pub platform: Arc<Platform>,
+    /// On what.
+    pub nodes: Vec<Node>,
+    /// Costs, by workload. The gateway has none: it is played by its own rules.
+    pub profiles: Vec<Arc<Profile>>,
+    /// Port the gateway's pods listen on.
+    pub gateway_port: u16,
+    targets: Vec<Target>,
+    calls: Vec<Vec<Vec<Call>>>, // by workload, by route
+}
+
+/// Where a step goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The gateway's location.
+    pub location: LocationId,
+    /// The service behind it; `None` where the gateway answers itself.
+    pub behind: Option<Call>,
+}
+
+/// A request to a service, resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Which Service is dialled.
+    pub service: ServiceId,
+    /// The workload that it selects.
+    pub workload: WorkloadId,
+    /// Which of its routes answers.
+    pub route: RouteId,
+}
+
+/// Why a scenario cannot be played on a platform.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResolveError {
+    /// The platform has no gateway to drive load through.
+    #[error(
+        "the platform has no gateway: no Deployment mounts a ConfigMap with an nginx.conf, so there is nothing to drive load through"
+    )]
+    NoGateway,
+    /// A step cannot be routed.
+    #[error("{file}: step `{step}` ({request}): {why}")]
+    Step {
+        /// Scenario file.
+        file: String,
+        /// Step name.
+        step: String,
+        /// `GET /path`.
+        request: String,
+        /// Why, and what would do.
+        why: String,
+    },
+    /// A profile's call cannot be routed.
+    #[error("profile of {workload}: call {request} to {service}: {why}")]
+    Call {
+        /// Calling workload.
+        workload: String,
+        /// `GET /path`.
+        request: String,
+        /// Called Service.
+        service: String,
+        /// Why, and what would do.
+        why: String,
+    },
+    /// Calls go round in a circle.
+    #[error("profiles call each other in a circle: {0}: remove one of these calls")]
+    Circle(String),
+}
+
+impl Plan {
+    /// Brings a scenario and a platform together.
+    pub fn resolve(
+        scenario: &Scenario,
+        platform: Arc<Platform>,
+        nodes: Vec<Node>,
+        profiles: &BTreeMap<String, Profile>,
+        seed: Seed,
+    ) -> Result<Self, ResolveError> {
+        let load = scenario.load(seed);
+        let profile = |id: WorkloadId| {
+            let name = &platform.workload(id).name;
+            Arc::new(profiles.get(name).cloned().unwrap_or_else(|| Profile::generic(name)))
+        };
+        let profiles: Vec<_> = platform.workload_ids().map(profile).collect();
+        let router = Router { platform: &platform, profiles: &profiles };
+        let gateway = platform.gateway.as_ref().ok_or(ResolveError::NoGateway)?;
+        let gateway_port = router.gateway_port(gateway.service, gateway.workload).ok_or(ResolveError::NoGateway)?;
+        let target = |step: &crate::Step| {
+            router.target(gateway_port, step).map_err(|why| ResolveError::Step {
+                file: scenario.file.clone(),
+                step: step.name.clone(),
+                request: format!("{} {}", step.method, step.path),
+                why,
+            })
+        };
+        let targets = load.steps.iter().map(target).collect::<Result<_, _>>()?;
+        let calls = platform.workload_ids().map(|id| router.calls(id)).collect::<Result<Vec<_>, _>>()?;
+        refuse_circles(&platform, &calls)?;
+        Ok(Self {
+            scenario: ScenarioStamp {
+                name: scenario.name.clone(),
+                question: scenario.question.clone(),
+                digest: scenario.digest.clone(),
+            },
+            load,
+            nodes,
+            gateway_port,
+            targets,
+            calls,
+            profiles,
+            platform,
+        })
+    }
+
+    /// Where a step goes.
+    pub fn target(&self, step: StepId) -> &Target {
+        &self.targets[usize::from(step.0)]
+    }
+
+    /// The calls that serving a route makes, in order.
+    pub fn calls(&self, workload: WorkloadId, route: RouteId) -> &[Call] {
+        &self.calls[usize::from(workload.0)][usize::from(route.0)]
+    }
+
+    /// The costs of a workload.
+    pub fn profile(&self, workload: WorkloadId) -> &Arc<Profile> {
+        &self.profiles[usize::from(workload.0)]
+    }
+}
+
+struct Router<'a> {
+    platform: &'a Platform,
+    profiles: &'a [Arc<Profile>],
+}
+
+impl Router<'_> {
+    fn gateway_port(&self, service: ServiceId, workload: WorkloadId) -> Option<u16> {
+        let target: &PortRef = &self.platform.service(service).ports.first()?.target;
+        self.platform.workload(workload).containers.iter().find_map(|container| container.port(target))
+    }
+
+    fn target(&self, port: u16, step: &crate::Step) -> Result<Target, String> {
+        let config = &self.platform.gateway.as_ref().ok_or("there is no gateway")?.config;
+        let location = gateway::route(config, port, &step.host, &step.path)
+            .ok_or_else(|| format!("no location of the gateway takes it (host {}, port {port})", step.host))?;
+        let declared = config.location(location);
+        let Action::Proxy { upstream, uri } = &declared.action else {
+            return Ok(Target { location, behind: None });
+        };
+        let host = match config.upstream(*upstream).servers.first() {
+            Some(server) => &server.host,
+            None => return Err(format!("upstream `{}` has no server", config.upstream(*upstream).name)),
+        };
+        let path = gateway::rewrite(&declared.matches, uri.as_deref(), &step.path);
+        let behind = self.service_route(host, &step.method, &path)?;
+        Ok(Target { location, behind: Some(behind) })
+    }
+
+    fn service_route(&self, host: &str, method: &str, path: &str) -> Result<Call, String> {
+        let names = || self.platform.services.iter().map(|s| s.name.as_str());
+        let service = self
+            .platform
+            .service_named(host)
+            .ok_or_else(|| format!("there is no Service `{host}`{}", nearest(host, names())))?;
+        let workload = self
+            .platform
+            .selected_by(self.platform.service(service))
+            .next()
+            .ok_or_else(|| format!("Service `{host}` selects no pods: compare its selector with the pods' labels"))?;
+        let profile = &self.profiles[usize::from(workload.0)];
+        let route = profile.route(method, path).ok_or_else(|| {
+            let wanted = format!("{method} {path}");
+            let hint = nearest(&wanted, profile.routes.iter().map(|r| r.route.as_str()));
+            format!("the profile of {} has no route `{wanted}`{hint}", profile.workload)
+        })?;
+        Ok(Call { service, workload, route })
+    }
+
+    fn calls(&self, workload: WorkloadId) -> Result<Vec<Vec<Call>>, ResolveError> {
+        let profile = &self.profiles[usize::from(workload.0)];
+        let resolve = |call: &model::CallProfile| {
+            let (method, path) = call.request.split_once(' ').unwrap_or(("GET", &call.request));
+            self.service_route(&call.service, method, path).map_err(|why| ResolveError::Call {
+                workload: profile.workload.clone(),
+                request: call.request.clone(),
+                service: call.service.clone(),
+                why,
+            })
+        };
+        profile.routes.iter().map(|route| route.calls.iter().map(resolve).collect()).collect()
+    }
+}
+
+/// A circle of calls would make every request endless.
+fn refuse_circles(platform: &Platform, calls: &[Vec<Vec<Call>>]) -> Result<(), ResolveError> {
+    fn visit(
+        at: (WorkloadId, RouteId),
+        calls: &[Vec<Vec<Call>>],
+        path: &mut Vec<(WorkloadId, RouteId)>,
+    ) -> Result<(), Vec<(WorkloadId, RouteId)>> {
+        if let Some(start) = path.iter().position(|seen| *seen == at) {
+            let mut circle = path[start..].to_vec();
+            circle.push(at);
+            return Err(circle);
+        }
+        path.push(at);
+        for call in &calls[usize::from(at.0.0)][usize::from(at.1.0)] {
+            visit((call.workload, call.route), calls, path)?;
+        }
+        path.pop();
+        Ok(())
+    }
+    for (workload, routes) in calls.iter().enumerate() {
+        for route in 0..routes.len() {
+            let start = (WorkloadId(workload as u16), RouteId(route as u16));
+            visit(start, calls, &mut Vec::new()).map_err(|circle| {
+                let names: Vec<_> = circle.iter().map(|(w, _)| platform.workload(*w).name.as_str()).collect();
+                ResolveError::Circle(names.join(" → "))
+            })?;
+        }
+    }
+    Ok(())
+}
