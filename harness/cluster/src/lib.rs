@@ -1,1 +1,33 @@
 //! What Kubernetes decides: autoscaler, deployments, scheduler, kubelet, endpoints.
+//!
+//! Owns the rules of the control plane ([`Cluster`]), of the node agent ([`Kubelet`]) and of the service proxy
+//! ([`service_proxy`]) as machines: inputs and instants come in, effects go out. Knows no clock, no socket and no
+//! task, so a live run and a run in virtual time drive the very same rules. Every rule names the upstream file it
+//! follows, as of Kubernetes 1.34.4.
+//!
+//! One run, seen from outside: [`Input::Start`] creates the pods of every Deployment. [`Effect::RunPod`] asks for a
+//! [`Kubelet`]; what it reports comes back as [`Input::Pod`]. [`Effect::Scrape`] asks for the pods' usage, answered at
+//! the same instant by [`Input::Usage`]. [`Effect::Endpoints`] is what dialers use from then on, and
+//! [`Effect::Note`] tells everything worth keeping in the words of [`record::EventKind`].
+
+mod agenda;
+mod boundary;
+mod cluster;
+mod config;
+mod control;
+mod deployment;
+mod endpoints;
+pub mod hpa;
+mod kubelet;
+mod metrics_server;
+mod pod;
+mod scheduler;
+pub mod service_proxy;
+
+pub use boundary::{Effect, Input};
+pub use cluster::Cluster;
+pub use config::{ClusterConfig, Release};
+pub use control::{ControlInput, ControlPlane, ControlWake, Host, Question};
+pub use endpoints::Endpoints;
+pub use kubelet::{Kubelet, KubeletEffect, KubeletInput, ProbeKind};
+pub use pod::{PodId, PodRecord, PodStatus, Usage};

@@ -16,7 +16,9 @@ mod chronicle;
 mod event;
 mod exit;
 mod folder;
+mod listener;
 mod observation;
+mod observed;
 mod recorder;
 mod result;
 mod window;
@@ -27,7 +29,9 @@ pub use chronicle::Chronicle;
 pub use event::{Event, EventKind, MetricReading, ScalingDecision};
 pub use exit::ExitCode;
 pub use folder::{FolderError, RunFolder};
+pub use listener::{Deaf, Listener, Second};
 pub use observation::{Cause, Hops, Observation, ObservationError, StepId};
+pub use observed::Observed;
 pub use recorder::{Block, Recorder, RecorderPlan, Recording, StepPlan, Watch, WatchCounts};
 pub use result::{
     Asked, Check, Conclusion, Environment, Finding, Judgement, Origin, Percentile, PhaseKind, PhaseSpan, PlatformStamp,

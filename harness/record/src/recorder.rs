@@ -96,6 +96,7 @@ pub struct Recorder {
     judged: Histogram<u32>,
     lag: Histogram<u32>,
     offered: u64,
+    failed: u64,
     not_sent: u64,
     interval: Interval,
 }
@@ -154,6 +155,7 @@ impl Recorder {
             judged: histogram(),
             lag: histogram(),
             offered: 0,
+            failed: 0,
             not_sent: 0,
             interval: Interval::default(),
             plan,
@@ -166,6 +168,7 @@ impl Recorder {
         let phase = self.plan.phases.partition_point(|p| p.start_us <= intended_us).saturating_sub(1);
         let index = usize::from(observation.step.0) * self.plan.phases.len() + phase;
         self.offered += 1;
+        self.failed += u64::from(!observation.ok());
         self.cells[index].get_or_insert_with(Cell::new).observe(observation);
         if observation.cause == Cause::NotSent {
             self.not_sent += 1;
@@ -188,6 +191,11 @@ impl Recorder {
             }
         }
         self.interval.observe(observation);
+    }
+
+    /// Requests that were due so far, and how many of them failed.
+    pub fn totals(&self) -> (u64, u64) {
+        (self.offered, self.failed)
     }
 
     /// The interval log of every second that ended before `now`, in HdrHistogram's text format, values in µs.

@@ -1,1 +1,18 @@
-//! A rehearsal in virtual time: one event queue over the shared machines.
+//! A rehearsal in virtual time: the shared machines, driven by one event queue.
+//!
+//! Owns the queue, the requests in flight and nothing that decides: limits, endpoints, scaling and service times come
+//! from `gateway`, `cluster` and `model`, the very machines that the live stage drives. Same plan, same seed, same
+//! bytes.
+
+mod call;
+mod client;
+mod control;
+mod place;
+mod queue;
+mod slab;
+mod timeouts;
+mod traffic;
+mod world;
+
+pub use queue::EventQueue;
+pub use world::{Settings, Simulated, SimulationError, simulate};

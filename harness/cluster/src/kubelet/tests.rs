@@ -1,0 +1,241 @@
+//! Time lines of one pod, second by second, against the rules of the kubelet.
+
+use std::collections::BTreeMap;
+
+use platform::{Container, HttpProbe, Labels, Place, PortRef, ProbeAction, Strategy};
+
+use super::*;
+
+/// Runs one kubelet in virtual time; answers every probe at once by `ok`, drains after `drain`.
+struct Node {
+    kubelet: Kubelet,
+    timers: BTreeMap<(Nanos, u64), KubeletInput>,
+    planned: u64,
+    log: Vec<(u64, String)>,
+    ok: fn(ProbeKind, u64) -> bool,
+    drain: Option<u64>,
+}
+
+#[derive(Default)]
+struct Collected {
+    effects: Vec<KubeletEffect>,
+    wakes: Vec<(Nanos, Wake)>,
+}
+impl Out<KubeletEffect> for Collected {
+    fn emit(&mut self, effect: KubeletEffect) {
+        self.effects.push(effect);
+    }
+    fn wake(&mut self, at: Nanos, wake: Wake) {
+        self.wakes.push((at, wake));
+    }
+}
+
+impl Node {
+    fn new(workload: &Workload, ok: fn(ProbeKind, u64) -> bool) -> Self {
+        let config = ClusterConfig { container_start: Nanos::from_secs(1), ..ClusterConfig::default() };
+        let kubelet = Kubelet::new(PodId(0), workload, &config);
+        let mut node = Self { kubelet, timers: BTreeMap::new(), planned: 0, log: Vec::new(), ok, drain: Some(1) };
+        node.plan(Nanos::ZERO, KubeletInput::Start);
+        node
+    }
+    fn plan(&mut self, at: Nanos, input: KubeletInput) {
+        self.timers.insert((at, self.planned), input);
+        self.planned += 1;
+    }
+    fn at(mut self, secs: u64, input: KubeletInput) -> Self {
+        self.plan(Nanos::from_secs(secs), input);
+        self
+    }
+    fn until(mut self, secs: u64) -> Vec<(u64, String)> {
+        while let Some(((now, _), input)) = self.timers.pop_first().filter(|((at, _), _)| at.as_secs() <= secs) {
+            let mut out = Collected::default();
+            self.kubelet.step(now, input, &mut out);
+            for (at, wake) in out.wakes {
+                self.plan(at, KubeletInput::Wake(wake));
+            }
+            for effect in out.effects {
+                let text = match effect {
+                    KubeletEffect::Probe { probe, number } => {
+                        let ok = (self.ok)(probe, now.as_secs());
+                        self.plan(now, KubeletInput::Probed { probe, number, ok });
+                        format!("{probe:?} {ok}")
+                    }
+                    KubeletEffect::Terminate => {
+                        if let Some(drain) = self.drain {
+                            self.plan(now + Nanos::from_secs(drain), KubeletInput::Drained);
+                        }
+                        "SIGTERM".to_owned()
+                    }
+                    KubeletEffect::Kill => "SIGKILL".to_owned(),
+                    KubeletEffect::StartContainer => "start".to_owned(),
+                    KubeletEffect::Status(PodStatus::Restarted { reason }) => format!("Restarted: {reason}"),
+                    KubeletEffect::Status(status) => format!("{status:?}"),
+                };
+                self.log.push((now.as_secs(), text));
+            }
+        }
+        self.log
+    }
+}
+
+fn http(delay: u64, period: u64, failures: u32) -> Probe {
+    let action = HttpProbe { path: "/health".into(), port: PortRef::Number(80), host: None };
+    Probe {
+        action: ProbeAction::Http(action),
+        initial_delay: Nanos::from_secs(delay),
+        period: Nanos::from_secs(period),
+        timeout: Nanos::from_secs(1),
+        success_threshold: 1,
+        failure_threshold: failures,
+    }
+}
+fn workload(container: Container) -> Workload {
+    Workload {
+        name: "web".into(),
+        replicas: None,
+        labels: Labels::new(),
+        containers: vec![container],
+        strategy: Strategy::default(),
+        min_ready: Nanos::ZERO,
+        grace_period: Nanos::from_secs(30),
+        node_selector: Labels::new(),
+        tolerations: vec![],
+        place: Place::default(),
+    }
+}
+fn told(log: &[(u64, String)]) -> Vec<(u64, &str)> {
+    log.iter().map(|(at, text)| (*at, text.as_str())).collect()
+}
+
+#[test]
+fn without_probes_a_pod_is_ready_as_it_starts() {
+    let log = Node::new(&workload(Container::default()), |_, _| true).until(60);
+    assert_eq!(told(&log), [(1, "start"), (1, "Started"), (1, "Ready(true)")]);
+}
+
+#[test]
+fn readiness_is_asked_at_once_and_then_every_period() {
+    let immediate = Container { readiness: Some(http(0, 10, 3)), ..Container::default() };
+    let log = Node::new(&workload(immediate), |_, _| true).until(12);
+    let want = [(1, "start"), (1, "Started"), (1, "Readiness true"), (1, "Ready(true)"), (11, "Readiness true")];
+    assert_eq!(told(&log), want);
+
+    // The question at the start falls into the initial delay of 5 s, so the first one that counts is a period later.
+    let delayed = Container { readiness: Some(http(5, 10, 3)), ..Container::default() };
+    let log = Node::new(&workload(delayed), |_, _| true).until(20);
+    assert_eq!(told(&log)[2..], [(11, "Readiness true"), (11, "Ready(true)")]);
+}
+
+#[test]
+fn startup_gates_the_others_and_then_triggers_readiness() {
+    let container = Container {
+        startup: Some(http(0, 5, 30)),
+        readiness: Some(http(0, 10, 3)),
+        liveness: Some(http(0, 10, 3)),
+        ..Container::default()
+    };
+    let log = Node::new(&workload(container), |_, secs| secs >= 15).until(25);
+    let want = [
+        (1, "start"),
+        (1, "Started"),
+        (5, "Startup false"),
+        (10, "Startup false"),
+        (15, "Startup true"),
+        (15, "Readiness true"),
+        (15, "Ready(true)"),
+        (20, "Liveness true"),
+        (25, "Readiness true"),
+    ];
+    assert_eq!(told(&log), want);
+}
+
+#[test]
+fn readiness_falls_after_its_threshold_and_comes_back() {
+    let container = Container { readiness: Some(http(0, 10, 3)), ..Container::default() };
+    let log = Node::new(&workload(container), |_, secs| !(20..60).contains(&secs)).until(70);
+    let ready: Vec<_> = log.iter().filter(|(_, text)| text.starts_with("Ready(")).collect();
+    assert_eq!(ready, [&(1, "Ready(true)".into()), &(41, "Ready(false)".into()), &(61, "Ready(true)".into())]);
+}
+
+#[test]
+fn a_failed_liveness_restarts_with_growing_back_off() {
+    let container = Container { liveness: Some(http(0, 10, 3)), ..Container::default() };
+    let log = Node::new(&workload(container), |kind, _| kind != ProbeKind::Liveness).until(400);
+    let starts: Vec<_> = log.iter().filter(|(_, text)| text == "start").map(|(at, _)| *at).collect();
+    let ends: Vec<_> = log.iter().filter(|(_, text)| text == "SIGTERM").map(|(at, _)| at + 1).collect();
+    // A container ends 1 s after SIGTERM and starts 1 s after its back-off: 0, 10, 20, 40 s.
+    let waits: Vec<_> = starts[1..].iter().zip(&ends).map(|(start, end)| start - end - 1).collect();
+    assert_eq!(waits[..4], [0, 10, 20, 40]);
+    assert!(log.contains(&(starts[1], "Restarted: liveness probe failed".into())));
+    assert!(log.contains(&(ends[0], "Ready(false)".into())), "unready when it has ended");
+}
+
+#[test]
+fn back_off_ends_at_five_minutes_and_is_forgotten_after_ten() {
+    let mut kubelet = Kubelet::new(PodId(0), &workload(Container::default()), &ClusterConfig::default());
+    let mut now = Nanos::ZERO;
+    let waits: Vec<_> = (0..8)
+        .map(|_| {
+            let wait = kubelet.wait_before_restart(now);
+            now += wait + Nanos::from_secs(1);
+            wait.as_secs()
+        })
+        .collect();
+    assert_eq!(waits, [0, 10, 20, 40, 80, 160, 300, 300]);
+    assert_eq!(kubelet.wait_before_restart(now + Nanos::from_secs(599)).as_secs(), 300);
+    assert_eq!(kubelet.wait_before_restart(now + Nanos::from_secs(1_501)).as_secs(), 0, "more than 600 s of health");
+}
+
+#[test]
+fn the_end_is_hook_then_sigterm_then_sigkill() {
+    for (case, hook, grace, drain, want) in [
+        ("drains", None, 30, Some(3), vec![(50, "SIGTERM"), (53, "Gone")]),
+        ("is killed", None, 30, None, vec![(50, "SIGTERM"), (80, "SIGKILL"), (80, "Gone")]),
+        ("hook first", Some(5), 30, Some(3), vec![(55, "SIGTERM"), (58, "Gone")]),
+        (
+            "the hook is part of the grace period",
+            Some(5),
+            30,
+            None,
+            vec![(55, "SIGTERM"), (80, "SIGKILL"), (80, "Gone")],
+        ),
+        (
+            "a hook as long as the grace leaves 2 s",
+            Some(60),
+            30,
+            None,
+            vec![(80, "SIGTERM"), (82, "SIGKILL"), (82, "Gone")],
+        ),
+        ("no grace still leaves 2 s", None, 0, None, vec![(50, "SIGTERM"), (52, "SIGKILL"), (52, "Gone")]),
+    ] {
+        let container = Container { pre_stop: hook.map(Nanos::from_secs), ..Container::default() };
+        let workload = Workload { grace_period: Nanos::from_secs(grace), ..workload(container) };
+        let mut node = Node::new(&workload, |_, _| true).at(50, KubeletInput::Stop);
+        node.drain = drain;
+        assert_eq!(told(&node.until(200))[3..], want, "{case}");
+    }
+}
+
+#[test]
+fn a_pod_that_never_ran_goes_at_once_and_stays_gone() {
+    let node = Node::new(&workload(Container::default()), |_, _| true);
+    assert_eq!(told(&node.at(0, KubeletInput::Stop).until(60)), [(0, "Gone")]);
+}
+
+#[test]
+fn a_crash_restarts_and_tells_why() {
+    let reason = || "OOMKilled".to_owned();
+    let node = Node::new(&workload(Container::default()), |_, _| true);
+    let log = node.at(50, KubeletInput::Crashed { reason: reason() }).until(100);
+    let want = [(50, "Ready(false)"), (51, "start"), (51, "Restarted: OOMKilled"), (51, "Ready(true)")];
+    assert_eq!(told(&log)[3..], want);
+}
+
+#[test]
+fn deletion_during_a_restart_ends_the_pod() {
+    let container = Container { liveness: Some(http(0, 10, 1)), ..Container::default() };
+    let mut node = Node::new(&workload(container), |kind, _| kind != ProbeKind::Liveness).at(12, KubeletInput::Stop);
+    node.drain = Some(5);
+    let log = node.until(100);
+    assert_eq!(told(&log)[3..], [(10, "Liveness false"), (10, "SIGTERM"), (15, "Gone")]);
+}

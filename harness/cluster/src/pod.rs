@@ -1,0 +1,90 @@
+//! A pod as the API server keeps it: what was decided about it and what its kubelet last reported.
+
+use platform::WorkloadId;
+use units::{Bytes, Nanos};
+
+/// A pod, counted from 0 in order of creation, never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PodId(pub u32);
+
+/// What a kubelet reports about a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PodStatus {
+    /// Its containers run for the first time.
+    Started,
+    /// Its readiness changed. A pod begins unready.
+    Ready(bool),
+    /// Its container runs again after it ended.
+    Restarted {
+        /// Why it ended.
+        reason: String,
+    },
+    /// Nothing of it is left on the node.
+    Gone,
+}
+
+/// What a pod's container has used so far, as the kubelet's resource endpoint tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// CPU time since the container started.
+    pub cpu: Nanos,
+    /// Working set now.
+    pub memory: Bytes,
+    /// When the container started.
+    pub started: Nanos,
+}
+
+/// A pod's record. It stays after the pod has gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodRecord {
+    /// `metadata.name`.
+    pub name: String,
+    /// The Deployment it belongs to.
+    pub workload: WorkloadId,
+    /// Index of the node it is bound to, among the nodes the cluster was given.
+    pub node: Option<usize>,
+    /// `metadata.creationTimestamp`.
+    pub created: Nanos,
+    /// `status.startTime`: when its kubelet took it, here the instant of binding.
+    pub accepted: Option<Nanos>,
+    /// When its containers ran for the first time; its phase is Pending before.
+    pub started: Option<Nanos>,
+    /// Condition Ready.
+    pub ready: bool,
+    /// When condition Ready changed last; set to false when the kubelet took the pod.
+    pub ready_changed: Option<Nanos>,
+    /// Restarts of its container.
+    pub restarts: u32,
+    /// `metadata.deletionTimestamp` without the grace period: when its deletion was asked for.
+    pub deleted: Option<Nanos>,
+    /// When it had gone.
+    pub gone: Option<Nanos>,
+}
+
+impl PodRecord {
+    pub(crate) fn new(name: String, workload: WorkloadId, created: Nanos) -> Self {
+        Self {
+            name,
+            workload,
+            node: None,
+            created,
+            accepted: None,
+            started: None,
+            ready: false,
+            ready_changed: None,
+            restarts: 0,
+            deleted: None,
+            gone: None,
+        }
+    }
+
+    /// Counts towards its Deployment: neither ending nor gone (`pkg/controller/controller_utils.go`, `IsPodActive`).
+    pub fn is_active(&self) -> bool {
+        self.deleted.is_none() && self.gone.is_none()
+    }
+
+    /// Ready and not ending: what a Deployment counts in `readyReplicas`.
+    pub fn is_serving(&self) -> bool {
+        self.ready && self.is_active()
+    }
+}

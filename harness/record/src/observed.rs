@@ -1,0 +1,24 @@
+//! What playing a rehearsal gave, on whichever stage.
+
+use units::Nanos;
+
+use crate::{Check, Chronicle, Observation, Recording};
+
+/// Everything a stage hands over at the end.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// Its events.
+    pub chronicle: Chronicle,
+    /// What was recorded of the load.
+    pub recording: Recording,
+    /// When load began.
+    pub load_start: Nanos,
+    /// When the last phase ended, or the run was ended.
+    pub load_end: Nanos,
+    /// Every observation, if they were kept.
+    pub observations: Vec<Observation>,
+    /// What only the stage can know about the run's validity.
+    pub checks: Vec<Check>,
+    /// Whether it was ended from outside.
+    pub interrupted: bool,
+}

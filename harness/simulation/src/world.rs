@@ -1,0 +1,285 @@
+//! One simulated run: its state, its event loop and its end.
+
+use std::sync::Arc;
+
+use cluster::{ClusterConfig, ControlInput, ControlPlane, ControlWake, Endpoints, Host, PodId, Question};
+use record::{Chronicle, EventKind, Listener, Observation, Observed, Recorder, RecorderPlan, Second, Watch};
+use scenarios::{Arrival, Arrivals, Plan};
+use units::{Nanos, Out, Wake};
+
+use crate::call::Call;
+use crate::client::{Connections, Session};
+use crate::place::Pod;
+use crate::queue::EventQueue;
+use crate::slab::Slab;
+use crate::timeouts::Timeouts;
+
+/// What virtual time needs beyond the plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The control plane's delays.
+    pub cluster: ClusterConfig,
+    /// One way between two parties, connection set-up included. On loopback it was seen to be about this long; on a
+    /// real pod network it is of the same order.
+    pub hop: Nanos,
+    /// Keep every observation, for comparison with a live run.
+    pub keep_observations: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { cluster: ClusterConfig::default(), hop: Nanos::from_micros(150), keep_observations: false }
+    }
+}
+
+/// What a simulated run gave.
+#[derive(Clone, Debug)]
+pub struct Simulated {
+    /// As from any stage.
+    pub observed: Observed,
+    /// Events of the queue: the measure of the work done.
+    pub events: u64,
+}
+
+/// Why a simulated run has no result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SimulationError {
+    /// The platform was never ready for load.
+    #[error("the platform was not ready within {within} of its start: {why}")]
+    NeverReady {
+        /// How long it was given.
+        within: Nanos,
+        /// What is known of the reason.
+        why: String,
+    },
+}
+
+/// How long the platform may take to become ready.
+const READY_WITHIN: Nanos = Nanos::from_secs(600);
+
+/// What can be due.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Event {
+    Control(ControlWake),
+    Probed {
+        pod: u32,
+        question: Question,
+        ok: bool,
+    },
+    Drained {
+        pod: u32,
+    },
+    Station {
+        pod: u32,
+        wake: Wake,
+    },
+    Arrival,
+    /// A session's request is due.
+    Due {
+        session: u32,
+    },
+    /// A limiter lets a session's request go on.
+    Released {
+        session: u32,
+        generation: u32,
+    },
+    /// A call reaches its pod.
+    Reached {
+        call: u32,
+    },
+    /// The answer to a call's own call comes back to it.
+    Returned {
+        call: u32,
+    },
+    ClientTimeouts,
+    Second,
+}
+
+pub(crate) struct World<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) settings: &'a Settings,
+    pub(crate) listener: &'a mut dyn Listener,
+    pub(crate) now: Nanos,
+    pub(crate) queue: EventQueue<Event>,
+    pub(crate) control: Option<ControlPlane>,
+    pub(crate) endpoints: Arc<Endpoints>,
+    pub(crate) pods: Vec<Option<Pod>>,
+    pub(crate) sessions: Slab<Session>,
+    pub(crate) connections: Connections,
+    pub(crate) timeouts: Timeouts<(u32, u32)>,
+    pub(crate) requests: u32,
+    pub(crate) calls: Slab<Option<Call>>,
+    pub(crate) station_effects: Vec<model::StationEffect>,
+    pub(crate) chronicle: Chronicle,
+    pub(crate) recorder: Option<Recorder>,
+    pub(crate) observations: Vec<Observation>,
+    watches: Vec<Watch>,
+    arrivals: Arrivals<'a>,
+    next_arrival: Option<Arrival>,
+    pub(crate) load_start: Nanos,
+    intervals: Vec<u8>,
+}
+
+/// Plays `plan` in virtual time, counting what `watches` ask for.
+pub fn simulate(
+    plan: &Plan,
+    watches: Vec<Watch>,
+    settings: &Settings,
+    listener: &mut dyn Listener,
+) -> Result<Simulated, SimulationError> {
+    let config = ClusterConfig { seed: plan.load.seed, ..settings.cluster.clone() };
+    let mut world = World {
+        plan,
+        settings,
+        listener,
+        now: Nanos::ZERO,
+        queue: EventQueue::new(),
+        control: Some(ControlPlane::new(Arc::clone(&plan.platform), plan.nodes.clone(), config)),
+        endpoints: Arc::new(Endpoints::empty(plan.platform.services.len())),
+        pods: Vec::new(),
+        sessions: Slab::new(),
+        connections: Connections::new(plan.load.clients),
+        timeouts: Timeouts::new(plan.load.timeout),
+        requests: 0,
+        calls: Slab::new(),
+        station_effects: Vec::new(),
+        chronicle: Chronicle::default(),
+        recorder: None,
+        observations: Vec::new(),
+        watches,
+        arrivals: Arrivals::new(&plan.load),
+        next_arrival: None,
+        load_start: Nanos::MAX,
+        intervals: Vec::new(),
+    };
+    world.play()?;
+    Ok(world.finish())
+}
+
+impl World<'_> {
+    fn play(&mut self) -> Result<(), SimulationError> {
+        self.control(ControlInput::Start);
+        self.queue.schedule(Nanos::from_secs(1), Event::Second);
+        while self.recorder.is_none() {
+            self.step().filter(|()| self.now <= READY_WITHIN).ok_or_else(|| self.never_ready())?;
+            if self.control.as_ref().is_some_and(ControlPlane::settled) {
+                self.begin_load();
+            }
+        }
+        let end = self.load_start + self.plan.load.end();
+        while self.now < end || self.sessions.len() > 0 {
+            if self.step().is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Load begins at the first whole second after the platform has been ready for one: the same instant live and
+    /// here, unless it was ready on the very second.
+    fn begin_load(&mut self) {
+        self.load_start = self.now.ceil_to_second() + Nanos::from_secs(1);
+        self.note(EventKind::PlatformReady);
+        let plan = RecorderPlan {
+            steps: self.plan.load.step_plans(),
+            phases: self.plan.load.phase_spans(self.load_start),
+            watches: std::mem::take(&mut self.watches),
+        };
+        self.recorder = Some(Recorder::new(plan));
+        self.next_arrival = self.arrivals.next();
+        self.schedule_arrival();
+    }
+
+    fn schedule_arrival(&mut self) {
+        if let Some(arrival) = &self.next_arrival {
+            self.queue.schedule(self.load_start + arrival.due, Event::Arrival);
+        }
+    }
+
+    /// The next event. `None`: there is none.
+    fn step(&mut self) -> Option<()> {
+        let (now, event) = self.queue.pop()?;
+        self.now = now;
+        match event {
+            Event::Control(wake) => self.control(ControlInput::Wake(wake)),
+            Event::Probed { pod, question, ok } => {
+                self.control(ControlInput::Probed { pod: PodId(pod), question, ok });
+            }
+            Event::Drained { pod } => self.control(ControlInput::Drained(PodId(pod))),
+            Event::Station { pod, wake } => self.station(pod, model::StationInput::Wake(wake)),
+            Event::Arrival => {
+                if let Some(arrival) = self.next_arrival.take() {
+                    self.arrive(arrival);
+                    self.next_arrival = self.arrivals.next();
+                    self.schedule_arrival();
+                }
+            }
+            Event::Due { session } => self.send(session),
+            Event::Released { session, generation } => self.released(session, generation),
+            Event::Reached { call } => self.reached(call),
+            Event::Returned { call } => self.make_next_call(call),
+            Event::ClientTimeouts => self.expire(),
+            Event::Second => self.second(),
+        }
+        Some(())
+    }
+
+    fn second(&mut self) {
+        self.queue.schedule(self.now + Nanos::from_secs(1), Event::Second);
+        let phases = &self.plan.load.phases;
+        let started =
+            phases.iter().find(|phase| self.load_start < Nanos::MAX && self.load_start + phase.start == self.now);
+        if let Some(phase) = started {
+            self.note(EventKind::PhaseStarted { phase: phase.name.clone() });
+        }
+        if self.load_start < Nanos::MAX && self.now == (self.load_start + self.plan.load.end()).ceil_to_second() {
+            self.note(EventKind::LoadEnded);
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.drain_intervals(self.now, &mut self.intervals);
+            let (offered, failed) = recorder.totals();
+            self.listener.second(&Second { now: self.now, offered, failed, intervals: &self.intervals });
+            self.intervals.clear();
+        }
+    }
+
+    fn never_ready(&self) -> SimulationError {
+        let pending = self.chronicle.events().iter().rev().find_map(|event| match &event.kind {
+            EventKind::PodUnschedulable { pod, reason } => Some(format!("pod {pod}: {reason}")),
+            _ => None,
+        });
+        let why = pending.unwrap_or_else(|| "its pods started, but did not all pass their readiness probes".into());
+        SimulationError::NeverReady { within: READY_WITHIN, why }
+    }
+
+    fn finish(mut self) -> Simulated {
+        self.second();
+        let recorder = self.recorder.take().expect("load has begun, or there would be an error");
+        let observed = Observed {
+            chronicle: self.chronicle,
+            recording: recorder.finish(),
+            load_start: self.load_start,
+            load_end: self.load_start + self.plan.load.end(),
+            observations: self.observations,
+            checks: Vec::new(),
+            interrupted: false,
+        };
+        Simulated { observed, events: self.queue.scheduled() }
+    }
+}
+
+/// Gives a machine's effects a list and its wakes a place in the queue.
+pub(crate) struct Sink<'a, E, F> {
+    pub(crate) queue: &'a mut EventQueue<Event>,
+    pub(crate) effects: &'a mut Vec<E>,
+    pub(crate) event: F,
+}
+
+impl<E, F: Fn(Wake) -> Event> Out<E> for Sink<'_, E, F> {
+    fn emit(&mut self, effect: E) {
+        self.effects.push(effect);
+    }
+    fn wake(&mut self, at: Nanos, wake: Wake) {
+        self.queue.schedule(at, (self.event)(wake));
+    }
+}

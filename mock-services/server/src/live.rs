@@ -1,0 +1,152 @@
+//! A station on the real clock.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use clock::Clock;
+use model::{Job, Spent, Station, StationEffect, StationInput, Work};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use units::{Bytes, Machine, Nanos, Out, Wake};
+
+/// The pod has more requests than it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the pod's backlog is full")]
+pub struct Refused;
+
+/// A [`Station`] that several tasks use at once, woken by the clock.
+#[derive(Clone, Debug)]
+pub struct LiveStation {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    station: Station,
+    waiting: BTreeMap<u64, UnboundedSender<Progress>>,
+    next_tag: u64,
+    effects: Vec<StationEffect>,
+}
+
+/// What a request is told while it is served.
+enum Progress {
+    Call(Job),
+    Done(Spent),
+    Refused,
+}
+
+impl LiveStation {
+    /// A station on `clock`.
+    pub fn new(station: Station, clock: Clock) -> Self {
+        let state = State { station, waiting: BTreeMap::new(), next_tag: 0, effects: Vec::new() };
+        Self { shared: Arc::new(Shared { clock, state: Mutex::new(state) }) }
+    }
+
+    /// Serves one request: returns when it is done, with what it spent here. `calls` runs when its calls are due.
+    /// If the caller goes away the work is still done, as in a server that does not notice.
+    pub async fn serve(&self, work: Work, calls: impl Future<Output = ()>) -> Result<Spent, Refused> {
+        let mut progress = self.arrive(work);
+        let mut calls = Some(calls);
+        while let Some(next) = progress.recv().await {
+            match next {
+                Progress::Call(job) => {
+                    if let Some(calls) = calls.take() {
+                        calls.await;
+                    }
+                    self.shared.step(StationInput::Called(job));
+                }
+                Progress::Done(spent) => return Ok(spent),
+                Progress::Refused => return Err(Refused),
+            }
+        }
+        Err(Refused) // the station went away with its pod
+    }
+
+    fn arrive(&self, work: Work) -> UnboundedReceiver<Progress> {
+        let (sender, receiver) = unbounded_channel();
+        let tag = {
+            let mut state = self.shared.lock();
+            let tag = state.next_tag;
+            state.next_tag += 1;
+            state.waiting.insert(tag, sender);
+            tag
+        };
+        self.shared.step(StationInput::Arrive { tag, work });
+        receiver
+    }
+
+    /// Requests in the pod.
+    pub fn in_flight(&self) -> u32 {
+        self.shared.lock().station.in_flight()
+    }
+
+    /// Cumulative CPU time and working set now.
+    pub fn usage(&self) -> (Nanos, Bytes) {
+        let state = self.shared.lock();
+        (state.station.cpu_used(self.shared.clock.now()), state.station.memory())
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Steps the station at the instant that is read under its lock.
+    fn step(self: &Arc<Self>, input: StationInput) {
+        let mut state = self.lock();
+        let now = self.clock.now();
+        let State { station, waiting, effects, .. } = &mut *state;
+        station.step(now, input, &mut Sink { shared: self, effects });
+        for effect in effects.drain(..) {
+            // A request whose connection is gone has nobody waiting: its work is done all the same.
+            let tell = |tag: &u64, progress| waiting.get(tag).is_some_and(|w| w.send(progress).is_ok());
+            match effect {
+                StationEffect::Call { tag, job } => {
+                    if !tell(&tag, Progress::Call(job)) {
+                        self.clone().call_nobody(job, now);
+                    }
+                }
+                StationEffect::Done { tag, spent } => {
+                    tell(&tag, Progress::Done(spent));
+                    waiting.remove(&tag);
+                }
+                StationEffect::Refused { tag } => {
+                    tell(&tag, Progress::Refused);
+                    waiting.remove(&tag);
+                }
+            }
+        }
+    }
+
+    /// The client has gone: its request makes no calls and goes on.
+    fn call_nobody(self: Arc<Self>, job: Job, now: Nanos) {
+        let clock = self.clock.clone();
+        clock.call_at(now, move |_| self.step(StationInput::Called(job)));
+    }
+}
+
+struct Sink<'a> {
+    shared: &'a Arc<Shared>,
+    effects: &'a mut Vec<StationEffect>,
+}
+
+impl Out<StationEffect> for Sink<'_> {
+    fn emit(&mut self, effect: StationEffect) {
+        self.effects.push(effect);
+    }
+    fn wake(&mut self, at: Nanos, wake: Wake) {
+        // Weak: a timer must not keep a pod alive that has gone.
+        let shared = Arc::downgrade(self.shared);
+        self.shared.clock.call_at(at, move |_| {
+            if let Some(shared) = shared.upgrade() {
+                shared.step(StationInput::Wake(wake));
+            }
+        });
+    }
+}
