@@ -1,1 +1,34 @@
-fn main() {}
+//! `rehearse`: the command. Owns the process: arguments, output, signals and exit codes. What a rehearsal is, the
+//! crates below know.
+
+mod args;
+mod failure;
+mod machine;
+mod play;
+mod progress;
+mod resolve;
+mod told;
+
+use std::process::ExitCode as Process;
+
+use clap::Parser;
+
+use args::{Args, Command};
+use failure::Failure;
+use record::ExitCode;
+
+fn main() -> Process {
+    let args = Args::parse();
+    let ended = match args.command {
+        Command::Run(args) => play::run(&args),
+        Command::Simulate(args) => play::simulate(&args),
+        Command::Report { folder } => play::report(&folder),
+        Command::List => told::list(),
+        Command::Drive => driver::drive().map(|()| ExitCode::Pass).map_err(|error| Failure::internal(&error)),
+    };
+    let code = ended.unwrap_or_else(|failure| {
+        told::failure(&failure);
+        failure.code
+    });
+    Process::from(code.code())
+}

@@ -5,7 +5,7 @@ use gateway::{Upstreams, Zones};
 use model::Station;
 use platform::WorkloadId;
 use scenarios::Plan;
-use units::{Bytes, Nanos};
+use units::Nanos;
 
 /// A pod.
 #[derive(Debug)]
@@ -35,9 +35,6 @@ pub(crate) struct GatewayProcess {
     pub(crate) upstreams: Upstreams,
     pub(crate) cpu: Nanos,
 }
-
-/// What an nginx worker holds when idle. Assumed.
-const GATEWAY_MEMORY: Bytes = Bytes::from_mebi(60);
 
 impl Pod {
     pub(crate) const fn new(workload: WorkloadId) -> Self {
@@ -70,7 +67,7 @@ impl Pod {
         let (cpu, memory) = match &self.process {
             Process::None => return None,
             Process::Service(station) => (station.cpu_used(now), station.memory()),
-            Process::Gateway(process) => (process.cpu, GATEWAY_MEMORY),
+            Process::Gateway(process) => (process.cpu, model::GATEWAY_MEMORY),
         };
         Some(Usage { cpu, memory, started: self.started })
     }

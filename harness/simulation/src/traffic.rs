@@ -13,9 +13,6 @@ use crate::client::Session;
 use crate::place::Process;
 use crate::world::{Event, Sink, World};
 
-/// CPU that nginx spends on one proxied request. Assumed; it is accounted, and no queue forms for it.
-const GATEWAY_CPU: Nanos = Nanos::from_micros(150);
-
 impl World<'_> {
     pub(crate) fn arrive(&mut self, arrival: Arrival) {
         let mut journey = Journey::new(arrival);
@@ -50,7 +47,7 @@ impl World<'_> {
         };
         self.sessions[session].gateway = pod;
         if let Some(Process::Gateway(process)) = self.process_mut(pod) {
-            process.cpu += GATEWAY_CPU;
+            process.cpu += model::GATEWAY_CPU;
         }
         self.exchange(session, None);
     }

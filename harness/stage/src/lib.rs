@@ -1,1 +1,21 @@
-//! Stands a platform up live: control, place, edge, data.
+//! Stands a platform up live and plays a plan on it.
+//!
+//! Owns what the rules need to be real: leased addresses ([`lease`]), the fabric that every connection goes through,
+//! the pods and gateways that serve on it, and the loop that feeds the control side. What is decided, `cluster`,
+//! `gateway` and `model` decide: the same machines that the simulator drives.
+//!
+//! So far there is one backend, `embedded`: control, place and edge in this process, by the rules; load from a child
+//! process. The next ones replace one of the choices each.
+
+mod budget;
+mod edge;
+mod embedded;
+mod error;
+mod fabric;
+mod lease;
+mod place;
+
+pub use budget::open_files_needed;
+pub use embedded::{EmbeddedSettings, play};
+pub use error::StageError;
+pub use lease::AddressLease;

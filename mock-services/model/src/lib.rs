@@ -9,3 +9,10 @@ mod station;
 
 pub use profile::{CallProfile, PROFILES, Profile, ProfileError, RouteId, RouteProfile, shipped};
 pub use station::{Job, Spent, Station, StationConfig, StationEffect, StationInput, Work};
+
+use units::{Bytes, Nanos};
+
+/// CPU that nginx spends on one proxied request. Assumed; it is accounted, and no queue forms for it.
+pub const GATEWAY_CPU: Nanos = Nanos::from_micros(150);
+/// What an idle nginx pod holds. Assumed.
+pub const GATEWAY_MEMORY: Bytes = Bytes::from_mebi(60);

@@ -1,0 +1,272 @@
+//! One request, from due to observed: which connection, what is sent, how it ended.
+
+use std::sync::Once;
+use std::time::Duration;
+
+use bytes::Bytes;
+use clock::Clock;
+use http_body_util::Full;
+use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use record::{Cause, Hops, Observation, wire as headers};
+use scenarios::{LoadPlan, Step};
+use units::{Nanos, Purpose, RequestId, Seed};
+
+use crate::backlog::{Backlog, Due};
+use crate::client::{Clients, NoConnection};
+use crate::drive::DriveError;
+use crate::protocol::Frame;
+use crate::sink::Sink;
+use crate::wire::{Broken, Wire};
+
+/// Everything a worker needs. It lives as long as the process, which plays one plan.
+#[derive(Debug)]
+pub(crate) struct Player {
+    pub(crate) plan: LoadPlan,
+    pub(crate) clock: Clock,
+    pub(crate) clients: Clients,
+    pub(crate) backlog: Backlog,
+    pub(crate) sink: Sink,
+    pub(crate) counts: Counts,
+    templates: Vec<Template>,
+    complained: Once,
+}
+
+/// For the summary.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) arrivals: std::sync::atomic::AtomicU64,
+    pub(crate) requests: std::sync::atomic::AtomicU64,
+    pub(crate) not_sent: std::sync::atomic::AtomicU64,
+}
+
+/// A step's request but for its identity, parsed once.
+#[derive(Debug)]
+struct Template {
+    method: Method,
+    uri: Uri,
+    host: HeaderValue,
+    has_body: bool,
+}
+
+/// How an attempt ended.
+struct Outcome {
+    status: u16,
+    cause: Cause,
+    gateway_pod: u16,
+    pod: u16,
+    hops: Hops,
+}
+
+const REQUEST: HeaderName = HeaderName::from_static(headers::REQUEST);
+
+impl Template {
+    fn of(step: &Step) -> Result<Self, DriveError> {
+        let refuse = |what: &'static str| DriveError::Step { step: step.name.clone(), what };
+        let method = Method::from_bytes(step.method.as_bytes()).map_err(|_| refuse("method"))?;
+        Ok(Self {
+            has_body: [Method::POST, Method::PUT, Method::PATCH].contains(&method),
+            method,
+            uri: step.path.parse().map_err(|_| refuse("path"))?,
+            host: HeaderValue::from_str(&step.host).map_err(|_| refuse("host"))?,
+        })
+    }
+
+    fn request(&self, seed: Seed, id: RequestId) -> Request<Full<Bytes>> {
+        let body = if self.has_body { payload(seed, id) } else { Bytes::new() };
+        let mut request = Request::new(Full::new(body)); // whose size hint becomes the content-length
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        let map = request.headers_mut();
+        map.insert(HOST, self.host.clone());
+        map.insert(REQUEST, HeaderValue::try_from(id.to_string()).expect("hexadecimal and a hyphen"));
+        if self.has_body {
+            map.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        request
+    }
+}
+
+/// A small JSON document, the same for the same seed and request.
+fn payload(seed: Seed, id: RequestId) -> Bytes {
+    let draw = seed.draw(id, Purpose::Payload);
+    let (order, quantity, cents) = (draw.bits() >> 32, draw.below(9) + 1, draw.bits() & 0xffff);
+    format!(r#"{{"id":"{id}","order":{order},"quantity":{quantity},"amount":{cents}}}"#).into()
+}
+
+impl Player {
+    pub(crate) fn new(
+        plan: LoadPlan,
+        clock: Clock,
+        addresses: Vec<std::net::IpAddr>,
+        workers: usize,
+    ) -> Result<Self, DriveError> {
+        Ok(Self {
+            templates: plan.steps.iter().map(Template::of).collect::<Result<_, _>>()?,
+            clients: Clients::new(plan.seed, addresses),
+            backlog: Backlog::new(workers),
+            sink: Sink::default(),
+            counts: Counts::default(),
+            complained: Once::new(),
+            plan,
+            clock,
+        })
+    }
+
+    /// Plays one request, and returns the next one of its session.
+    pub(crate) async fn play(&self, due: &Due) -> Option<Due> {
+        let sent = self.clock.now();
+        if due.intended + self.plan.timeout < sent {
+            self.give_up(due, sent);
+            return None;
+        }
+        let limit = Duration::from_nanos(self.plan.timeout.get());
+        // tokio's timer is a millisecond late, which does not matter to a limit, and cheaper than the clock's queue.
+        let attempt = tokio::time::timeout(limit, self.attempt(due));
+        let outcome = attempt.await.unwrap_or_else(|_| Outcome::failed(Cause::Timeout));
+        let done = self.clock.now();
+        let sent = if outcome.cause == Cause::NotSent { done } else { sent };
+        self.observe(due, sent, done, &outcome);
+        let mut journey = due.journey;
+        let next = journey.proceed(&self.plan, done, outcome.cause == Cause::None);
+        Due::of(journey, next)
+    }
+
+    /// Records a request that was never sent, as given up at `now`; its session ends, since the user did not
+    /// get what was asked for.
+    pub(crate) fn give_up(&self, due: &Due, now: Nanos) {
+        self.observe(due, now, now, &Outcome::failed(Cause::NotSent));
+    }
+
+    fn observe(&self, due: &Due, sent: Nanos, done: Nanos, outcome: &Outcome) {
+        let arrival = due.journey.arrival;
+        count(&self.counts.requests);
+        if outcome.cause == Cause::NotSent {
+            count(&self.counts.not_sent);
+        }
+        self.sink.push(Frame::Observation(Observation {
+            arrival: arrival.number,
+            step: due.step,
+            client: arrival.client.address,
+            intended: due.intended,
+            sent,
+            done,
+            status: outcome.status,
+            cause: outcome.cause,
+            gateway_pod: outcome.gateway_pod,
+            pod: outcome.pod,
+            hops: outcome.hops,
+        }));
+    }
+
+    async fn attempt(&self, due: &Due) -> Outcome {
+        let client = due.journey.arrival.client.address;
+        let template = &self.templates[usize::from(due.step.0)];
+        while let Some(wire) = self.clients.idle(client).await {
+            if let Some(outcome) = self.ask(client, wire, template.request(self.plan.seed, due.id)).await {
+                return outcome;
+            }
+        }
+        match self.clients.connect(client, due.id).await {
+            Ok(wire) => {
+                let outcome = self.ask(client, wire, template.request(self.plan.seed, due.id)).await;
+                outcome.unwrap_or_else(|| Outcome::failed(Cause::Reset))
+            }
+            Err(NoConnection::Refused) => Outcome::failed(Cause::Refused),
+            Err(NoConnection::TimedOut) => Outcome::failed(Cause::Timeout),
+            Err(NoConnection::Ours(error)) => {
+                self.complained.call_once(|| complain(&error));
+                Outcome::failed(Cause::NotSent)
+            }
+        }
+    }
+
+    /// `None`: the connection was gone before the request was written, so that it is as good as unsent.
+    async fn ask(&self, client: u32, mut wire: Wire, request: Request<Full<Bytes>>) -> Option<Outcome> {
+        let outcome = match wire.ask(request).await {
+            Err(Broken::BeforeSending) => return None,
+            Err(Broken::Later) => Outcome { gateway_pod: wire.door, ..Outcome::failed(Cause::Reset) },
+            Ok(response) => {
+                let outcome = Outcome::of(&response, wire.door);
+                self.clients.keep(client, wire).await;
+                outcome
+            }
+        };
+        Some(outcome)
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the parent keeps the end of the driver's stderr for its report")]
+fn complain(error: &std::io::Error) {
+    eprintln!("driver: cannot open connections, requests count as not sent: {error}");
+}
+
+/// One more. Nothing is ordered by a count.
+pub(crate) fn count(counter: &std::sync::atomic::AtomicU64) {
+    counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+}
+
+impl Outcome {
+    const fn failed(cause: Cause) -> Self {
+        let hops = Hops { queue_us: 0, cpu_us: 0, wait_us: 0, limiter_us: 0 };
+        Self { status: 0, cause, gateway_pod: 0, pod: 0, hops }
+    }
+
+    fn of(response: &Response<()>, gateway_pod: u16) -> Self {
+        let text = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        Self {
+            status: response.status().as_u16(),
+            cause: cause(response.status(), response.headers()),
+            gateway_pod,
+            pod: text(headers::POD).and_then(|text| text.parse().ok()).unwrap_or(0),
+            hops: text(headers::HOPS).and_then(Hops::from_header).unwrap_or_default(),
+        }
+    }
+}
+
+/// A status below 400 is success, whatever the headers say: a limiter that only delays still answers.
+fn cause(status: StatusCode, map: &HeaderMap) -> Cause {
+    let says = map.get(headers::CAUSE).map(HeaderValue::as_bytes);
+    match status.as_u16() {
+        ..400 => Cause::None,
+        _ if says == Some(headers::LIMITED.as_bytes()) => Cause::Limited,
+        _ if says == Some(headers::GATEWAY.as_bytes()) => Cause::Gateway,
+        400..500 => Cause::ClientError,
+        _ => Cause::ServerError,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_follow_the_header_then_the_status() {
+        for (case, status, header, want) in [
+            ("created", 201, None, Cause::None),
+            ("redirect", 302, None, Cause::None),
+            ("nginx limits with 503", 503, Some("limited"), Cause::Limited),
+            ("or with 429", 429, Some("limited"), Cause::Limited),
+            ("the gateway had no upstream", 502, Some("gateway"), Cause::Gateway),
+            ("the service was down", 503, None, Cause::ServerError),
+            ("not found", 404, None, Cause::ClientError),
+            ("a header of somebody else", 500, Some("weather"), Cause::ServerError),
+        ] {
+            let mut map = HeaderMap::new();
+            if let Some(header) = header {
+                map.insert(headers::CAUSE, HeaderValue::from_static(header));
+            }
+            assert_eq!(cause(StatusCode::from_u16(status).unwrap(), &map), want, "{case}");
+        }
+    }
+
+    #[test]
+    fn payloads_are_json_and_repeat() {
+        let id = RequestId::of_step(7, 1);
+        let body = payload(Seed::new(3), id);
+        assert_eq!(body, payload(Seed::new(3), id));
+        assert_ne!(body, payload(Seed::new(4), id));
+        let document: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(document["id"], id.to_string());
+    }
+}

@@ -1,0 +1,166 @@
+//! What crosses the pipes between the parent and the driver.
+//!
+//! Down, on the child's stdin: one JSON document a line, first [`Orders`], then [`Update`]s; the end of input means
+//! *stop at once*. Up, on its stdout: frames of 64 bytes, most of them observations. A frame whose cause byte is no
+//! [`Cause`](record::Cause) is a message of the driver about itself.
+
+use std::net::{IpAddr, SocketAddr};
+
+use record::{Observation, ObservationError};
+use scenarios::LoadPlan;
+use serde::{Deserialize, Serialize};
+use units::Nanos;
+
+/// All that a driver needs before it can stand ready.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Orders {
+    /// What to play.
+    pub plan: LoadPlan,
+    /// The run's epoch as a reading of `CLOCK_MONOTONIC`: [`clock::Clock::epoch`].
+    pub epoch_ns: u64,
+    /// The address each client sends from, at least [`LoadPlan::clients`] of them.
+    pub clients: Vec<IpAddr>,
+    /// Requests under way at once, at most. `None`: [`workers_for`](crate::workers_for) the plan. Never more than the
+    /// process has file descriptors.
+    pub workers: Option<usize>,
+}
+
+/// What changes while a driver runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Update {
+    /// The gateway pods that are ready, in order of their address. Holds for connections made from now on: a Service
+    /// does not break those that stand.
+    Doors(Vec<Door>),
+    /// Load begins.
+    Start {
+        /// At this instant of the run's clock.
+        load_start: Nanos,
+    },
+    /// No new arrivals and no further steps; what is due or under way ends by its own timeout.
+    Stop,
+}
+
+/// A gateway pod that takes connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Door {
+    /// Counted from 1 in the order of pod creation: [`Observation::gateway_pod`].
+    pub pod: u16,
+    /// Where it listens.
+    pub addr: SocketAddr,
+}
+
+/// What the driver tells its parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// A request ended.
+    Observation(Observation),
+    /// The driver is done; nothing follows.
+    Summary(Summary),
+}
+
+/// The driver about itself, at its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Sessions that began.
+    pub arrivals: u64,
+    /// Requests observed, in whatever way they ended.
+    pub requests: u64,
+    /// Requests that could not be sent in time, or not at all.
+    pub not_sent: u64,
+    /// Connections that were opened.
+    pub connections: u64,
+    /// CPU time of the whole process, microseconds.
+    pub cpu_us: u64,
+    /// Most requests that ever waited for a worker at once.
+    pub backlog_max: u32,
+    /// Size of the worker pool.
+    pub workers: u32,
+    /// Most workers ever busy at once. Below `workers`, lag was not for want of one.
+    pub busy_max: u32,
+}
+
+/// What one frame says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Frame {
+    Observation(Observation),
+    /// The workers stand; load may start.
+    Ready,
+    Summary(Summary),
+}
+
+const CAUSE: usize = 44; // offset of the cause byte in an observation frame
+const READY: u8 = 0xfe;
+const SUMMARY: u8 = 0xff;
+
+impl Frame {
+    pub(crate) fn encode(self) -> [u8; Observation::FRAME] {
+        let mut frame = [0; Observation::FRAME];
+        match self {
+            Self::Observation(observation) => return observation.encode(),
+            Self::Ready => frame[CAUSE] = READY,
+            Self::Summary(summary) => {
+                let wide = [summary.arrivals, summary.requests, summary.not_sent, summary.connections, summary.cpu_us];
+                for (slot, value) in frame.chunks_exact_mut(8).zip(wide) {
+                    slot.copy_from_slice(&value.to_le_bytes());
+                }
+                let narrow = [summary.backlog_max, summary.workers, summary.busy_max];
+                for (slot, value) in frame[48..].chunks_exact_mut(4).zip(narrow) {
+                    slot.copy_from_slice(&value.to_le_bytes());
+                }
+                frame[CAUSE] = SUMMARY;
+            }
+        }
+        frame
+    }
+
+    pub(crate) fn decode(frame: &[u8; Observation::FRAME]) -> Result<Self, ObservationError> {
+        let wide = |index: usize| u64::from_le_bytes(*frame[index * 8..].first_chunk().expect("within the frame"));
+        let narrow =
+            |index: usize| u32::from_le_bytes(*frame[48 + index * 4..].first_chunk().expect("within the frame"));
+        match frame[CAUSE] {
+            READY => Ok(Self::Ready),
+            SUMMARY => Ok(Self::Summary(Summary {
+                arrivals: wide(0),
+                requests: wide(1),
+                not_sent: wide(2),
+                connections: wide(3),
+                cpu_us: wide(4),
+                backlog_max: narrow(0),
+                workers: narrow(1),
+                busy_max: narrow(2),
+            })),
+            _ => Observation::decode(frame).map(Self::Observation),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_frame_survives_the_pipe() {
+        let summary = Summary {
+            arrivals: u64::MAX,
+            requests: 2,
+            not_sent: 3,
+            connections: 4,
+            cpu_us: 5,
+            backlog_max: u32::MAX,
+            workers: 7,
+            busy_max: 8,
+        };
+        let observation = Observation { arrival: 9, status: 200, ..Observation::default() };
+        for frame in [Frame::Ready, Frame::Summary(summary), Frame::Observation(observation)] {
+            assert_eq!(Frame::decode(&frame.encode()), Ok(frame));
+        }
+    }
+
+    #[test]
+    fn a_frame_of_another_version_is_refused() {
+        let mut frame = Frame::Ready.encode();
+        frame[CAUSE] = 0xfd;
+        assert_eq!(Frame::decode(&frame), Err(ObservationError::UnknownCause(0xfd)));
+    }
+}

@@ -1,0 +1,42 @@
+//! What the command prints.
+
+use std::io::Write;
+
+use record::{ExitCode, MetricReading};
+
+use crate::failure::Failure;
+
+/// Standard output is the product. A reader who has gone (`| head`) is no error.
+pub(crate) fn out(text: &str) {
+    std::io::stdout().lock().write_all(text.as_bytes()).ok();
+}
+
+/// What went wrong, once, with its causes.
+pub(crate) fn failure(failure: &Failure) {
+    let mut text = String::new();
+    for (depth, line) in failure.chain.iter().enumerate() {
+        text += if depth == 0 { "error: " } else { "  because: " };
+        text += line.trim_end();
+        text.push('\n');
+    }
+    std::io::stderr().lock().write_all(text.as_bytes()).ok();
+}
+
+/// `cpu 212 % of 70 %`.
+pub(crate) fn reading(metric: &MetricReading) -> String {
+    let unit = if metric.unit == "%" { " %" } else { &metric.unit };
+    match metric.value {
+        Some(value) => format!("{} {value}{unit} of {}{unit}", metric.metric, metric.target),
+        None => format!("{} unknown", metric.metric),
+    }
+}
+
+/// `rehearse list`.
+pub(crate) fn list() -> Result<ExitCode, Failure> {
+    for shipped in scenarios::LIBRARY {
+        let scenario = scenarios::Scenario::parse(shipped.text, shipped.file)?;
+        let length = scenario.load(units::Seed::default()).end();
+        out(&format!("{:<16} {:>6}  {}\n", scenario.name, length.to_string(), scenario.question));
+    }
+    Ok(ExitCode::Pass)
+}

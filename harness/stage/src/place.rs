@@ -1,0 +1,256 @@
+//! Where pods live in this process: each a listener on its own loopback address.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use clock::Clock;
+use cluster::{PodId, Question, Usage};
+use gateway::{Upstreams, Zones};
+use http_body_util::Full;
+use hyper::Request;
+use hyper::header::HOST;
+use model::{CallProfile, Station};
+use platform::{Container, HttpProbe, PortRef, Probe, ProbeAction, WorkloadId};
+use record::{EventKind, Hops, wire};
+use scenarios::Plan;
+use server::{Answer, Listening, LiveStation, MockService, Outbound, Unreachable};
+use tokio::net::{TcpListener, TcpSocket};
+use units::{Nanos, RequestId};
+
+use crate::edge::Edge;
+use crate::fabric::{Fabric, PodAddress, Within, connect, exchange, timeout};
+use crate::{AddressLease, StageError};
+
+/// All pods of the run.
+pub(crate) struct Place {
+    plan: Arc<Plan>,
+    lease: AddressLease,
+    clock: Clock,
+    fabric: Arc<Fabric>,
+    pods: BTreeMap<PodId, Pod>,
+}
+
+struct Pod {
+    workload: WorkloadId,
+    name: String,
+    running: Option<Running>,
+}
+
+struct Running {
+    listening: Listening,
+    accounts: Accounts,
+    started: Nanos,
+}
+
+/// Who accounts for a pod's CPU.
+enum Accounts {
+    Service(LiveStation),
+    Gateway(Arc<Edge>),
+}
+
+impl Place {
+    pub(crate) fn new(plan: Arc<Plan>, lease: AddressLease, clock: Clock, fabric: Arc<Fabric>) -> Self {
+        Self { plan, lease, clock, fabric, pods: BTreeMap::new() }
+    }
+
+    pub(crate) fn bound(&mut self, pod: PodId, workload: WorkloadId, name: &str) {
+        self.pods.insert(pod, Pod { workload, name: name.to_owned(), running: None });
+    }
+
+    /// Starts a pod's container. If its port cannot be had, it listens on another one, which is told.
+    pub(crate) fn start(&mut self, id: PodId) -> Result<Option<EventKind>, StageError> {
+        let Some(pod) = self.pods.get_mut(&id) else { return Ok(None) };
+        let workload = self.plan.platform.workload(pod.workload);
+        let gateway = self.plan.platform.gateway.as_ref().filter(|gateway| gateway.workload == pod.workload);
+        let wanted = match gateway {
+            Some(_) => self.plan.gateway_port,
+            None => workload.containers.first().map_or(8_000, serving_port),
+        };
+        let address = self.lease.pod(id.0);
+        let listen_error = |source| StageError::Listen {
+            pod: pod.name.clone(),
+            addr: SocketAddr::from((address, wanted)),
+            source,
+        };
+        let (listener, substituted) = listen(address, wanted).map_err(listen_error)?;
+        let bind = listener.local_addr().map_err(listen_error)?;
+        let label = Ipv4Addr::new(10, 244, (id.0 / 250) as u8, (1 + id.0 % 250) as u8);
+        self.fabric.place(id, Some(PodAddress { label, bind }));
+        let started = self.clock.now();
+        let (listening, accounts) = if let Some(gateway) = gateway {
+            let edge = Arc::new(Edge {
+                platform: Arc::clone(&self.plan.platform),
+                address,
+                port: self.plan.gateway_port,
+                zones: Zones::new(&gateway.config),
+                upstreams: Upstreams::new(&gateway.config),
+                services: Edge::services(&self.plan.platform, &gateway.config),
+                fabric: Arc::clone(&self.fabric),
+                clock: self.clock.clone(),
+                cpu: AtomicU64::new(0),
+            });
+            (Listening::serve(listener, Arc::clone(&edge)), Accounts::Gateway(edge))
+        } else {
+            let profile = Arc::clone(self.plan.profile(pod.workload));
+            let limit = workload.containers.first().and_then(|c| c.limits.cpu);
+            let station = LiveStation::new(Station::new(profile.station(limit), started), self.clock.clone());
+            let service = MockService {
+                number: id.0 as u16 + 1,
+                profile,
+                health: workload.containers.first().map(health_paths).unwrap_or_default(),
+                seed: self.plan.load.seed,
+                station: station.clone(),
+                outbound: Arc::new(PodOutbound { plan: Arc::clone(&self.plan), fabric: Arc::clone(&self.fabric), address }),
+            };
+            (Listening::serve(listener, Arc::new(service)), Accounts::Service(station))
+        };
+        pod.running = Some(Running { listening, accounts, started });
+        Ok(substituted.map(|why| EventKind::Substituted {
+            what: format!("port {wanted} of {}", pod.name),
+            by: format!("port {}: {why}", bind.port()),
+        }))
+    }
+
+    /// SIGTERM. The future ends when the pod has finished what is in flight.
+    pub(crate) fn terminate(&self, id: PodId) -> impl Future<Output = ()> + Send + use<> {
+        let ended = self.pods.get(&id).and_then(|pod| pod.running.as_ref()).map(|r| r.listening.terminate());
+        async move {
+            if let Some(ended) = ended {
+                ended.await;
+            }
+        }
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self, id: PodId) {
+        if let Some(running) = self.pods.get_mut(&id).and_then(|pod| pod.running.take()) {
+            running.listening.kill();
+        }
+        self.fabric.place(id, None);
+    }
+
+    /// Asks a container how it is, from its node. The future ends within the probe's timeout.
+    pub(crate) fn probe(
+        &self,
+        id: PodId,
+        question: Question,
+        probe: &Probe,
+    ) -> Pin<Box<dyn Future<Output = bool> + Send>> {
+        let address = self.fabric.address(id);
+        let container = self.pods.get(&id).and_then(|pod| {
+            pod.running.as_ref().and(self.plan.platform.workload(pod.workload).containers.first())
+        });
+        let (Some(address), Some(_)) = (address, container) else { return Box::pin(async { false }) };
+        let limit = Duration::from_nanos(probe.timeout.get());
+        match &probe.action {
+            ProbeAction::Http(http) => {
+                let http = http.clone();
+                Box::pin(async move { timeout(limit, http_probe(id, question, http, address.bind)).await == Ok(true) })
+            }
+            ProbeAction::Tcp(_) => {
+                Box::pin(async move { matches!(timeout(limit, connect(NODE, address.bind)).await, Ok(Ok(_))) })
+            }
+            ProbeAction::Exec => Box::pin(async { true }),
+        }
+    }
+
+    /// Cumulative usage of every pod whose container runs.
+    pub(crate) fn usage(&self) -> Vec<(PodId, Usage)> {
+        let usage = |(id, pod): (&PodId, &Pod)| {
+            let running = pod.running.as_ref()?;
+            let (cpu, memory) = match &running.accounts {
+                Accounts::Service(station) => station.usage(),
+                Accounts::Gateway(edge) => (edge.cpu(), model::GATEWAY_MEMORY),
+            };
+            Some((*id, Usage { cpu, memory, started: running.started }))
+        };
+        self.pods.iter().filter_map(usage).collect()
+    }
+}
+
+/// A kubelet asks from its node's address.
+const NODE: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+async fn http_probe(id: PodId, question: Question, probe: HttpProbe, to: SocketAddr) -> bool {
+    let request = Request::get(&probe.path)
+        .header(HOST, probe.host.unwrap_or_else(|| to.to_string()))
+        .header(wire::REQUEST, RequestId::of_probe(id.0, question.number).to_string())
+        .body(Full::default());
+    let (Ok(request), Ok(stream)) = (request, connect(NODE, to).await) else { return false };
+    exchange(stream, request).await.is_ok_and(|response| (200..400).contains(&response.status().as_u16()))
+}
+
+/// The port that a container serves on: the first it declares.
+fn serving_port(container: &Container) -> u16 {
+    container.ports.first().map_or(8_000, |port| port.port)
+}
+
+fn health_paths(container: &Container) -> Vec<String> {
+    let path = |probe: &Option<Probe>| match probe.as_ref().map(|probe| &probe.action) {
+        Some(ProbeAction::Http(HttpProbe { path, port, .. })) => {
+            let serves = container.port(port).is_none_or(|port| port == serving_port(container));
+            (serves || matches!(port, PortRef::Name(_))).then(|| path.clone())
+        }
+        _ => None,
+    };
+    [&container.startup, &container.readiness, &container.liveness].into_iter().filter_map(path).collect()
+}
+
+/// Listens on the wanted port, or on a free one if that is taken by somebody else or needs a privilege.
+fn listen(address: Ipv4Addr, port: u16) -> io::Result<(TcpListener, Option<&'static str>)> {
+    let open = |port| {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(SocketAddr::from((address, port)))?;
+        socket.listen(1_024)
+    };
+    match open(port) {
+        Ok(listener) => Ok((listener, None)),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Ok((open(0)?, Some("ports below 1024 need a privilege that this process does not have")))
+        }
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            Ok((open(0)?, Some("another process listens on this port on every address")))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// How a pod reaches other services: through the fabric, from its own address, on a connection per call (as an HTTP
+/// client that is made for each request; assumed).
+struct PodOutbound {
+    plan: Arc<Plan>,
+    fabric: Arc<Fabric>,
+    address: Ipv4Addr,
+}
+
+impl Outbound for PodOutbound {
+    fn call<'a>(
+        &'a self,
+        call: &'a CallProfile,
+        id: RequestId,
+    ) -> Pin<Box<dyn Future<Output = Result<Answer, Unreachable>> + Send + 'a>> {
+        Box::pin(async move {
+            let service = self.plan.platform.service_named(&call.service).ok_or(Unreachable)?;
+            let (method, path) = call.request.split_once(' ').ok_or(Unreachable)?;
+            let request = Request::builder()
+                .method(method)
+                .uri(path)
+                .header(HOST, &call.service)
+                .header(wire::REQUEST, id.to_string())
+                .body(Full::default())
+                .map_err(|_| Unreachable)?;
+            // Clients of this kind wait for long; whoever asked gives up earlier.
+            let within = Within { connect: Duration::from_secs(60), answer: Duration::from_secs(60) };
+            let response =
+                self.fabric.ask(self.address, service, id, request, within).await.map_err(|_| Unreachable)?;
+            let hops = response.headers().get(wire::HOPS).and_then(|hops| Hops::from_header(hops.to_str().ok()?));
+            Ok(Answer { status: response.status().as_u16(), hops: hops.unwrap_or_default() })
+        })
+    }
+}

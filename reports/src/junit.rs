@@ -1,0 +1,130 @@
+//! `junit.xml`: a suite per scenario, a case per objective and per check.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Property, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
+use record::{Conclusion, Judgement, Verdict};
+
+use crate::told::{self, Told};
+
+/// The whole file.
+pub(crate) fn xml(told: &Told) -> Result<String, SerializeError> {
+    let result = &told.result;
+    let mut suite = TestSuite::new(result.scenario.name.as_str());
+    for (name, value) in [
+        ("seed", result.seed.get().to_string()),
+        ("platform", result.platform.digest.clone()),
+        ("backend", result.backend.clone()),
+        ("conclusion", told::conclusion(result.conclusion).to_owned()),
+        ("report", "report.html".to_owned()),
+    ] {
+        suite.add_property(Property::new(name, value));
+    }
+    let load = Duration::from_micros(told::load_us(result));
+    for verdict in &result.verdicts {
+        let mut case = TestCase::new(verdict.objective.as_str(), status(result.conclusion, verdict));
+        case.set_classname(format!("{}.objectives", result.scenario.name));
+        case.set_time(Duration::from_micros(verdict.judged_us));
+        suite.add_test_case(case);
+    }
+    for check in &result.checks {
+        let status = if check.ok {
+            TestCaseStatus::success()
+        } else {
+            failure("invalid", format!("{} was {}, needs {}", check.name, check.measured, check.limit))
+        };
+        let mut case = TestCase::new(check.name.as_str(), status);
+        case.set_classname(format!("{}.checks", result.scenario.name));
+        case.set_time(Duration::ZERO);
+        suite.add_test_case(case);
+    }
+    suite.set_time(load);
+    let mut report = Report::new("rehearse");
+    report.set_time(load);
+    report.add_test_suite(suite);
+    report.to_string()
+}
+
+fn failure(kind: &str, message: String) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+    status.set_message(message).set_type(kind);
+    status
+}
+
+/// Only a gating objective may turn a suite red, and a run that does not count decides nothing.
+fn status(conclusion: Conclusion, verdict: &Verdict) -> TestCaseStatus {
+    if matches!(conclusion, Conclusion::Invalid | Conclusion::Interrupted) {
+        let why = told::conclusion(conclusion).to_lowercase();
+        return skipped(format!("the run is {why}; by the figures alone {}", message(verdict)));
+    }
+    match (verdict.judgement, verdict.gating) {
+        (Judgement::Pass, _) => TestCaseStatus::success(),
+        (Judgement::Fail, true) => failure("broken", message(verdict)),
+        (Judgement::Fail, false) => skipped(format!("broken, does not gate: {}", message(verdict))),
+        (Judgement::Undecided, _) => skipped(message(verdict)),
+    }
+}
+
+fn skipped(message: String) -> TestCaseStatus {
+    let mut status = TestCaseStatus::skipped();
+    status.set_message(message);
+    status
+}
+
+/// `912 ms [885..941] > 800 ms n=18402`, in ASCII, for tools that grep.
+pub(crate) fn message(v: &Verdict) -> String {
+    let unit = &v.unit;
+    let digits = usize::from(unit == "%") * 2;
+    let measured = v.measured.map_or_else(|| "nothing measured".to_owned(), |m| format!("{m:.digits$} {unit}"));
+    let interval = v.interval.map_or(String::new(), |(low, high)| format!(" [{low:.digits$}..{high:.digits$}]"));
+    let sign = if v.measured.is_some_and(|measured| measured > v.limit) { '>' } else { '<' };
+    let limit = format!("{sign} {:.digits$} {unit}", v.limit);
+    let mut text = match v.judgement {
+        Judgement::Undecided => format!("undecided: {measured}{interval}, limit {:.digits$} {unit} n={}", v.limit, v.n),
+        _ => format!("{measured}{interval} {limit} n={}", v.n),
+    };
+    if v.judgement == Judgement::Fail && sign == '<' {
+        write!(text, ", but {} of them late or failed", v.beyond).expect("writing to a string");
+    }
+    if let Some(more) = v.more_needed {
+        write!(text, ", needs about {more} more").expect("writing to a string");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Kind, asked, result};
+
+    fn of(kind: Kind) -> String {
+        xml(&Told { asked: asked(), result: result(kind), environment: None, twin: None }).unwrap()
+    }
+
+    #[test]
+    fn each_ending_has_its_own_shape() {
+        for (kind, counts, has) in [
+            (Kind::Pass, "tests=\"3\" skipped=\"0\" errors=\"0\" failures=\"0\"", "name=\"core-latency\""),
+            (Kind::Fail, "failures=\"1\"", "&gt; 800 ms n="),
+            (Kind::Undecided, "skipped=\"1\" errors=\"0\" failures=\"0\"", "<skipped message=\"undecided: "),
+            (Kind::Empty, "skipped=\"1\"", "nothing measured, limit 800 ms n=0, needs about 59 more"),
+            (Kind::Interrupted, "skipped=\"1\"", "the run is interrupted; by the figures alone 96 ms"),
+            (Kind::Invalid, "skipped=\"1\" errors=\"0\" failures=\"1\"", "Driver lag, p99 was 30.0 ms, needs"),
+            (Kind::Failures, "failures=\"1\"", "late or failed"),
+        ] {
+            let xml = of(kind);
+            assert!(xml.contains(counts) && xml.contains(has), "{kind:?}: {xml}");
+        }
+        let passed = of(Kind::Pass);
+        assert!(passed.contains("time=\"120.000\""), "the judged time is the case's: {passed}");
+        for property in [
+            "\"seed\" value=\"42\"",
+            "\"platform\" value=\"8c1f2e7a90bd\"",
+            "\"backend\" value=\"embedded\"",
+            "\"report\" value=\"report.html\"",
+        ] {
+            assert!(passed.contains(property), "{property}");
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Whether a run can be believed: was its load what the plan asked for, and on time?
+
+use record::{Check, Recording};
+use units::Nanos;
+
+/// Lag that is small against the tightest limit moves no verdict.
+const LAG_SHARE: u64 = 50; // 2 %
+
+/// The checks that any stage's recording must pass. `tightest` is the smallest latency limit among the objectives.
+pub fn validity(recording: &Recording, tightest: Nanos) -> Vec<Check> {
+    let allowed = tightest / LAG_SHARE;
+    let lag = if recording.lag.is_empty() { 0 } else { recording.lag.value_at_quantile(0.99) };
+    let ms = |us: u64| format!("{:.1} ms", us as f64 / 1e3);
+    vec![
+        Check {
+            name: "requests were due".into(),
+            ok: recording.offered > 0,
+            measured: recording.offered.to_string(),
+            limit: "at least 1".into(),
+        },
+        Check {
+            name: "the driver kept its schedule, lag p99".into(),
+            ok: lag <= allowed.as_micros(),
+            measured: ms(lag),
+            limit: format!("{} (2 % of the tightest limit)", ms(allowed.as_micros())),
+        },
+        Check {
+            name: "what was due was sent".into(),
+            ok: recording.not_sent * 100 <= recording.offered,
+            measured: format!("{} of {} not sent", recording.not_sent, recording.offered),
+            limit: "at most 1 %".into(),
+        },
+    ]
+}
