@@ -375,11 +375,11 @@ pub(crate) fn verdicts(result: &RunResult) -> String {
 
 /// What happened in order.
 pub(crate) fn timeline(result: &RunResult) -> String {
-    if result.timeline.windows.is_empty() {
+    if told::under_load(result).is_empty() {
         return "Nothing happened: there was no request.".into();
     }
     let rate = |w: &record::Window| w.offered as f64 * 1e6 / result.timeline.width_us.max(1) as f64;
-    let rates = result.timeline.windows.iter().map(rate);
+    let rates = told::under_load(result).iter().map(rate);
     let (least, most) = rates.fold((f64::MAX, 0.0_f64), |(a, b), r| (a.min(r), b.max(r)));
     let mut say = vec![format!(
         "Offered load lay between {} and {} requests a second.",
@@ -393,7 +393,7 @@ pub(crate) fn timeline(result: &RunResult) -> String {
             words::clock(excess.peak_at_us),
             words::ms(excess.peak_us)
         )),
-        (Some(_), None) if result.timeline.windows.iter().any(|w| w.p95_us > 0) => {
+        (Some(_), None) if told::under_load(result).iter().any(|w| w.p95_us > 0) => {
             say.push("p95 was over the limit in no window.".into());
         }
         _ => {}

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use record::{Asked, Cause, Conclusion, Environment, Judgement, RunResult, ScalingDecision, TimeSplit, Verdict};
+use record::{
+    Asked, Cause, Conclusion, Environment, Judgement, RunResult, ScalingDecision, TimeSplit, Verdict, Window,
+};
 
 use crate::Twin;
 use crate::words;
@@ -107,6 +109,15 @@ pub(crate) fn load_us(result: &RunResult) -> u64 {
     result.load_end_us.saturating_sub(result.load_start_us)
 }
 
+/// The windows that began while load lasted. What comes later are the last steps of sessions that began in time: they
+/// count, but a window of so few is no rate.
+pub(crate) fn under_load(result: &RunResult) -> &[Window] {
+    let windows = &result.timeline.windows;
+    let width = result.timeline.width_us.max(1);
+    let begun = result.load_end_us.saturating_sub(result.load_start_us).div_ceil(width) as usize;
+    &windows[..begun.min(windows.len())]
+}
+
 /// Requests that were due, and those that succeeded.
 pub(crate) fn totals(result: &RunResult) -> (u64, u64) {
     result.timeline.windows.iter().fold((0, 0), |(due, ok), w| (due + w.offered, ok + w.succeeded))
@@ -134,7 +145,7 @@ pub(crate) fn failures_in_words(failures: &[(Cause, u64)]) -> String {
 pub(crate) fn excess(result: &RunResult) -> Option<Excess> {
     let limit = limit_us(result)?;
     let over: Vec<(u64, u64)> = (0..)
-        .zip(&result.timeline.windows)
+        .zip(under_load(result))
         .filter(|(_, window)| window.p95_us > limit)
         .map(|(index, window)| (index, window.p95_us))
         .collect();

@@ -167,7 +167,10 @@ impl Scenario {
             }
             for step in &journey.steps {
                 if !names.insert(&step.name) {
-                    return impossible(format!("two steps are called `{}`: reports could not tell them apart", step.name));
+                    return impossible(format!(
+                        "two steps are called `{}`: reports could not tell them apart",
+                        step.name
+                    ));
                 }
                 if step.times == 0 {
                     return impossible(format!("step `{}` happens 0 times: leave it out", step.name));
@@ -186,7 +189,10 @@ impl Scenario {
                 return impossible(format!("load uses journey `{}`, which is not there{hint}", stream.journey));
             }
             if stream.clients == 0 {
-                return impossible(format!("the load of `{}` comes from 0 clients: give it at least 1", stream.journey));
+                return impossible(format!(
+                    "the load of `{}` comes from 0 clients: give it at least 1",
+                    stream.journey
+                ));
             }
             if let Some(phase) = stream.rate.keys().find(|phase| !phases.contains(phase.as_str())) {
                 let hint = nearest(phase, phases.iter().copied());

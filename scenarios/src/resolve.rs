@@ -182,11 +182,10 @@ impl Router<'_> {
             .platform
             .service_named(host)
             .ok_or_else(|| format!("there is no Service `{host}`{}", nearest(host, names())))?;
-        let workload = self
-            .platform
-            .selected_by(self.platform.service(service))
-            .next()
-            .ok_or_else(|| format!("Service `{host}` selects no pods: compare its selector with the pods' labels"))?;
+        let workload =
+            self.platform.selected_by(self.platform.service(service)).next().ok_or_else(|| {
+                format!("Service `{host}` selects no pods: compare its selector with the pods' labels")
+            })?;
         let profile = &self.profiles[usize::from(workload.0)];
         let route = profile.route(method, path).ok_or_else(|| {
             let wanted = format!("{method} {path}");

@@ -53,7 +53,8 @@ fn limit_multiplies(platform: &Platform, config: &GatewayConfig, replicas: u32) 
 }
 
 fn lone_server_never_fails(config: &GatewayConfig) -> Option<Finding> {
-    let lone: Vec<_> = config.upstreams.iter().filter(|u| u.servers.len() == 1 && u.servers[0].max_fails != 1).collect();
+    let lone: Vec<_> =
+        config.upstreams.iter().filter(|u| u.servers.len() == 1 && u.servers[0].max_fails != 1).collect();
     let first = lone.first()?;
     Some(Finding {
         id: "lone-server-never-fails".into(),

@@ -127,8 +127,7 @@ pub(crate) async fn connect(from: Ipv4Addr, to: SocketAddr) -> Result<TcpStream,
 /// One request and its answer on a fresh connection, which closes afterwards.
 pub(crate) async fn exchange(stream: TcpStream, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, NoAnswer> {
     let broken = |_: hyper::Error| NoAnswer::Reset;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let answer = async {
         let response: Response<Incoming> = sender.send_request(request).await.map_err(broken)?;
         let (head, body) = response.into_parts();

@@ -1,6 +1,6 @@
 //! Stands a platform up live and plays a plan on it.
 //!
-//! Owns what the rules need to be real: leased addresses ([`lease`]), the fabric that every connection goes through,
+//! Owns what the rules need to be real: leased addresses ([`AddressLease`]), the fabric that every connection goes through,
 //! the pods and gateways that serve on it, and the loop that feeds the control side. What is decided, `cluster`,
 //! `gateway` and `model` decide: the same machines that the simulator drives.
 //!

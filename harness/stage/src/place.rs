@@ -72,11 +72,8 @@ impl Place {
             None => workload.containers.first().map_or(8_000, serving_port),
         };
         let address = self.lease.pod(id.0);
-        let listen_error = |source| StageError::Listen {
-            pod: pod.name.clone(),
-            addr: SocketAddr::from((address, wanted)),
-            source,
-        };
+        let listen_error =
+            |source| StageError::Listen { pod: pod.name.clone(), addr: SocketAddr::from((address, wanted)), source };
         let (listener, substituted) = listen(address, wanted).map_err(listen_error)?;
         let bind = listener.local_addr().map_err(listen_error)?;
         let label = Ipv4Addr::new(10, 244, (id.0 / 250) as u8, (1 + id.0 % 250) as u8);
@@ -105,7 +102,11 @@ impl Place {
                 health: workload.containers.first().map(health_paths).unwrap_or_default(),
                 seed: self.plan.load.seed,
                 station: station.clone(),
-                outbound: Arc::new(PodOutbound { plan: Arc::clone(&self.plan), fabric: Arc::clone(&self.fabric), address }),
+                outbound: Arc::new(PodOutbound {
+                    plan: Arc::clone(&self.plan),
+                    fabric: Arc::clone(&self.fabric),
+                    address,
+                }),
             };
             (Listening::serve(listener, Arc::new(service)), Accounts::Service(station))
         };
@@ -142,9 +143,10 @@ impl Place {
         probe: &Probe,
     ) -> Pin<Box<dyn Future<Output = bool> + Send>> {
         let address = self.fabric.address(id);
-        let container = self.pods.get(&id).and_then(|pod| {
-            pod.running.as_ref().and(self.plan.platform.workload(pod.workload).containers.first())
-        });
+        let container = self
+            .pods
+            .get(&id)
+            .and_then(|pod| pod.running.as_ref().and(self.plan.platform.workload(pod.workload).containers.first()));
         let (Some(address), Some(_)) = (address, container) else { return Box::pin(async { false }) };
         let limit = Duration::from_nanos(probe.timeout.get());
         match &probe.action {

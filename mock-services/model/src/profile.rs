@@ -202,12 +202,8 @@ impl RouteProfile {
 impl Work {
     /// A health check: half a millisecond of CPU, through the same queue as everything else, as in an async service
     /// with one event loop. Assumed.
-    pub const HEALTH: Self = Self {
-        cpu_before: Nanos::from_micros(500),
-        calls: false,
-        wait: Nanos::ZERO,
-        cpu_after: Nanos::ZERO,
-    };
+    pub const HEALTH: Self =
+        Self { cpu_before: Nanos::from_micros(500), calls: false, wait: Nanos::ZERO, cpu_after: Nanos::ZERO };
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ pub(super) fn time_labels(result: &RunResult) -> Markup {
 
 fn value_line(result: &RunResult, scale: Scale, value: impl Fn(&Window) -> u64) -> String {
     let time = time(result);
-    line(result.timeline.windows.iter().enumerate().map(|(index, window)| {
+    line(told::under_load(result).iter().enumerate().map(|(index, window)| {
         let us = value(window);
         (us > 0).then(|| (time.x(middle(result, index)), scale.y(us as f64)))
     }))
@@ -55,12 +55,12 @@ fn value_line(result: &RunResult, scale: Scale, value: impl Fn(&Window) -> u64) 
 
 /// p95 over the run with the limit; `None` if there is nothing to draw.
 pub(super) fn hero(result: &RunResult) -> Option<Markup> {
-    let highest = result.timeline.windows.iter().map(|w| w.p95_us).max().filter(|us| *us > 0)?;
+    let highest = told::under_load(result).iter().map(|w| w.p95_us).max().filter(|us| *us > 0)?;
     let limit = told::limit_us(result);
     // A limit far above the run would press the line flat; it is drawn all the same, because it is the measure.
     let scale = Scale::Linear(0.0, highest.max(limit.unwrap_or(0)) as f64 * 1.3);
     let (time, excess) = (time(result), told::excess(result));
-    let points = result.timeline.windows.iter().enumerate();
+    let points = told::under_load(result).iter().enumerate();
     let points = points.map(|(i, w)| (w.p95_us > 0).then(|| (time.x(middle(result, i)), scale.y(w.p95_us as f64))));
     let over = limit.map_or_else(String::new, |limit| above(points, scale.y(limit as f64)));
     let subject = told::drawn(result).map_or_else(|| "all requests".into(), told::subject);
@@ -123,7 +123,7 @@ struct Heat {
 
 impl Heat {
     fn of(result: &RunResult) -> Self {
-        let windows = &result.timeline.windows;
+        let windows = told::under_load(result);
         let per_column = windows.len().div_ceil(COLUMNS).max(1);
         let column = |windows: &[Window]| {
             let bins = windows.iter().map(|w| w.heat.len()).max().unwrap_or(0);
@@ -169,7 +169,7 @@ impl Heat {
 
 /// The latency row of the timeline, or a sentence if nothing succeeded.
 pub(super) fn heatmap(result: &RunResult) -> Markup {
-    let windows = &result.timeline.windows;
+    let windows = told::under_load(result);
     let subject = told::drawn(result).map_or_else(|| "all requests".into(), told::subject);
     let values = || windows.iter().flat_map(|w| [w.p50_us, w.p95_us, w.p99_us, w.max_us]).filter(|us| *us > 0);
     let (Some(least), Some(most)) = (values().min(), values().max()) else {

@@ -24,7 +24,7 @@ const ROW_PX: usize = 17;
 pub(super) fn timeline(result: &RunResult) -> Markup {
     let body = html! {
         p.say { (sentences::timeline(result)) }
-        @if !result.timeline.windows.is_empty() {
+        @if !told::under_load(result).is_empty() {
             (panels(result))
             (table(result))
         }
@@ -138,7 +138,7 @@ fn marks(result: &RunResult) -> Vec<Mark> {
 
 /// Windows merged to at most `at_most`, each with its middle and its length in microseconds.
 fn merged(result: &RunResult, at_most: usize) -> Vec<(f64, f64, Window)> {
-    let windows = &result.timeline.windows;
+    let windows = told::under_load(result);
     let per = windows.len().div_ceil(at_most).max(1);
     let width = result.timeline.width_us as f64;
     let load = told::load_us(result) as f64;

@@ -5,9 +5,8 @@ use std::process::Command;
 
 use manifests::nginx::{NginxError, parse};
 use platform::{Action, GatewayConfig, LimitMode, LocationMatch};
+use testing::{Need, needs};
 use units::Nanos;
-
-use crate::needs::needs;
 
 fn config(http: &str) -> Result<GatewayConfig, NginxError> {
     parse(&format!("http {{\n{http}\n}}\n"), "nginx.conf").map(|parsed| parsed.config)
@@ -161,7 +160,7 @@ fn processes_and_connections() {
 
 #[test]
 fn nginx_accepts_the_file_we_ship() {
-    if !needs("nginx_accepts_the_file_we_ship", "nginx") {
+    if !needs("nginx_accepts_the_file_we_ship", Need::Nginx) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

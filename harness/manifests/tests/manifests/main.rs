@@ -4,6 +4,5 @@ mod arbitrary;
 mod broken;
 mod documented;
 mod gateway;
-mod needs;
 mod sources;
 mod translated;

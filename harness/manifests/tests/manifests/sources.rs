@@ -4,8 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use manifests::{ManifestError, Source, load, load_nodes};
-
-use crate::needs::needs;
+use testing::{Need, needs};
 
 fn shipped(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../kind-config").join(path)
@@ -23,7 +22,7 @@ fn deployment(name: &str) -> String {
 
 #[test]
 fn the_rendered_file_is_what_kustomize_makes_of_the_overlay() {
-    if !needs("the_rendered_file_is_what_kustomize_makes_of_the_overlay", "kustomize") {
+    if !needs("the_rendered_file_is_what_kustomize_makes_of_the_overlay", Need::Kustomize) {
         return;
     }
     let built = load(&Source::Path(shipped("platform")), "production").unwrap();
@@ -42,7 +41,7 @@ fn the_rendered_file_is_what_kustomize_makes_of_the_overlay() {
 
 #[test]
 fn a_failing_kustomization_tells_what_kustomize_said() {
-    if !needs("a_failing_kustomization_tells_what_kustomize_said", "kustomize") {
+    if !needs("a_failing_kustomization_tells_what_kustomize_said", Need::Kustomize) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

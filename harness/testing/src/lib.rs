@@ -1,0 +1,130 @@
+//! How a test says what it needs of the machine, so that a skip is always seen and never silent.
+//!
+//! A test that needs an outside program begins with
+//!
+//! ```
+//! # fn the_file_is_valid() {
+//! if !testing::needs("the_file_is_valid", testing::Need::Nginx) {
+//!     return;
+//! }
+//! # }
+//! ```
+//!
+//! Without the program it prints `SKIP the_file_is_valid: …` and passes; `cargo xtask test` counts such a test as
+//! skipped, not as passed. Where the need is required (see [`REQUIRE`]) it fails instead.
+
+use std::process::{Command, Stdio};
+
+/// The environment variable that turns skips into failures: a comma list of [`Need::name`]s, or `all`.
+pub const REQUIRE: &str = "REHEARSE_REQUIRE";
+
+/// What a line begins with that tells a skip. Then come a blank, the name of the test, a colon and the reason.
+pub const SKIP: &str = "SKIP";
+
+/// Something outside the workspace that a test may need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// `kustomize`, or `kubectl`, which carries it.
+    Kustomize,
+    /// `nginx`, for the verdict of the real gateway on a configuration.
+    Nginx,
+}
+
+impl Need {
+    /// All there are, in the order in which help tells them.
+    pub const ALL: [Self; 2] = [Self::Kustomize, Self::Nginx];
+
+    /// The word that `REHEARSE_REQUIRE` and `cargo xtask test --require` know it by.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kustomize => "kustomize",
+            Self::Nginx => "nginx",
+        }
+    }
+
+    /// The programs of which one is enough, each with an argument that makes it answer and exit.
+    fn programs(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Kustomize => &[("kustomize", "version"), ("kubectl", "help")],
+            Self::Nginx => &[("nginx", "-v")],
+        }
+    }
+
+    /// Whether the machine has it. The error is the reason for a skip, in words.
+    fn found(self) -> Result<(), String> {
+        let starts = |(program, argument): &(&str, &str)| {
+            Command::new(program).arg(argument).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+        };
+        if self.programs().iter().any(starts) {
+            return Ok(());
+        }
+        let names = self.programs().iter().map(|(program, _)| *program).collect::<Vec<_>>().join(" or ");
+        Err(format!("there is no {names} on PATH"))
+    }
+}
+
+/// Whether `test` can run here. If not, says why on stderr and answers false: the test then returns at once.
+///
+/// # Panics
+/// If the need is not met and [`REQUIRE`] demands it.
+#[expect(clippy::print_stderr, reason = "a skip is to be seen, with its reason")]
+pub fn needs(test: &str, need: Need) -> bool {
+    match answer(test, need, need.found(), &std::env::var(REQUIRE).unwrap_or_default()) {
+        Answer::Run => true,
+        Answer::Skip(line) => {
+            eprintln!("{line}");
+            false
+        }
+        Answer::Fail(why) => panic!("{why}"),
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Answer {
+    Run,
+    Skip(String),
+    Fail(String),
+}
+
+fn answer(test: &str, need: Need, found: Result<(), String>, required: &str) -> Answer {
+    let Err(reason) = found else { return Answer::Run };
+    if required.split(',').map(str::trim).any(|word| word == need.name() || word == "all") {
+        return Answer::Fail(format!("{test} is required ({REQUIRE}={required}) and {reason}: install it"));
+    }
+    Answer::Skip(format!("{SKIP} {test}: {reason}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_skip_is_told_and_a_required_one_fails() {
+        let missing = || Err("there is no nginx on PATH".to_owned());
+        let skip = || Answer::Skip("SKIP t: there is no nginx on PATH".to_owned());
+        let fail = |required: &str| {
+            Answer::Fail(format!(
+                "t is required (REHEARSE_REQUIRE={required}) and there is no nginx on PATH: install it"
+            ))
+        };
+        for (case, found, required, want) in [
+            ("found runs", Ok(()), "", Answer::Run),
+            ("found and required runs", Ok(()), "all", Answer::Run),
+            ("missing skips", missing(), "", skip()),
+            ("missing, while another is required, skips", missing(), "kustomize", skip()),
+            ("missing and required by name fails", missing(), "kustomize, nginx", fail("kustomize, nginx")),
+            ("missing and all required fails", missing(), "all", fail("all")),
+        ] {
+            assert_eq!(answer("t", Need::Nginx, found, required), want, "{case}");
+        }
+    }
+
+    #[test]
+    fn the_names_are_distinct_and_fit_into_a_comma_list() {
+        let mut names = Need::ALL.map(Need::name).to_vec();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Need::ALL.len());
+        assert!(names.iter().all(|name| *name != "all" && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')));
+    }
+}
