@@ -133,7 +133,7 @@ impl Counts {
             n: blocks.iter().map(|block| u64::from(block.n)).sum(),
             beyond: blocks.iter().map(|block| u64::from(block.beyond)).sum(),
             allowed: round(1.0 - objective.target),
-            effect: design_effect(blocks, &seconds(&spans)),
+            effect: design_effect(blocks),
             judged_us: spans.iter().map(|(start, end)| end - start).sum(),
             drawn: index == Some(0),
         }
@@ -150,20 +150,6 @@ impl Counts {
         let (keeps, breaks) = (at_most(k, n, self.allowed), at_least(k, n, self.allowed));
         if keeps < breaks { (keeps, Judgement::Pass) } else { (breaks, Judgement::Fail) }
     }
-}
-
-/// How many whole seconds belong to each judged phase: the recorder keeps one block a second. A second that two
-/// phases share belongs to the earlier one.
-fn seconds(spans: &[(u64, u64)]) -> Vec<usize> {
-    const SECOND: u64 = 1_000_000;
-    let mut next = 0;
-    let mut all = Vec::new();
-    for (start, end) in spans {
-        let (first, after) = ((start / SECOND).max(next), end.div_ceil(SECOND).max(next));
-        all.push(after.saturating_sub(first) as usize);
-        next = after;
-    }
-    all
 }
 
 /// Without the dust of binary fractions, so that 1 − 0.95 is 0.05.

@@ -13,7 +13,7 @@ impl Segment {
 
     /// How many arrivals it expects: the area under it.
     pub fn arrivals(&self) -> f64 {
-        (self.from.as_f64() + self.to.as_f64()) / 2.0 * self.duration.as_secs_f64()
+        f64::midpoint(self.from.as_f64(), self.to.as_f64()) * self.duration.as_secs_f64()
     }
 
     /// Seconds into the segment at which the area under it reaches `area`, for an area within it.

@@ -51,13 +51,15 @@ pub struct Watch {
 pub struct WatchCounts {
     /// Name of the objective.
     pub objective: String,
-    /// One block per second that had a request: bursts show as blocks that differ.
+    /// One block per second and phase that had a request, in order of time: bursts show as blocks that differ.
     pub blocks: Vec<Block>,
 }
 
 /// One second of a watch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Block {
+    /// Index of the phase it belongs to.
+    pub phase: u16,
     /// Requests judged.
     pub n: u32,
     /// Of them, failed or beyond the limit.
@@ -91,7 +93,7 @@ pub struct Recorder {
     plan: RecorderPlan,
     cells: Vec<Option<Box<Cell>>>, // step × phase
     watching: Vec<Vec<bool>>,      // watch × (step × phase)
-    counts: Vec<BTreeMap<u64, Block>>,
+    counts: Vec<BTreeMap<(u64, u16), Block>>,
     windows: Windows,
     judged: Histogram<u32>,
     lag: Histogram<u32>,
@@ -184,7 +186,8 @@ impl Recorder {
         for (watch, (cells, counts)) in self.plan.watches.iter().zip(self.watching.iter().zip(&mut self.counts)) {
             // A reject by a rate limiter is the limiter at work, judged by objectives of its own.
             if cells[index] && observation.cause != Cause::Limited {
-                let block = counts.entry(observation.intended.as_secs()).or_default();
+                let at = (observation.intended.as_secs(), phase as u16);
+                let block = counts.entry(at).or_insert(Block { phase: phase as u16, n: 0, beyond: 0 });
                 block.n += 1;
                 let kept = observation.ok() && watch.limit.is_none_or(|limit| observation.response() <= limit);
                 block.beyond += u32::from(!kept);
@@ -420,7 +423,7 @@ mod tests {
         recorder.observe(&seen(5_000, 10, Cause::ServerError)); // a fast failure is no good answer
         recorder.observe(&seen(5_100, 1, Cause::Limited)); // not this objective's business
         let recording = recorder.finish();
-        assert_eq!(recording.watches[0].blocks, [Block { n: 2, beyond: 1 }, Block { n: 1, beyond: 1 }]);
+        assert_eq!(recording.watches[0].blocks, [Block { phase: 1, n: 2, beyond: 1 }, Block { phase: 1, n: 1, beyond: 1 }]);
         assert_eq!((recording.offered, recording.judged.len(), recording.steps.len()), (5, 2, 2));
     }
 

@@ -89,17 +89,11 @@ fn scenario(name: &str) -> Result<Scenario, Failure> {
 /// The command that repeats the run, seed included.
 fn command(args: &PlayArgs, backend: &str) -> String {
     let verb = if backend == "simulated" { "simulate" } else { "run" };
-    let mut command = format!("rehearse {verb} {} --seed {}", args.scenario, args.seed);
-    if let Some(platform) = &args.platform {
-        command += &format!(" --platform {}", platform.display());
-    }
-    if args.overlay != "production" {
-        command += &format!(" --overlay {}", args.overlay);
-    }
-    if let Some(nodes) = &args.nodes {
-        command += &format!(" --nodes {}", nodes.display());
-    }
-    command
+    let mut words = vec![format!("rehearse {verb} {} --seed {}", args.scenario, args.seed)];
+    words.extend(args.platform.iter().map(|platform| format!("--platform {}", platform.display())));
+    words.extend((args.overlay != "production").then(|| format!("--overlay {}", args.overlay)));
+    words.extend(args.nodes.iter().map(|nodes| format!("--nodes {}", nodes.display())));
+    words.join(" ")
 }
 
 fn describe(node: &Node) -> String {

@@ -73,6 +73,7 @@ mod quantity {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
         String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
     }
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
     pub(super) fn serialize<S: Serializer>(bytes: &Bytes, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(bytes)
     }

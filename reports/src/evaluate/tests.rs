@@ -85,7 +85,7 @@ fn an_objective_whose_times_were_not_kept_is_shown_as_a_share() {
     let mut second = objectives().remove(0);
     second.name = "profile-latency".into();
     second.gating = false;
-    let blocks = vec![Block { n: 100, beyond: 1 }; 120];
+    let blocks = vec![Block { phase: 1, n: 100, beyond: 1 }; 120];
     played.recording.watches.push(WatchCounts { objective: second.name.clone(), blocks });
     let result = conclude(played, &[objectives().remove(0), second]);
     let verdict = &result.verdicts[1];
@@ -104,7 +104,7 @@ fn what_does_not_gate_does_not_decide_and_a_family_is_stricter_than_one() {
         objective
     };
     // 59 without a failure decide alone, not as the lesser of two.
-    let counts = |name: &str, n| WatchCounts { objective: name.into(), blocks: vec![Block { n, beyond: 0 }] };
+    let counts = |name: &str, n| WatchCounts { objective: name.into(), blocks: vec![Block { phase: 1, n, beyond: 0 }] };
     played.recording.watches = vec![counts("a", 59), counts("b", 60)];
     let both = conclude(played.clone(), &[named("a", true), named("b", true)]);
     assert_eq!(both.conclusion, Conclusion::Undecided);
@@ -126,16 +126,4 @@ fn the_curve_rises_and_ends_where_the_samples_do() {
     assert!(curve.iter().all(|p| p.interval_us.0 <= p.us && p.us <= p.interval_us.1));
     let few = self::result(Kind::Undecided).distribution;
     assert!(few.iter().all(|p| p.percent < 99.0 || p.percent >= 100.0), "fewer than 100 values know no p99");
-}
-
-#[test]
-fn seconds_are_shared_out_among_the_phases_once() {
-    for (case, spans, expected) in [
-        ("whole seconds", vec![(3_000_000, 13_000_000), (13_000_000, 15_000_000)], vec![10, 2]),
-        ("a shared second", vec![(0, 1_500_000), (1_500_000, 3_000_000)], vec![2, 1]),
-        ("a gap", vec![(0, 2_000_000), (7_200_000, 8_100_000)], vec![2, 2]),
-        ("both within one second", vec![(0, 300_000), (300_000, 600_000)], vec![1, 0]),
-    ] {
-        assert_eq!(seconds(&spans), expected, "{case}");
-    }
 }

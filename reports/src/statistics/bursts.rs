@@ -13,10 +13,7 @@
 use record::Block;
 
 /// Variance of the share beyond over that of independent requests, at least 1.
-///
-/// `stretches` says how many successive blocks belong to each phase; where it does not add up to all blocks (some
-/// second had no request), the blocks are one stretch.
-pub(crate) fn design_effect(blocks: &[Block], stretches: &[usize]) -> f64 {
+pub(crate) fn design_effect(blocks: &[Block]) -> f64 {
     let total =
         |blocks: &[Block]| blocks.iter().fold((0.0, 0.0), |(n, k), b| (n + f64::from(b.n), k + f64::from(b.beyond)));
     let (n, beyond) = total(blocks);
@@ -24,12 +21,8 @@ pub(crate) fn design_effect(blocks: &[Block], stretches: &[usize]) -> f64 {
     if independent <= 0.0 {
         return 1.0; // all good or all bad: nothing to see bursts by
     }
-    let whole = [blocks.len()];
-    let stretches = if stretches.iter().sum::<usize>() == blocks.len() { stretches } else { &whole };
-    let (mut squares, mut pairs, mut rest) = (0.0, 0_u32, blocks);
-    for length in stretches {
-        let (stretch, later) = rest.split_at(*length);
-        rest = later;
+    let (mut squares, mut pairs) = (0.0, 0_u32);
+    for stretch in blocks.chunk_by(|one, next| one.phase == next.phase) {
         let (n, beyond) = total(stretch);
         let residual = |block: &Block| f64::from(block.beyond) - beyond / n.max(1.0) * f64::from(block.n);
         for pair in stretch.windows(2) {
@@ -55,14 +48,14 @@ mod tests {
         let block = |second: u64| {
             let p = share(second, seed.draw_nth(second, Purpose::Phase));
             let bad = |i: &u64| seed.child("requests").draw_nth(second * n + i, Purpose::Failure).unit() < p;
-            Block { n: n as u32, beyond: (0..n).filter(bad).count() as u32 }
+            Block { phase: 0, n: n as u32, beyond: (0..n).filter(bad).count() as u32 }
         };
         (0..count).map(block).collect()
     }
 
     #[test]
     fn independent_requests_have_no_effect() {
-        let effect = design_effect(&blocks(Seed::new(1), 400, 100, |_, _| 0.05), &[400]);
+        let effect = design_effect(&blocks(Seed::new(1), 400, 100, |_, _| 0.05));
         assert!((1.0..1.25).contains(&effect), "{effect}");
     }
 
@@ -70,7 +63,7 @@ mod tests {
     fn bursts_of_a_second_are_found() {
         // One second in ten loses half of its 100 requests: variance between seconds 0.5²·0.1·0.9 on top.
         let burst = |_, draw: Draw| if draw.unit() < 0.1 { 0.5 } else { 0.0 };
-        let effect = design_effect(&blocks(Seed::new(2), 2_000, 100, burst), &[2_000]);
+        let effect = design_effect(&blocks(Seed::new(2), 2_000, 100, burst));
         let expected = 100.0 * (0.25 * 0.1 * 0.9) / (0.05 * 0.95); // Kish: n·Var(p) / p(1 − p), about 47
         assert!((effect / expected - 1.0).abs() < 0.2, "{effect} against {expected}");
     }
@@ -87,7 +80,7 @@ mod tests {
         let blocks = blocks(Seed::new(3), 200, 150, answer);
         let mean = blocks.iter().map(|b| f64::from(b.beyond)).sum::<f64>() / 200.0;
         let pooled = blocks.iter().map(|b| (f64::from(b.beyond) - mean).powi(2)).sum::<f64>() / (mean * 200.0);
-        let effect = design_effect(&blocks, &[100, 100]);
+        let effect = design_effect(&blocks);
         assert!(pooled > 50.0, "the trap is real: {pooled}");
         assert!(effect < 2.0, "{effect}");
     }
@@ -95,21 +88,22 @@ mod tests {
     #[test]
     fn the_jump_between_two_phases_is_left_out() {
         let jump = |second: u64, _| if second < 30 { 0.0 } else { 0.9 };
-        let blocks = blocks(Seed::new(4), 60, 200, jump);
-        let (told, untold) = (design_effect(&blocks, &[30, 30]), design_effect(&blocks, &[60]));
+        let one_phase = blocks(Seed::new(4), 60, 200, jump);
+        let mut two_phases = one_phase.clone();
+        two_phases[30..].iter_mut().for_each(|block| block.phase = 1);
+        let (told, untold) = (design_effect(&two_phases), design_effect(&one_phase));
         assert!(told < 1.5 && untold > 2.0 * told, "{told} {untold}");
-        assert_eq!(design_effect(&blocks, &[30, 29]).to_bits(), untold.to_bits(), "an unknown border is no border");
     }
 
     #[test]
     fn without_anything_beyond_it_is_one() {
         for (case, blocks) in [
             ("nothing", vec![]),
-            ("all good", vec![Block { n: 9, beyond: 0 }; 5]),
-            ("all bad", vec![Block { n: 9, beyond: 9 }; 5]),
-            ("one second", vec![Block { n: 9, beyond: 3 }]),
+            ("all good", vec![Block { phase: 0, n: 9, beyond: 0 }; 5]),
+            ("all bad", vec![Block { phase: 0, n: 9, beyond: 9 }; 5]),
+            ("one second", vec![Block { phase: 0, n: 9, beyond: 3 }]),
         ] {
-            assert!((design_effect(&blocks, &[]) - 1.0).abs() < 1e-12, "{case}");
+            assert!((design_effect(&blocks) - 1.0).abs() < 1e-12, "{case}");
         }
     }
 
@@ -122,7 +116,7 @@ mod tests {
             let truth = 0.2 * 0.2 + 0.8 * 0.01;
             let blocks = blocks(Seed::new(100 + trial), 120, 50, burst);
             let (n, k) = (120.0 * 50.0, blocks.iter().map(|b| f64::from(b.beyond)).sum::<f64>());
-            let effect = design_effect(&blocks, &[120]);
+            let effect = design_effect(&blocks);
             let wrong = |(low, high): (f64, f64)| u32::from(truth < low) + u32::from(truth > high);
             plain_wrong += wrong(bounds(k, n, 0.05));
             wide_wrong += wrong(bounds(k / effect, n / effect, 0.05));
