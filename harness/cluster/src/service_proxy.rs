@@ -9,7 +9,7 @@ use crate::PodId;
 
 /// The endpoint that `draw` picks, or `None` where there is none: the connection is refused.
 pub fn choose(endpoints: &[PodId], draw: Draw) -> Option<PodId> {
-    if endpoints.is_empty() { None } else { Some(endpoints[draw.below(endpoints.len())]) }
+    draw.pick(endpoints).copied()
 }
 
 #[cfg(test)]

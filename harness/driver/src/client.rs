@@ -73,13 +73,11 @@ impl Clients {
         }
     }
 
-    /// A new connection of `client`. `id` draws the gateway pod, as iptables' random choice would.
+    /// A new connection of `client`. `id` draws the gateway pod: the service proxy's rule (`cluster::service_proxy`),
+    /// which is [`units::Draw::pick`] over the ready pods.
     pub(crate) async fn connect(&self, client: u32, id: RequestId) -> Result<Wire, NoConnection> {
         let doors = Arc::clone(&self.doors.lock().unwrap_or_else(PoisonError::into_inner));
-        if doors.is_empty() {
-            return Err(NoConnection::Refused);
-        }
-        let door = doors[self.seed.draw(id, Purpose::Endpoint).below(doors.len())];
+        let door = self.seed.draw(id, Purpose::Endpoint).pick(&doors).ok_or(NoConnection::Refused)?;
         let socket = match door.addr {
             SocketAddr::V4(_) => TcpSocket::new_v4(),
             SocketAddr::V6(_) => TcpSocket::new_v6(),

@@ -121,10 +121,13 @@ impl RunFolder {
 /// Writes beside the target and renames, so that a reader never meets half a file.
 fn write_whole(path: &Path, contents: &[u8]) -> Result<PathBuf, FolderError> {
     let beside = path.with_extension("part");
-    let error = |source| FolderError::Write { path: path.into(), source };
-    fs::write(&beside, contents).map_err(error)?;
-    fs::rename(&beside, path).map_err(error)?;
-    Ok(path.into())
+    match fs::write(&beside, contents).and_then(|()| fs::rename(&beside, path)) {
+        Ok(()) => Ok(path.into()),
+        Err(source) => {
+            fs::remove_file(&beside).ok(); // half a file is of no use to anybody
+            Err(FolderError::Write { path: path.into(), source })
+        }
+    }
 }
 
 #[cfg(test)]

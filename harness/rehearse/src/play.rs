@@ -1,11 +1,11 @@
 //! `run`, `simulate` and `report`: play, judge, write, tell.
 
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use record::{Conclusion, Deaf, Environment, ExitCode, Observation, Observed, RunFolder, RunResult};
-use reports::Played;
+use reports::{Played, Twin};
 use simulation::Settings;
 use stage::EmbeddedSettings;
 
@@ -42,10 +42,12 @@ pub(crate) fn run(args: &PlayArgs) -> Result<ExitCode, Failure> {
     let mut observed = played?;
     let live = std::mem::take(&mut observed.observations);
     let result = conclude(&rehearsal, EMBEDDED, observed);
-    if result.conclusion != Conclusion::Interrupted {
-        twin(&rehearsal, &live, &progress)?;
-    }
-    finish(args, &rehearsal, &progress, &result, &began.environment(open_files))
+    let twin = match result.conclusion {
+        Conclusion::Interrupted => None,
+        _ => Some(twin(&rehearsal, &live, &progress)?),
+    };
+    let ended = Ended { result, twin, environment: began.environment(open_files) };
+    finish(args, &rehearsal, &progress, &ended)
 }
 
 /// `rehearse simulate`.
@@ -56,7 +58,8 @@ pub(crate) fn simulate(args: &PlayArgs) -> Result<ExitCode, Failure> {
     let watches = rehearsal.watches.clone();
     let simulated = simulation::simulate(&rehearsal.plan, watches, &Settings::default(), &mut progress)?;
     let result = conclude(&rehearsal, SIMULATED, simulated.observed);
-    finish(args, &rehearsal, &progress, &result, &began.environment(0))
+    let ended = Ended { result, twin: None, environment: began.environment(machine::raise_open_files()) };
+    finish(args, &rehearsal, &progress, &ended)
 }
 
 /// `rehearse report`.
@@ -108,8 +111,15 @@ fn conclude(rehearsal: &Rehearsal, backend: &str, observed: Observed) -> RunResu
     reports::conclude(played, &rehearsal.objectives)
 }
 
+/// What a run leaves, in the order in which it is written.
+struct Ended {
+    result: RunResult,
+    twin: Option<Twin>,
+    environment: Environment,
+}
+
 /// The same scenario and seed in virtual time, held against what was seen live.
-fn twin(rehearsal: &Rehearsal, live: &[Observation], progress: &Progress) -> Result<(), Failure> {
+fn twin(rehearsal: &Rehearsal, live: &[Observation], progress: &Progress) -> Result<Twin, Failure> {
     let settings = Settings { keep_observations: true, ..Settings::default() };
     let simulated = simulation::simulate(&rehearsal.plan, rehearsal.watches.clone(), &settings, &mut Deaf)?;
     let twin = reports::compare(live, &simulated.observed.observations, &rehearsal.plan.load.step_plans());
@@ -118,18 +128,13 @@ fn twin(rehearsal: &Rehearsal, live: &[Observation], progress: &Progress) -> Res
     } else {
         "the simulated twin differs: see Trust in the report"
     });
-    Ok(progress.folder.write_json("twin.json", &twin)?)
+    Ok(twin)
 }
 
 /// Writes what there is to write, tells what there is to tell, and finds the exit code.
-fn finish(
-    args: &PlayArgs,
-    rehearsal: &Rehearsal,
-    progress: &Progress,
-    result: &RunResult,
-    environment: &Environment,
-) -> Result<ExitCode, Failure> {
-    let written = write(progress, result, environment);
+fn finish(args: &PlayArgs, rehearsal: &Rehearsal, progress: &Progress, ended: &Ended) -> Result<ExitCode, Failure> {
+    let written = write(progress, ended);
+    let result = &ended.result;
     match args.format {
         Format::Text => told::out(&reports::terminal(result, &rehearsal.asked, width(), color())),
         Format::Json => {
@@ -149,14 +154,18 @@ fn finish(
     })
 }
 
-fn write(progress: &Progress, result: &RunResult, environment: &Environment) -> Result<std::path::PathBuf, Failure> {
-    progress.folder.result(result)?;
-    progress.folder.environment(environment)?;
-    let rendered = reports::render(progress.folder.path())?;
-    if let Some(trouble) = &progress.trouble {
-        return Err(Failure::new(ExitCode::Backend, trouble));
+fn write(progress: &Progress, ended: &Ended) -> Result<PathBuf, Failure> {
+    let folder = &progress.folder;
+    folder.result(&ended.result)?;
+    if let Some(twin) = &ended.twin {
+        folder.write_json("twin.json", twin)?;
     }
-    Ok(rendered.report)
+    folder.environment(&ended.environment)?;
+    let rendered = reports::render(folder.path())?;
+    match &progress.trouble {
+        Some(trouble) => Err(Failure::new(ExitCode::Backend, trouble)),
+        None => Ok(rendered.report),
+    }
 }
 
 fn color() -> bool {

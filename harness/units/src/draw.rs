@@ -80,6 +80,10 @@ impl Draw {
         assert!(n > 0, "a draw among nothing");
         ((u128::from(self.0) * n as u128) >> 64) as usize
     }
+    /// One of `all`, each as likely as the other; `None` of none.
+    pub fn pick<T>(self, all: &[T]) -> Option<&T> {
+        if all.is_empty() { None } else { Some(&all[self.below(all.len())]) }
+    }
     /// Exponential with mean 1.
     pub fn exponential(self) -> f64 {
         -libm::log(self.unit())
