@@ -1,5 +1,6 @@
 //! While a run goes on: its files are written, and whoever looks at the terminal sees what happens.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{IsTerminal, Write};
 
@@ -13,6 +14,9 @@ pub(crate) struct Progress {
     intervals: Option<File>,
     voice: Voice,
     load_start: Option<Nanos>,
+    /// Wanted and ready replicas by workload, for the time before load.
+    standing: BTreeMap<String, (u32, u32)>,
+    substituted: bool,
     pub(crate) trouble: Option<FolderError>,
 }
 
@@ -43,7 +47,7 @@ impl Progress {
             (false, true) => Voice::Terminal,
             (false, false) => Voice::Plain,
         };
-        Ok(Self { folder, intervals: Some(intervals), voice, load_start: None, trouble: None })
+        Ok(Self { folder, intervals: Some(intervals), voice, load_start: None, standing: BTreeMap::new(), substituted: false, trouble: None })
     }
 
     /// A line of its own.
@@ -68,7 +72,7 @@ impl Progress {
                 let seconds = (now - start).as_secs();
                 format!("{:>2}:{:02}", seconds / 60, seconds % 60)
             }
-            _ => format!("{:>5}", format!("-{}s", self.load_start.map_or(0, |start| (start - now).as_secs()))),
+            _ => " ".repeat(5), // the stand-up is told in seconds of its own
         }
     }
 }
@@ -95,9 +99,17 @@ impl Listener for Progress {
             {
                 format!("{workload}: {ready} of {desired} ready")
             }
+            EventKind::ReplicasChanged { workload, desired, ready } => {
+                self.standing.insert(workload.clone(), (*desired, *ready));
+                let sum = self.standing.values().fold((0, 0), |sum, pods| (sum.0 + pods.0, sum.1 + pods.1));
+                return self.status(&format!("standing up: {} of {} pods ready", sum.1, sum.0));
+            }
             EventKind::PodUnschedulable { pod, reason } => format!("pod {pod} is pending: {reason}"),
             EventKind::PodRestarted { pod, reason } => format!("pod {pod} restarted: {reason}"),
-            EventKind::Substituted { what, by } => format!("{what} became {by}"),
+            EventKind::Substituted { what, by } if !self.substituted => {
+                self.substituted = true; // one line tells; events.jsonl has them all
+                format!("{what} became {by}, and so for others of its kind")
+            }
             _ => return,
         };
         self.say(&format!("{}  {text}", self.at(now)));
