@@ -13,6 +13,7 @@
 //! | `environment.json` | the machine, the wall clock | at the end |
 
 mod chronicle;
+mod deflate;
 mod event;
 mod exit;
 mod folder;

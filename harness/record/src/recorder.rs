@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
-use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use std::time::Duration;
 use units::Nanos;
 
+use crate::deflate::Deflater;
 use crate::window::Windows;
 use crate::{Cause, Observation, PhaseKind, PhaseSpan, Quantiles, StepId, StepResult, TimeSplit, Timeline};
 
@@ -66,6 +66,30 @@ pub struct Block {
     pub beyond: u32,
 }
 
+/// The blocks of a watch with their seconds, in order of time and phase.
+#[derive(Clone, Debug, Default)]
+struct Blocks {
+    blocks: Vec<(u64, Block)>,
+}
+
+impl Blocks {
+    /// The block of `second` and `phase`, which is nearly always one of the last few: a request is observed within
+    /// its timeout.
+    fn block(&mut self, second: u64, phase: u16) -> &mut Block {
+        let at = |(second, block): &(u64, Block)| (*second, block.phase);
+        let index = self.blocks.iter().rposition(|block| at(block) <= (second, phase));
+        let index = match index {
+            Some(index) if at(&self.blocks[index]) == (second, phase) => index,
+            before => {
+                let index = before.map_or(0, |index| index + 1);
+                self.blocks.insert(index, (second, Block { phase, n: 0, beyond: 0 }));
+                index
+            }
+        };
+        &mut self.blocks[index].1
+    }
+}
+
 /// Everything a run recorded.
 #[derive(Clone, Debug)]
 pub struct Recording {
@@ -93,7 +117,7 @@ pub struct Recorder {
     plan: RecorderPlan,
     cells: Vec<Option<Box<Cell>>>, // step × phase
     watching: Vec<Vec<bool>>,      // watch × (step × phase)
-    counts: Vec<BTreeMap<(u64, u16), Block>>,
+    counts: Vec<Blocks>,
     windows: Windows,
     judged: Histogram<u32>,
     lag: Histogram<u32>,
@@ -111,7 +135,7 @@ struct Cell {
     response: Histogram<u32>,
     service: Histogram<u32>,
     lag: Histogram<u32>,
-    parts: BTreeMap<u16, Parts>, // by response, in bins of an eighth of a doubling
+    parts: Vec<Parts>, // by response, in bins of an eighth of a doubling
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -152,7 +176,7 @@ impl Recorder {
         Self {
             cells: (0..cells).map(|_| None).collect(),
             watching: plan.watches.iter().map(watches).collect(),
-            counts: vec![BTreeMap::new(); plan.watches.len()],
+            counts: vec![Blocks::default(); plan.watches.len()],
             windows: Windows::new(start, limit),
             judged: histogram(),
             lag: histogram(),
@@ -186,8 +210,7 @@ impl Recorder {
         for (watch, (cells, counts)) in self.plan.watches.iter().zip(self.watching.iter().zip(&mut self.counts)) {
             // A reject by a rate limiter is the limiter at work, judged by objectives of its own.
             if cells[index] && observation.cause != Cause::Limited {
-                let at = (observation.intended.as_secs(), phase as u16);
-                let block = counts.entry(at).or_insert(Block { phase: phase as u16, n: 0, beyond: 0 });
+                let block = counts.block(observation.intended.as_secs(), phase as u16);
                 block.n += 1;
                 let kept = observation.ok() && watch.limit.is_none_or(|limit| observation.response() <= limit);
                 block.beyond += u32::from(!kept);
@@ -224,7 +247,10 @@ impl Recorder {
             time_splits,
             timeline: self.windows.timeline(),
             watches: watches
-                .map(|(w, c)| WatchCounts { objective: w.objective.clone(), blocks: c.values().copied().collect() })
+                .map(|(w, c)| WatchCounts {
+                    objective: w.objective.clone(),
+                    blocks: c.blocks.iter().map(|(_, block)| *block).collect(),
+                })
                 .collect(),
             judged: self.judged,
             lag: self.lag,
@@ -242,7 +268,7 @@ impl Cell {
             response: histogram(),
             service: histogram(),
             lag: histogram(),
-            parts: BTreeMap::new(),
+            parts: Vec::new(),
         })
     }
 
@@ -258,7 +284,11 @@ impl Cell {
         let response = o.response().as_micros();
         record(&mut self.response, response);
         record(&mut self.service, o.service().as_micros());
-        let parts = self.parts.entry(bin(response)).or_default();
+        let bin = usize::from(bin(response));
+        if self.parts.len() <= bin {
+            self.parts.resize(bin + 1, Parts::default());
+        }
+        let parts = &mut self.parts[bin];
         parts.n += 1;
         parts.response += response;
         parts.queue += u64::from(o.hops.queue_us);
@@ -288,7 +318,7 @@ impl Cell {
             return None;
         }
         let middle = bin(self.response.value_at_quantile(0.95));
-        let around = self.parts.range(middle.saturating_sub(1)..=middle + 1).map(|(_, parts)| parts);
+        let around = self.parts.iter().skip(usize::from(middle.saturating_sub(1))).take(usize::from(middle.min(1)) + 2);
         let sum = around.fold(Parts::default(), |a, b| Parts {
             n: a.n + b.n,
             response: a.response + b.response,
@@ -347,6 +377,7 @@ struct Interval {
     second: u64,
     steps: BTreeMap<StepId, Histogram<u32>>,
     closed: Vec<(u64, StepId, Histogram<u32>)>,
+    deflater: Deflater,
 }
 
 impl Interval {
@@ -370,8 +401,7 @@ impl Interval {
         if now.as_secs() > self.second {
             self.close(now.as_secs());
         }
-        let mut serializer = V2DeflateSerializer::new();
-        let Ok(mut log) = IntervalLogWriterBuilder::new().begin_log_with(into, &mut serializer) else { return };
+        let Ok(mut log) = IntervalLogWriterBuilder::new().begin_log_with(into, &mut self.deflater) else { return };
         for (second, step, histogram) in self.closed.drain(..) {
             let tag = Tag::new(&steps[usize::from(step.0)].name);
             log.write_histogram(&histogram, Duration::from_secs(second), Duration::from_secs(1), tag)
@@ -423,7 +453,10 @@ mod tests {
         recorder.observe(&seen(5_000, 10, Cause::ServerError)); // a fast failure is no good answer
         recorder.observe(&seen(5_100, 1, Cause::Limited)); // not this objective's business
         let recording = recorder.finish();
-        assert_eq!(recording.watches[0].blocks, [Block { phase: 1, n: 2, beyond: 1 }, Block { phase: 1, n: 1, beyond: 1 }]);
+        assert_eq!(
+            recording.watches[0].blocks,
+            [Block { phase: 1, n: 2, beyond: 1 }, Block { phase: 1, n: 1, beyond: 1 }]
+        );
         assert_eq!((recording.offered, recording.judged.len(), recording.steps.len()), (5, 2, 2));
     }
 

@@ -14,7 +14,7 @@ pub(crate) struct Call {
     /// Which pod serves it.
     pub(crate) pod: u32,
     /// Which of its own calls is next, and the station's name for it while they go on.
-    pub(crate) next_call: u16,
+    pub(crate) next: u16,
     pub(crate) job: Option<Job>,
     /// One of its calls failed, so it fails.
     pub(crate) failed: bool,

@@ -44,8 +44,7 @@ impl World<'_> {
     }
 
     pub(crate) fn new_call(&mut self, id: RequestId, parent: Parent, target: scenarios::Call, pod: PodId) -> u32 {
-        let call =
-            Call { id, parent, target, pod: pod.0, next_call: 0, job: None, failed: false, hops: Hops::default() };
+        let call = Call { id, parent, target, pod: pod.0, next: 0, job: None, failed: false, hops: Hops::default() };
         self.calls.insert(Some(call))
     }
 

@@ -155,14 +155,14 @@ impl World<'_> {
                 StationEffect::Call { tag, job } => {
                     if let Some(call) = &mut self.calls[tag as u32] {
                         call.job = Some(job);
-                        self.queue.schedule(self.now, Event::Returned { call: tag as u32 });
+                        self.make_next_call(tag as u32);
                     }
                 }
                 StationEffect::Done { tag, spent } => self.served(tag as u32, spent),
                 StationEffect::Refused { tag } => self.answer(tag as u32, 503),
             }
         }
-        self.station_effects = effects;
+        self.station_effects = effects; // it may have been used within, and is empty again
         if self.pods[pod as usize].as_ref().is_some_and(|pod| pod.terminating) {
             self.drained(PodId(pod));
         }
@@ -171,8 +171,8 @@ impl World<'_> {
     /// Makes the next of a call's own calls, or lets it go on when there is none left.
     pub(crate) fn make_next_call(&mut self, parent: u32) {
         while let Some(call) = &mut self.calls[parent] {
-            let (id, target, pod, index) = (call.id, call.target, call.pod, call.next_call);
-            call.next_call += 1;
+            let (id, target, pod, index) = (call.id, call.target, call.pod, call.next);
+            call.next += 1;
             let Some(next) = self.plan.calls(target.workload, target.route).get(usize::from(index)) else {
                 let job = call.job.take();
                 if let Some(job) = job {
@@ -256,7 +256,9 @@ impl World<'_> {
     pub(crate) fn lose_calls_at(&mut self, pod: PodId) {
         let lost: Vec<u32> =
             self.calls.iter().filter(|(_, call)| call.is_some_and(|c| c.pod == pod.0)).map(|c| c.0).collect();
-        lost.into_iter().for_each(|call| self.lose(call));
+        for call in lost {
+            self.lose(call);
+        }
     }
 
     fn release(&mut self, call: u32) -> Option<Call> {

@@ -1,5 +1,7 @@
 //! The shipped smoke scenario on the shipped platform, in virtual time.
 
+#![expect(clippy::unwrap_used, reason = "the unwrap rule is for the product; helpers of tests are not marked as tests")]
+
 use std::sync::Arc;
 
 use manifests::Source;

@@ -18,21 +18,29 @@ pub(crate) struct Burst {
     pub(crate) job: u32,
     /// CPU time it needs.
     pub(crate) demand: Nanos,
-    /// When it began to wait for a thread.
+    /// When it began to wait for a thread: when it is added.
     pub(crate) since: Nanos,
 }
 
 #[derive(Debug)]
 pub(crate) struct Cpu {
     workers: usize,
-    quota: Option<Quota>,
-    now: Nanos,
-    used: Nanos,
-    running: Vec<(Burst, Nanos)>, // with what is left of it
+    clock: Clock,
+    running: Vec<(Burst, Nanos)>, // with what was left of it at the clock's instant
     queue: VecDeque<Burst>,
+    end: Option<Nanos>, // of the burst that ends first
 }
 
-#[derive(Debug)]
+/// How far everything has been accounted. It moves only where a burst begins or ends: in between, what the quota does
+/// is arithmetic, and nobody needs to be woken for it.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    now: Nanos,
+    used: Nanos,
+    quota: Option<Quota>,
+}
+
+#[derive(Clone, Copy, Debug)]
 struct Quota {
     per_period: Nanos,
     left: Nanos,
@@ -49,21 +57,19 @@ impl Cpu {
         });
         Self {
             workers: usize::from(workers),
-            quota,
-            now: start,
-            used: Nanos::ZERO,
+            clock: Clock { now: start, used: Nanos::ZERO, quota },
             running: Vec::with_capacity(usize::from(workers)),
             queue: VecDeque::new(),
+            end: None,
         }
     }
 
-    /// Adds a burst at `now`, to which the CPU must have been advanced.
+    /// Adds a burst at the instant since which it waits, to which the CPU must have been advanced.
     pub(crate) fn add(&mut self, burst: Burst) {
         if self.running.len() < self.workers {
-            if self.running.is_empty() {
-                self.refill();
-            }
+            self.catch_up(burst.since);
             self.running.push((burst, burst.demand));
+            self.foresee();
         } else {
             self.queue.push_back(burst);
         }
@@ -71,28 +77,24 @@ impl Cpu {
 
     /// CPU time used until `now`, which is not before the last advance.
     pub(crate) fn used(&self, now: Nanos) -> Nanos {
-        let elapsed = self.next().map_or(now, |next| now.min(next)) - self.now;
-        let threads = if self.throttled() { 0 } else { self.running.len() as u64 };
-        self.used + elapsed * threads
+        let mut clock = self.clock;
+        clock.run(self.running.len() as u64, self.end.map_or(now, |end| now.min(end)));
+        clock.used
     }
 
-    /// When something happens next, if nothing is added until then.
+    /// When the next burst ends, if none is added until then.
     pub(crate) fn next(&self) -> Option<Nanos> {
-        let shortest = self.running.iter().map(|(_, left)| *left).min()?;
-        let Some(quota) = &self.quota else { return Some(self.now + shortest) };
-        if quota.left == Nanos::ZERO {
-            return Some(quota.period_end);
-        }
-        let threads = self.running.len() as u64;
-        let spent = self.now + Nanos::new(quota.left.get().div_ceil(threads));
-        Some((self.now + shortest).min(spent).min(quota.period_end))
+        self.end
     }
 
     /// Runs until `now` and hands over each burst that ended, with the instant at which it did: a late caller does
     /// not make the next burst start late.
     pub(crate) fn advance(&mut self, now: Nanos, mut ended: impl FnMut(Burst, Nanos)) {
-        while let Some(next) = self.next().filter(|next| *next <= now) {
-            self.run_until(next);
+        if self.end.is_none_or(|end| now < end) {
+            return;
+        }
+        while let Some(end) = self.end.filter(|end| *end <= now) {
+            self.catch_up(end);
             let mut index = 0;
             while index < self.running.len() {
                 if self.running[index].1 > Nanos::ZERO {
@@ -103,28 +105,68 @@ impl Cpu {
                     Some(waiting) => std::mem::replace(&mut self.running[index], (waiting, waiting.demand)),
                     None => self.running.swap_remove(index),
                 };
-                ended(burst, next);
+                ended(burst, end);
             }
+            self.foresee();
         }
-        if now > self.now {
-            self.run_until(now);
+        self.catch_up(now); // what follows from these ends begins now and not in the past
+    }
+
+    /// Accounts until `at`, before which no burst ends.
+    fn catch_up(&mut self, at: Nanos) {
+        let ran = self.clock.run(self.running.len() as u64, at);
+        for (_, left) in &mut self.running {
+            *left = *left - ran;
         }
     }
 
-    fn run_until(&mut self, at: Nanos) {
-        let elapsed = at - self.now;
-        self.now = at;
-        if !self.throttled() {
-            for (_, left) in &mut self.running {
-                *left = *left - elapsed;
-            }
-            let spent = elapsed * self.running.len() as u64;
-            self.used += spent;
-            if let Some(quota) = &mut self.quota {
-                quota.left = quota.left - spent;
+    fn foresee(&mut self) {
+        let shortest = self.running.iter().map(|(_, left)| *left).min();
+        self.end = shortest.map(|shortest| self.clock.after(self.running.len() as u64, shortest));
+    }
+}
+
+impl Clock {
+    /// Runs `threads` until `at` and tells how long each of them had a CPU.
+    fn run(&mut self, threads: u64, at: Nanos) -> Nanos {
+        let mut ran = Nanos::ZERO;
+        if threads == 0 {
+            self.now = self.now.max(at);
+            self.refill();
+        }
+        while self.now < at {
+            ran += self.stretch(threads, at);
+        }
+        ran
+    }
+
+    /// The instant at which each of `threads` will have had a CPU for `time`.
+    fn after(mut self, threads: u64, mut time: Nanos) -> Nanos {
+        while time > Nanos::ZERO {
+            let at = if self.throttled() { Nanos::MAX } else { self.now + time };
+            time = time - self.stretch(threads, at);
+        }
+        self.now
+    }
+
+    /// Until `at`, or until the quota is spent, or until it comes back: all threads run, or none does. How long.
+    fn stretch(&mut self, threads: u64, at: Nanos) -> Nanos {
+        let mut until = at;
+        let throttled = self.throttled();
+        if let Some(quota) = &self.quota {
+            until = until.min(quota.period_end);
+            if !throttled {
+                until = until.min(self.now + Nanos::new(quota.left.get().div_ceil(threads)));
             }
         }
+        let ran = if throttled { Nanos::ZERO } else { until - self.now };
+        self.now = until;
+        self.used += ran * threads;
+        if let Some(quota) = &mut self.quota {
+            quota.left = quota.left - ran * threads;
+        }
         self.refill();
+        ran
     }
 
     fn refill(&mut self) {
@@ -180,6 +222,7 @@ mod tests {
         let mut cpu = Cpu::new(1, Some(Millicores::new(500)), Nanos::ZERO);
         cpu.add(burst(0, 120));
         assert_eq!(cpu.used(ms(70)), ms(50), "throttled after 50 ms");
+        assert_eq!(cpu.used(ms(180)), ms(100), "asked two periods later, without an advance in between");
         // 50 ms in each of the first two periods, the last 20 ms in the third.
         assert_eq!(ends(&mut cpu, ms(500)), [(0, 220)]);
         assert_eq!(cpu.used(ms(500)), ms(120));
@@ -189,8 +232,21 @@ mod tests {
     fn what_a_period_leaves_is_lost() {
         let mut cpu = Cpu::new(1, Some(Millicores::new(500)), Nanos::ZERO);
         ends(&mut cpu, ms(1_000));
-        cpu.add(burst(0, 60));
+        cpu.add(Burst { since: ms(1_000), ..burst(0, 60) });
         assert_eq!(ends(&mut cpu, ms(1_500)), [(0, 1_110)]);
+    }
+
+    #[test]
+    fn two_threads_share_a_quota_and_a_later_one_spends_it_sooner() {
+        let mut cpu = Cpu::new(2, Some(Millicores::new(1_000)), Nanos::ZERO);
+        cpu.add(burst(0, 90));
+        assert_eq!(cpu.next(), Some(ms(90)));
+        assert_eq!(ends(&mut cpu, ms(40)), []);
+        cpu.add(Burst { since: ms(40), ..burst(1, 50) });
+        // 60 ms are left and spent at 70; from 100 on, the first needs 20 ms more and the second as well.
+        assert_eq!((cpu.next(), cpu.used(ms(80))), (Some(ms(120)), ms(100)));
+        assert_eq!(ends(&mut cpu, ms(500)), [(0, 120), (1, 120)]);
+        assert_eq!(cpu.used(ms(500)), ms(140));
     }
 
     #[test]

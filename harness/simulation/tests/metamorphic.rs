@@ -1,0 +1,58 @@
+//! What a change of the question must do to the answer, on the whole shipped platform.
+
+#![expect(clippy::unwrap_used, reason = "the unwrap rule is for the product; helpers of tests are not marked as tests")]
+
+use std::sync::Arc;
+
+use manifests::Source;
+use record::{Deaf, Observation};
+use scenarios::{Plan, Scenario};
+use simulation::{Settings, simulate};
+use units::{Nanos, Seed};
+
+/// Plays smoke at a twelfth of its load, after `edit`. Gives each request with the name of its step, in the order of
+/// sessions.
+fn play(edit: impl Fn(String) -> String, hop: Nanos) -> Vec<(String, Observation)> {
+    let shipped = scenarios::find("smoke").unwrap();
+    let text = edit(shipped.text.replace("{warm-up: 6/s, step: 24/s, probe: 24/s}", "{step: 2/s}"));
+    let scenario = Scenario::parse(&text, shipped.file).unwrap();
+    let platform = manifests::load(&Source::BuiltIn, "production").unwrap().platform;
+    let nodes = manifests::load_nodes(None).unwrap();
+    let profiles = model::shipped().unwrap();
+    let plan = Plan::resolve(&scenario, Arc::new(platform), nodes, &profiles, Seed::new(1)).unwrap();
+    let settings = Settings { hop, keep_observations: true, ..Settings::default() };
+    let mut observations = simulate(&plan, vec![], &settings, &mut Deaf).unwrap().observed.observations;
+    observations.sort_by_key(|o| (o.arrival, o.intended));
+    observations.into_iter().map(|o| (plan.load.step(o.step).name.clone(), o)).collect()
+}
+
+#[test]
+fn each_hop_costs_what_it_costs_and_nothing_else_moves() {
+    let (short, long) = (Nanos::from_micros(150), Nanos::from_millis(2));
+    let (near, far) = (play(|text| text, short), play(|text| text, long));
+    assert_eq!(near.len(), far.len());
+    let mut compared = 0;
+    for ((step, near), (_, far)) in near.iter().zip(&far) {
+        // Where requests met, or a quota or a rate limit was spent, a shift may change who waits or is refused.
+        if !near.ok() || !far.ok() || near.hops.queue_us + far.hops.queue_us > 0 {
+            continue;
+        }
+        // To the gateway, to the service and back; all but auth-service's routes make one call, there and back.
+        let hops = if matches!(step.as_str(), "register" | "token") { 4 } else { 6 };
+        assert_eq!(far.response() - near.response(), (long - short) * hops, "{step}");
+        assert_eq!(far.hops, near.hops, "{step}");
+        compared += 1;
+    }
+    assert!(compared > 300, "only {compared} requests met nobody");
+}
+
+#[test]
+fn names_change_nothing() {
+    let hop = Nanos::from_micros(150);
+    // The new name sorts behind the other journey, so that every step gets another number.
+    let renamed = play(|text| text.replace("core-flow", "the-flow"), hop);
+    let plain = play(|text| text, hop);
+    assert_ne!(renamed[0].1.step, plain[0].1.step, "the test is out of date");
+    let same = |(step, o): &(String, Observation)| (step.clone(), Observation { step: record::StepId(0), ..*o });
+    assert!(renamed.iter().map(same).eq(plain.iter().map(same)));
+}
