@@ -8,9 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use clock::Clock;
 use gateway::{Answer, Ask, Broken, Exchange, Key, Peer, Reply, ReplyFrom, Upstreams, Zones};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Body, Incoming};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
 use hyper::http::request;
 use hyper::{Request, Response, StatusCode};
 use platform::{Action, GatewayConfig, LocationId, Platform, ServiceId};
@@ -57,12 +57,28 @@ impl Handler for Edge {
         let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
         let location = gateway::route(self.config(), self.port, host, target);
-        let Ok(body) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
-            return plain(StatusCode::BAD_REQUEST, "the body broke off");
+        // nginx looks at the size before it rewrites or limits, and reads no body that is too big.
+        let most = location.map_or(u64::MAX, |id| match self.config().location(id).max_body.get() {
+            0 => u64::MAX,
+            most => most,
+        });
+        if body.size_hint().lower() > most {
+            return plain(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
+        }
+        let body = match Limited::new(body, usize::try_from(most).unwrap_or(usize::MAX)).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => {
+                return plain(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
+            }
+            Err(_) => return plain(StatusCode::BAD_REQUEST, "the body broke off"),
         };
         self.exchange(key(peer), location, &head, body).await
     }
 }
+
+/// What ends at the gateway, as in `ngx_http_proxy_headers`; the length is that of the body we send.
+const NOT_PASSED_ON: [HeaderName; 7] =
+    [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, TE, EXPECT, UPGRADE, HeaderName::from_static("keep-alive")];
 
 /// `$binary_remote_addr`. IPv6 peers share one bucket: there are none on our loopback.
 fn key(peer: IpAddr) -> Key {
@@ -132,12 +148,10 @@ impl Edge {
             .body(Full::new(body))
             .map_err(|_| NoAnswer::Connect)?;
         for (name, value) in &head.headers {
-            // Hop-by-hop headers end here; the length is that of the body we send.
-            if ![&CONNECTION, &CONTENT_LENGTH, &TRANSFER_ENCODING].contains(&name) {
+            if !NOT_PASSED_ON.contains(name) {
                 request.headers_mut().append(name, value.clone());
             }
         }
-        request.headers_mut().insert(CONNECTION, hyper::header::HeaderValue::from_static("close"));
         if let Ok(id) = behind.to_string().parse() {
             request.headers_mut().insert(wire::REQUEST, id);
         }
@@ -190,7 +204,7 @@ impl Edge {
         }
         for (name, value) in declared.map_or(&[][..], |location| &location.headers) {
             // A header that HTTP does not allow is nginx's to refuse when it reads its file.
-            let name = hyper::header::HeaderName::from_bytes(name.as_bytes());
+            let name = HeaderName::from_bytes(name.as_bytes());
             if let (Ok(name), Ok(value)) = (name, value.parse()) {
                 headers.insert(name, value);
             }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use cluster::{Endpoints, PodId, service_proxy};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use platform::ServiceId;
@@ -19,7 +20,7 @@ use units::{Purpose, RequestId, Seed};
 pub(crate) struct Fabric {
     seed: Seed,
     endpoints: RwLock<Arc<Endpoints>>,
-    pods: RwLock<Vec<Option<PodAddress>>>,
+    pods: RwLock<Vec<Option<Placed>>>,
 }
 
 /// A pod's two addresses.
@@ -29,6 +30,13 @@ pub(crate) struct PodAddress {
     pub(crate) label: Ipv4Addr,
     /// Where it really listens.
     pub(crate) bind: SocketAddr,
+}
+
+/// Where a pod is, or was: what was told of it stays told until somebody hears otherwise.
+#[derive(Clone, Copy, Debug)]
+struct Placed {
+    address: PodAddress,
+    runs: bool,
 }
 
 /// Why nothing came back.
@@ -52,25 +60,38 @@ impl Fabric {
         *self.endpoints.write().unwrap_or_else(PoisonError::into_inner) = endpoints;
     }
 
-    /// The pods behind a Service, as dialers see them, with where they listen.
+    /// The pods behind a Service, as dialers see them, with where they listen. One that was killed is among them until
+    /// the endpoints say otherwise.
     pub(crate) fn behind(&self, service: ServiceId) -> Vec<(PodId, SocketAddr)> {
         let endpoints = Arc::clone(&self.endpoints.read().unwrap_or_else(PoisonError::into_inner));
         let pods = endpoints.ready(service).iter();
-        pods.filter_map(|pod| Some((*pod, self.address(*pod)?.bind))).collect()
+        pods.filter_map(|pod| Some((*pod, self.placed(*pod)?.address.bind))).collect()
     }
 
-    /// A pod has (or no longer has) an address.
-    pub(crate) fn place(&self, pod: PodId, address: Option<PodAddress>) {
+    /// A pod has an address.
+    pub(crate) fn place(&self, pod: PodId, address: PodAddress) {
         let mut pods = self.pods.write().unwrap_or_else(PoisonError::into_inner);
         let index = pod.0 as usize;
         if pods.len() <= index {
             pods.resize(index + 1, None);
         }
-        pods[index] = address;
+        pods[index] = Some(Placed { address, runs: true });
+    }
+
+    /// A pod's container has ended. Nobody is to connect there: somebody else might listen by now.
+    pub(crate) fn ended(&self, pod: PodId) {
+        let mut pods = self.pods.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Some(placed)) = pods.get_mut(pod.0 as usize) {
+            placed.runs = false;
+        }
     }
 
     /// Where a pod listens.
     pub(crate) fn address(&self, pod: PodId) -> Option<PodAddress> {
+        self.placed(pod).filter(|placed| placed.runs).map(|placed| placed.address)
+    }
+
+    fn placed(&self, pod: PodId) -> Option<Placed> {
         self.pods.read().unwrap_or_else(PoisonError::into_inner).get(pod.0 as usize).copied().flatten()
     }
 
@@ -125,7 +146,14 @@ pub(crate) async fn connect(from: Ipv4Addr, to: SocketAddr) -> Result<TcpStream,
 }
 
 /// One request and its answer on a fresh connection, which closes afterwards.
-pub(crate) async fn exchange(stream: TcpStream, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, NoAnswer> {
+///
+/// The peer closes first, since it was told to: its sockets wait in `TIME_WAIT` and not those of `from`, whose ports
+/// would be used up by 28,000 of them.
+pub(crate) async fn exchange(
+    stream: TcpStream,
+    mut request: Request<Full<Bytes>>,
+) -> Result<Response<Bytes>, NoAnswer> {
+    request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     let broken = |_: hyper::Error| NoAnswer::Reset;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let answer = async {

@@ -4,18 +4,23 @@
 //! the pods and gateways that serve on it, and the loop that feeds the control side. What is decided, `cluster`,
 //! `gateway` and `model` decide: the same machines that the simulator drives.
 //!
-//! So far there is one backend, `embedded`: control, place and edge in this process, by the rules; load from a child
-//! process. The next ones replace one of the choices each.
+//! [`Standing`] is the platform without load, [`play`] a whole run. So far there is one backend, `embedded`: control,
+//! place and edge in this process, by the rules; load from a child process. The next ones replace one of the choices
+//! each.
 
 mod budget;
 mod edge;
 mod embedded;
+mod ending;
 mod error;
 mod fabric;
+mod host;
 mod lease;
 mod place;
+mod standing;
 
 pub use budget::open_files_needed;
 pub use embedded::{EmbeddedSettings, play};
 pub use error::StageError;
 pub use lease::AddressLease;
+pub use standing::{Standing, StandingPod};

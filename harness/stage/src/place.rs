@@ -20,11 +20,11 @@ use record::{EventKind, Hops, wire};
 use scenarios::Plan;
 use server::{Answer, Listening, LiveStation, MockService, Outbound, Unreachable};
 use tokio::net::{TcpListener, TcpSocket};
-use units::{Nanos, RequestId};
+use units::{Bytes, Nanos, RequestId};
 
 use crate::edge::Edge;
 use crate::fabric::{Fabric, PodAddress, Within, connect, exchange, timeout};
-use crate::{AddressLease, StageError};
+use crate::{AddressLease, StageError, StandingPod};
 
 /// All pods of the run.
 pub(crate) struct Place {
@@ -47,6 +47,16 @@ struct Running {
     started: Nanos,
 }
 
+impl Running {
+    /// Cumulative CPU time and working set now.
+    fn usage(&self) -> (Nanos, Bytes) {
+        match &self.accounts {
+            Accounts::Service(station) => station.usage(),
+            Accounts::Gateway(edge) => (edge.cpu(), model::GATEWAY_MEMORY),
+        }
+    }
+}
+
 /// Who accounts for a pod's CPU.
 enum Accounts {
     Service(LiveStation),
@@ -65,6 +75,7 @@ impl Place {
     /// Starts a pod's container. If its port cannot be had, it listens on another one, which is told.
     pub(crate) fn start(&mut self, id: PodId) -> Result<Option<EventKind>, StageError> {
         let Some(pod) = self.pods.get_mut(&id) else { return Ok(None) };
+        pod.running = None; // a container that was here before has ended, and its port is free
         let workload = self.plan.platform.workload(pod.workload);
         let gateway = self.plan.platform.gateway.as_ref().filter(|gateway| gateway.workload == pod.workload);
         let wanted = match gateway {
@@ -77,7 +88,7 @@ impl Place {
         let (listener, substituted) = listen(address, wanted).map_err(listen_error)?;
         let bind = listener.local_addr().map_err(listen_error)?;
         let label = Ipv4Addr::new(10, 244, (id.0 / 250) as u8, (1 + id.0 % 250) as u8);
-        self.fabric.place(id, Some(PodAddress { label, bind }));
+        self.fabric.place(id, PodAddress { label, bind });
         let started = self.clock.now();
         let (listening, accounts) = if let Some(gateway) = gateway {
             let edge = Arc::new(Edge {
@@ -127,12 +138,41 @@ impl Place {
         }
     }
 
-    /// SIGKILL.
+    /// SIGKILL: nobody listens there when this returns, and its connections are reset.
     pub(crate) fn kill(&mut self, id: PodId) {
-        if let Some(running) = self.pods.get_mut(&id).and_then(|pod| pod.running.take()) {
-            running.listening.kill();
+        if let Some(pod) = self.pods.get_mut(&id) {
+            pod.running = None;
         }
-        self.fabric.place(id, None);
+        self.fabric.ended(id);
+    }
+
+    /// A container that was terminated has finished. One that has been started since in its place is left alone.
+    pub(crate) fn drained(&mut self, id: PodId) {
+        let running = self.pods.get(&id).and_then(|pod| pod.running.as_ref());
+        if running.is_some_and(|running| running.listening.ending()) {
+            self.kill(id);
+        }
+    }
+
+    pub(crate) fn lease(&self) -> &AddressLease {
+        &self.lease
+    }
+
+    /// Every pod whose container runs.
+    pub(crate) fn pods(&self) -> Vec<StandingPod> {
+        let standing = |(id, pod): (&PodId, &Pod)| {
+            let cpu = pod.running.as_ref()?.usage().0;
+            let address = self.fabric.address(*id)?;
+            Some(StandingPod {
+                id: *id,
+                name: pod.name.clone(),
+                workload: self.plan.platform.workload(pod.workload).name.clone(),
+                label: address.label,
+                address: address.bind,
+                cpu,
+            })
+        };
+        self.pods.iter().filter_map(standing).collect()
     }
 
     /// Asks a container how it is, from its node. The future ends within the probe's timeout.
@@ -165,10 +205,7 @@ impl Place {
     pub(crate) fn usage(&self) -> Vec<(PodId, Usage)> {
         let usage = |(id, pod): (&PodId, &Pod)| {
             let running = pod.running.as_ref()?;
-            let (cpu, memory) = match &running.accounts {
-                Accounts::Service(station) => station.usage(),
-                Accounts::Gateway(edge) => (edge.cpu(), model::GATEWAY_MEMORY),
-            };
+            let (cpu, memory) = running.usage();
             Some((*id, Usage { cpu, memory, started: running.started }))
         };
         self.pods.iter().filter_map(usage).collect()
@@ -203,13 +240,17 @@ fn health_paths(container: &Container) -> Vec<String> {
     [&container.startup, &container.readiness, &container.liveness].into_iter().filter_map(path).collect()
 }
 
+/// Connections that may wait to be accepted: what `net.core.somaxconn` allows by default. With a short queue the
+/// kernel drops what does not fit, and those clients come back exactly one second later.
+const BACKLOG: u32 = 4_096;
+
 /// Listens on the wanted port, or on a free one if that is taken by somebody else or needs a privilege.
 fn listen(address: Ipv4Addr, port: u16) -> io::Result<(TcpListener, Option<&'static str>)> {
     let open = |port| {
         let socket = TcpSocket::new_v4()?;
         socket.set_reuseaddr(true)?;
         socket.bind(SocketAddr::from((address, port)))?;
-        socket.listen(1_024)
+        socket.listen(BACKLOG)
     };
     match open(port) {
         Ok(listener) => Ok((listener, None)),
@@ -217,7 +258,7 @@ fn listen(address: Ipv4Addr, port: u16) -> io::Result<(TcpListener, Option<&'sta
             Ok((open(0)?, Some("ports below 1024 need a privilege that this process does not have")))
         }
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            Ok((open(0)?, Some("another process listens on this port on every address")))
+            Ok((open(0)?, Some("another process listens on it, on every address")))
         }
         Err(error) => Err(error),
     }
@@ -248,7 +289,7 @@ impl Outbound for PodOutbound {
                 .body(Full::default())
                 .map_err(|_| Unreachable)?;
             // Clients of this kind wait for long; whoever asked gives up earlier.
-            let within = Within { connect: Duration::from_secs(60), answer: Duration::from_secs(60) };
+            let within = Within { connect: Duration::from_mins(1), answer: Duration::from_mins(1) };
             let response =
                 self.fabric.ask(self.address, service, id, request, within).await.map_err(|_| Unreachable)?;
             let hops = response.headers().get(wire::HOPS).and_then(|hops| Hops::from_header(hops.to_str().ok()?));

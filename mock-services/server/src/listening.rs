@@ -1,9 +1,13 @@
 //! A pod's listener: accepts connections, serves them, and ends them gracefully or not.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -27,14 +31,16 @@ pub struct Listening {
     life: watch::Sender<Life>,
 }
 
-/// The connections that are open.
-#[derive(Debug, Default)]
+/// What is open: the listener and the connections that came from it.
+#[derive(Debug)]
 struct Open {
+    /// Taken out, and so closed at once, when the pod ends: its port must be free when its container starts again.
+    listener: Mutex<Option<TcpListener>>,
     count: AtomicU32,
     none: Notify,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Life {
     Serving,
     Terminating,
@@ -44,16 +50,17 @@ enum Life {
 impl Listening {
     /// Serves on `listener` until it is told otherwise.
     pub fn serve(listener: TcpListener, handler: Arc<impl Handler>) -> Self {
-        let open = Arc::new(Open::default());
+        let open =
+            Arc::new(Open { listener: Mutex::new(Some(listener)), count: AtomicU32::new(0), none: Notify::new() });
         let (life, alive) = watch::channel(Life::Serving);
-        tokio::spawn(accept(Arc::clone(&open), listener, handler, alive));
+        tokio::spawn(accept(Arc::clone(&open), handler, alive));
         Self { open, life }
     }
 
     /// SIGTERM: accepts nothing new and finishes what is in flight. The future ends when that is done, and does not
     /// borrow the pod.
     pub fn terminate(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.life.send_replace(Life::Terminating);
+        self.end(Life::Terminating);
         let open = Arc::clone(&self.open);
         async move {
             loop {
@@ -66,31 +73,89 @@ impl Listening {
         }
     }
 
-    /// SIGKILL: every connection is cut.
+    /// SIGKILL: the port is free when this returns, and every connection is reset.
     pub fn kill(&self) {
-        self.life.send_replace(Life::Killed);
+        self.end(Life::Killed);
+    }
+
+    /// Whether it accepts no longer.
+    pub fn ending(&self) -> bool {
+        *self.life.borrow() != Life::Serving
+    }
+
+    fn end(&self, how: Life) {
+        drop(self.open.listener().take()); // new connections are refused
+        self.life.send_if_modified(|life| std::mem::replace(life, how.max(*life)) < how);
     }
 }
 
-async fn accept(open: Arc<Open>, listener: TcpListener, handler: Arc<impl Handler>, mut alive: watch::Receiver<Life>) {
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// An accepted connection, counted until it is dropped, however its task ends.
+#[derive(Debug)]
+struct Counted(Arc<Open>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.none.notify_waiters();
+        }
+    }
+}
+
+type Accepted = (TcpStream, SocketAddr, Counted);
+
+impl Open {
+    fn listener(&self) -> MutexGuard<'_, Option<TcpListener>> {
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ready with nothing once the listener is closed. A connection is counted under the lock, so that whoever
+    /// closes the listener knows of every connection that came through it.
+    fn poll_accept(self: &Arc<Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Accepted>>> {
+        let listener = self.listener();
+        let Some(listener) = listener.as_ref() else { return Poll::Ready(None) };
+        let accepted = ready!(listener.poll_accept(context)).map(|(stream, peer)| {
+            self.count.fetch_add(1, Ordering::AcqRel);
+            (stream, peer, Counted(Arc::clone(self)))
+        });
+        Poll::Ready(Some(accepted))
+    }
+}
+
+/// How long to leave a listener alone that cannot accept. The connections wait in its backlog meanwhile; trying again
+/// at once would keep a core busy until a file descriptor is free.
+const PAUSE: Duration = Duration::from_millis(10);
+
+#[expect(clippy::disallowed_methods, reason = "no instant of the model: a millisecond more does not matter here")]
+async fn pause() {
+    tokio::time::sleep(PAUSE).await;
+}
+
+async fn accept(open: Arc<Open>, handler: Arc<impl Handler>, mut alive: watch::Receiver<Life>) {
     loop {
         let accepted = tokio::select! {
             biased;
-            _ = alive.changed() => return, // drops the listener: new connections are refused
-            accepted = listener.accept() => accepted,
+            _ = alive.changed() => return,
+            accepted = poll_fn(|context| open.poll_accept(context)) => accepted,
         };
-        // Out of file descriptors, or the peer was gone already: the next one may succeed.
-        let Ok((stream, peer)) = accepted else {
-            tokio::task::yield_now().await;
-            continue;
-        };
-        open.count.fetch_add(1, Ordering::AcqRel);
-        tokio::spawn(connection(Arc::clone(&open), stream, peer.ip(), Arc::clone(&handler), alive.clone()));
+        match accepted {
+            Some(Ok((stream, peer, counted))) => {
+                tokio::spawn(connection(counted, stream, peer.ip(), Arc::clone(&handler), alive.clone()));
+            }
+            Some(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted => {} // that peer has gone already
+            Some(Err(_)) => pause().await, // out of file descriptors or memory
+            None => return,
+        }
     }
 }
 
 async fn connection(
-    open: Arc<Open>,
+    counted: Counted,
     stream: TcpStream,
     peer: IpAddr,
     handler: Arc<impl Handler>,
@@ -99,25 +164,27 @@ async fn connection(
     // Loopback without Nagle. It fails only on a socket that is gone, which serving will notice.
     stream.set_nodelay(true).ok();
     let service = service_fn(|request| async { Ok::<_, Infallible>(handler.answer(peer, request).await) });
-    let serving = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(serving);
+    let mut serving = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     loop {
         tokio::select! {
             // An error is the client's: it went away or spoke no HTTP.
-            _ = serving.as_mut() => break,
+            _ = &mut serving => break,
             changed = alive.changed() => {
                 let life = *alive.borrow();
                 match (changed, life) {
-                    (Ok(()), Life::Terminating) => serving.as_mut().graceful_shutdown(),
+                    (Ok(()), Life::Terminating) => std::pin::Pin::new(&mut serving).graceful_shutdown(),
                     (Ok(()), Life::Serving) => {}
-                    (Ok(()), Life::Killed) | (Err(_), _) => break,
+                    (Ok(()), Life::Killed) | (Err(_), _) => {
+                        // What was being served ends here, and the client sees a reset: a closed connection could
+                        // pass for the end of an answer. Fails only if the client was faster.
+                        serving.into_parts().io.into_inner().set_zero_linger().ok();
+                        break;
+                    }
                 }
             }
         }
     }
-    if open.count.fetch_sub(1, Ordering::AcqRel) == 1 {
-        open.none.notify_waiters();
-    }
+    drop(counted);
 }
 
 /// A short answer in plain text.

@@ -55,10 +55,10 @@ impl LiveStation {
         while let Some(next) = progress.recv().await {
             match next {
                 Progress::Call(job) => {
+                    let _called = Called { shared: &self.shared, job };
                     if let Some(calls) = calls.take() {
                         calls.await;
                     }
-                    self.shared.step(StationInput::Called(job));
                 }
                 Progress::Done(spent) => return Ok(spent),
                 Progress::Refused => return Err(Refused),
@@ -89,6 +89,19 @@ impl LiveStation {
     pub fn usage(&self) -> (Nanos, Bytes) {
         let state = self.shared.lock();
         (state.station.cpu_used(self.shared.clock.now()), state.station.memory())
+    }
+}
+
+/// A job that makes its calls. It goes on when they are done, and also when its client went away meanwhile: else it
+/// would hold its place in the pod for ever.
+struct Called<'a> {
+    shared: &'a Arc<Shared>,
+    job: Job,
+}
+
+impl Drop for Called<'_> {
+    fn drop(&mut self) {
+        self.shared.step(StationInput::Called(self.job));
     }
 }
 

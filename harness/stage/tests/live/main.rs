@@ -1,0 +1,5 @@
+//! The embedded stage on real sockets: no outside program, only addresses of its own.
+
+mod common;
+mod requests;
+mod runs;
