@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use gateway::Routed;
 use model::{Profile, RouteId};
 use platform::{Action, LocationId, Node, Platform, PortRef, ServiceId, WorkloadId};
 use record::{ScenarioStamp, StepId};
@@ -161,8 +162,14 @@ impl Router<'_> {
 
     fn target(&self, port: u16, step: &crate::Step) -> Result<Target, String> {
         let config = &self.platform.gateway.as_ref().ok_or("there is no gateway")?.config;
-        let location = gateway::route(config, port, &step.host, &step.path)
-            .ok_or_else(|| format!("no location of the gateway takes it (host {}, port {port})", step.host))?;
+        let location = match gateway::route(config, port, &step.host, &step.path) {
+            Routed::To(location) => location,
+            Routed::Redirect(_) => return Err("the gateway only redirects it: add a slash to its path".into()),
+            Routed::Nothing => {
+                return Err(format!("no location of the gateway takes it (host {}, port {port})", step.host));
+            }
+            Routed::Malformed => return Err("nginx refuses such a host or path with 400".into()),
+        };
         let declared = config.location(location);
         let Action::Proxy { upstream, uri } = &declared.action else {
             return Ok(Target { location, behind: None });

@@ -3,7 +3,7 @@
 use platform::{Action, GatewayConfig, LocationId, UpstreamId};
 use units::Nanos;
 
-use crate::{Admission, Peer};
+use crate::{Admission, Peer, Routed};
 
 /// What an exchange needs next. Whoever drives it does that and answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub enum ReplyFrom {
     Upstream,
     /// A limit refused the request.
     Limit,
-    /// The configuration: `return`, `stub_status`, or no location (404).
+    /// The configuration: `return`, `stub_status`, no location (404), a missing slash (301) or no valid target (400).
     Itself,
     /// The upstream did not answer.
     BadGateway,
@@ -71,18 +71,31 @@ pub enum ReplyFrom {
 /// A request between its first byte and its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exchange {
-    location: Option<LocationId>,
+    routed: Routed,
 }
 
 impl Exchange {
-    /// A request for `location`, as [`route`](crate::route) found it.
-    pub const fn new(location: Option<LocationId>) -> Self {
-        Self { location }
+    /// A request for what [`route`](crate::route) found.
+    pub const fn new(routed: Routed) -> Self {
+        Self { routed }
+    }
+
+    /// Where it goes, or the status of the answer where it goes nowhere.
+    const fn location(self) -> Result<LocationId, u16> {
+        match self.routed {
+            Routed::To(id) => Ok(id),
+            Routed::Redirect(_) => Err(301),
+            Routed::Nothing => Err(404),
+            Routed::Malformed => Err(400),
+        }
     }
 
     /// What to do first. The rewrite phase comes before the limits, so a `return` is never limited.
     pub fn begin(self, config: &GatewayConfig) -> Ask {
-        let Some(id) = self.location else { return itself(404) };
+        let id = match self.location() {
+            Ok(id) => id,
+            Err(status) => return itself(status),
+        };
         let location = config.location(id);
         match &location.action {
             Action::Return { status, .. } => itself(*status),
@@ -93,7 +106,10 @@ impl Exchange {
 
     /// What to do after `answer`, at `now`.
     pub fn proceed(self, config: &GatewayConfig, now: Nanos, answer: Answer) -> Ask {
-        let Some(id) = self.location else { return itself(404) };
+        let id = match self.location() {
+            Ok(id) => id,
+            Err(status) => return itself(status),
+        };
         let location = config.location(id);
         match answer {
             Answer::Offered(Admission::Refused) => {

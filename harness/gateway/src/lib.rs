@@ -6,13 +6,14 @@
 //! [`Zones`] and [`Upstreams`].
 
 mod exchange;
+mod path;
 mod route;
 mod upstream;
 mod zone;
 mod zones;
 
 pub use exchange::{Answer, Ask, Broken, Exchange, Reply, ReplyFrom};
-pub use route::{rewrite, route};
+pub use route::{Routed, rewrite, route};
 pub use upstream::{Peer, Upstreams};
 pub use zone::{Admission, Excess, Key, Zone};
 pub use zones::Zones;

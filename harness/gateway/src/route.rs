@@ -1,15 +1,75 @@
 //! Which server and which location take a request.
 
-use platform::{GatewayConfig, LocationId, LocationMatch};
+use platform::{Action, GatewayConfig, Location, LocationId, LocationMatch, Server};
 
-/// The location for a request with this `Host` on this port; `None` if nothing listens there or nothing matches.
+use crate::path;
+
+/// What takes a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Routed {
+    /// This location.
+    To(LocationId),
+    /// The path lacks only the last slash of this proxied location: 301 to the path with the slash.
+    Redirect(LocationId),
+    /// Nothing listens there, or no location matches: 404.
+    Nothing,
+    /// The host or the path is none: 400.
+    Malformed,
+}
+
+/// What takes a request with this `Host` on this port; an empty host is a request without one.
 ///
 /// Servers as in `ngx_http_find_virtual_server`: the exact name, then the longest `*.suffix`, then the port's
-/// default: the one marked so, or the first. Locations: `=` first, then the longest prefix. The query is no part of
-/// the path.
-pub fn route(config: &GatewayConfig, port: u16, host: &str, target: &str) -> Option<LocationId> {
-    let host = host.split(':').next().unwrap_or(host);
-    let path = target.split('?').next().unwrap_or(target);
+/// default: the one marked so, or the first. Locations as in `ngx_http_core_find_static_location`: `=` first, then the
+/// longest prefix, compared with the decoded path without its query.
+pub fn route(config: &GatewayConfig, port: u16, host: &str, target: &str) -> Routed {
+    // nginx reads the target before it reads the host, and refuses both alike.
+    let (Some(target), Some(host)) = (path::parse(target), host_name(host)) else { return Routed::Malformed };
+    let Some((server_index, server)) = server(config, port, host) else { return Routed::Nothing };
+    let id = |index: usize| LocationId { server: server_index as u16, location: index as u16 };
+    let locations = || server.locations.iter().enumerate();
+    let path = target.path.as_slice();
+    let exact = |l: &Location| matches!(&l.matches, LocationMatch::Exact(exact) if exact.as_bytes() == path);
+    if let Some((index, _)) = locations().find(|(_, l)| exact(l)) {
+        return Routed::To(id(index));
+    }
+    let length = |l: &Location| match &l.matches {
+        LocationMatch::Prefix(prefix) if path.starts_with(prefix.as_bytes()) => Some(prefix.len()),
+        LocationMatch::Prefix(_) | LocationMatch::Exact(_) => None,
+    };
+    let longest = locations().filter_map(|(index, l)| Some((length(l)?, index))).max_by_key(|(length, _)| *length);
+    // A shorter prefix loses against the redirect, one as long as the path wins.
+    if longest.is_none_or(|(length, _)| length < path.len())
+        && let Some((index, _)) = locations().find(|(_, l)| lacks_slash(l, path))
+    {
+        return Routed::Redirect(id(index));
+    }
+    longest.map_or(Routed::Nothing, |(_, index)| Routed::To(id(index)))
+}
+
+/// `auto_redirect`, which `proxy_pass` sets for a location whose name ends with a slash.
+fn lacks_slash(location: &Location, path: &[u8]) -> bool {
+    let (LocationMatch::Exact(name) | LocationMatch::Prefix(name)) = &location.matches;
+    matches!(location.action, Action::Proxy { .. }) && name.as_bytes().strip_suffix(b"/") == Some(path)
+}
+
+/// The name in a `Host` header, as `ngx_http_validate_host` leaves it: without the port and one last dot.
+fn host_name(host: &str) -> Option<&str> {
+    if host.is_empty() {
+        return Some(host);
+    }
+    if host.contains("..") || host.bytes().any(|byte| byte <= b' ' || byte == 0x7f || byte == b'/') {
+        return None;
+    }
+    let end = match host.strip_prefix('[').and_then(|literal| literal.find(']')) {
+        Some(at) => at + 2,
+        None => host.find(':').unwrap_or(host.len()),
+    };
+    let name = &host[..end];
+    Some(name.strip_suffix('.').unwrap_or(name)).filter(|name| !name.is_empty())
+}
+
+fn server<'a>(config: &'a GatewayConfig, port: u16, host: &str) -> Option<(usize, &'a Server)> {
     let listening = || config.servers.iter().enumerate().filter(|(_, server)| server.port == port);
     let exact = || listening().find(|(_, s)| s.names.iter().any(|name| name.eq_ignore_ascii_case(host)));
     let wildcard = || {
@@ -17,43 +77,27 @@ pub fn route(config: &GatewayConfig, port: u16, host: &str, target: &str) -> Opt
         listening().filter_map(|(i, s)| Some((longest(&s.names)?, (i, s)))).max_by_key(|(len, _)| *len).map(|(_, s)| s)
     };
     let default = || listening().find(|(_, s)| s.default).or_else(|| listening().next());
-    let (server_index, server) = exact().or_else(wildcard).or_else(default)?;
-    let mut best: Option<(usize, usize)> = None; // (length, index)
-    for (index, location) in server.locations.iter().enumerate() {
-        match &location.matches {
-            LocationMatch::Exact(exact) if exact == path => {
-                best = Some((usize::MAX, index));
-                break;
-            }
-            LocationMatch::Prefix(prefix) if path.starts_with(prefix.as_str()) => {
-                if best.is_none_or(|(length, _)| prefix.len() > length) {
-                    best = Some((prefix.len(), index));
-                }
-            }
-            LocationMatch::Exact(_) | LocationMatch::Prefix(_) => {}
-        }
-    }
-    let (_, location) = best?;
-    Some(LocationId { server: server_index as u16, location: location as u16 })
+    exact().or_else(wildcard).or_else(default)
 }
 
 fn suffix_matches(name: &str, host: &str) -> bool {
     name.strip_prefix('*').is_some_and(|suffix| {
-        host.len() > suffix.len() && host[host.len() - suffix.len()..].eq_ignore_ascii_case(suffix)
+        // `.example.org` itself matches, odd as it is.
+        let at = host.len().checked_sub(suffix.len());
+        at.is_some_and(|at| host.as_bytes()[at..].eq_ignore_ascii_case(suffix.as_bytes()))
     })
 }
 
-/// The target that the upstream sees: with a URI in `proxy_pass`, the matched prefix is replaced by it.
+/// The target that the upstream sees: with a URI in `proxy_pass`, it replaces the matched prefix of the decoded path,
+/// and the rest is escaped again if the client had escaped anything (`ngx_http_proxy_create_request`). Without one,
+/// the client's own bytes.
 pub fn rewrite(matches: &LocationMatch, uri: Option<&str>, target: &str) -> String {
-    match uri {
-        None => target.to_owned(),
-        Some(uri) => {
-            let matched = match matches {
-                LocationMatch::Exact(path) | LocationMatch::Prefix(path) => path.len(),
-            };
-            format!("{uri}{}", target.get(matched..).unwrap_or_default())
-        }
-    }
+    let (Some(uri), Some(parsed)) = (uri, path::parse(target)) else { return target.to_owned() };
+    let (LocationMatch::Exact(name) | LocationMatch::Prefix(name)) = matches;
+    let rest = parsed.path.get(name.len()..).unwrap_or_default();
+    let rest = if parsed.quoted { path::escape(rest) } else { String::from_utf8_lossy(rest).into_owned() };
+    let mark = if parsed.query.is_empty() { "" } else { "?" };
+    format!("{uri}{rest}{mark}{}", parsed.query)
 }
 
 #[cfg(test)]
@@ -112,10 +156,40 @@ mod tests {
             ("an unknown host gets the first server", "10.0.0.1", "/health", Some((0, 0))),
             ("which may have no location for it", "10.0.0.1", "/auth/", None),
         ] {
-            let got = route(&config, 80, host, path).map(|id| (id.server, id.location));
+            let got = match route(&config, 80, host, path) {
+                Routed::To(id) => Some((id.server, id.location)),
+                _ => None,
+            };
             assert_eq!(got, want, "{case}");
         }
-        assert_eq!(route(&config, 81, "api.example.org", "/"), None);
+        assert_eq!(route(&config, 81, "api.example.org", "/"), Routed::Nothing);
+    }
+
+    #[test]
+    fn a_proxied_location_redirects_to_its_slash() {
+        let mut with = server(&["a"], false, &["/", "/auth/", "/own", "/own/"]);
+        let proxy = Action::Proxy { upstream: platform::UpstreamId(0), uri: None };
+        with.locations[1].action = proxy.clone();
+        with.locations[3].action = proxy;
+        let config = GatewayConfig { servers: vec![with], ..GatewayConfig::default() };
+        let id = |location| LocationId { server: 0, location };
+        for (case, target, want) in [
+            ("the slash is missing", "/auth?x=1", Routed::Redirect(id(1))),
+            ("it is there", "/auth/", Routed::To(id(1))),
+            ("a location of that very name", "/own", Routed::To(id(2))),
+            ("more than the slash is missing", "/aut", Routed::To(id(0))),
+            ("above the root", "/..", Routed::Malformed),
+        ] {
+            assert_eq!(route(&config, 80, "a", target), want, "{case}");
+        }
+        for (case, host, want) in [
+            ("without a host", "", Routed::To(id(0))),
+            ("a last dot is no part of the name", "a.:80", Routed::To(id(0))),
+            ("two dots are no host", "a..b", Routed::Malformed),
+            ("a port alone is no host", ":80", Routed::Malformed),
+        ] {
+            assert_eq!(route(&config, 80, host, "/"), want, "{case}");
+        }
     }
 
     #[test]
@@ -125,6 +199,7 @@ mod tests {
             (None, "/auth/token?x=1", "/auth/token?x=1"),
             (Some("/"), "/auth/token?x=1", "/token?x=1"),
             (Some("/v1/"), "/auth/", "/v1/"),
+            (Some("/"), "/auth//a/../b%20c?", "/b%20c"),
         ] {
             assert_eq!(rewrite(&prefix, uri, target), want);
         }

@@ -60,8 +60,14 @@ struct Bucket {
 }
 
 const NONE: u32 = u32::MAX;
-/// A state of `$binary_remote_addr` takes 128 bytes on 64-bit platforms (nginx documentation of `limit_req_zone`).
-const BYTES_PER_STATE: u64 = 128;
+/// A page of the slab that the states live in (`src/core/ngx_slab.c`, 64-bit platforms with pages of 4 KiB).
+const PAGE: u64 = 4_096;
+/// States of `$binary_remote_addr` in a page: each takes 128 bytes.
+const STATES_PER_PAGE: u64 = 32;
+/// What describes a page.
+const PAGE_ENTRY: u64 = 24;
+/// The slab's own head: the pool, nine slots and their statistics.
+const SLAB_HEAD: u64 = 700;
 /// Idle states may go after this long.
 const IDLE_MS: i64 = 60_000;
 /// Long enough for any bucket to drain.
@@ -72,7 +78,7 @@ impl Zone {
     pub fn new(rate: Rate, size: Bytes) -> Self {
         Self {
             milli_per_second: rate.milli() as i64,
-            capacity: (size.get() / BYTES_PER_STATE).max(8) as usize,
+            capacity: capacity(size.get()).max(8) as usize,
             buckets: Vec::new(),
             index: FxHashMap::default(),
             newest: NONE,
@@ -123,6 +129,11 @@ impl Zone {
         }
     }
 
+    /// How full the bucket of `key` was left, if it has one.
+    pub fn stored(&self, key: Key) -> Option<Excess> {
+        self.index.get(&key).map(|&at| self.buckets[at as usize].excess)
+    }
+
     /// How many keys have a bucket.
     pub fn len(&self) -> usize {
         self.index.len()
@@ -156,9 +167,10 @@ impl Zone {
             LimitMode::NoDelay => return Admission::Now,
             LimitMode::Delay(requests) => i64::from(requests) * 1_000,
         };
-        match excess.0 - threshold {
+        // Less than a millisecond is no delay at all.
+        match (excess.0 - threshold) * 1_000 / self.milli_per_second {
             ..=0 => Admission::Now,
-            over => Admission::After(Nanos::from_millis((over * 1_000 / self.milli_per_second) as u64)),
+            ms => Admission::After(Nanos::from_millis(ms as u64)),
         }
     }
 
@@ -227,10 +239,26 @@ impl Zone {
     }
 }
 
+/// How many states fit into a zone of so many bytes.
+fn capacity(size: u64) -> u64 {
+    let described = size.saturating_sub(SLAB_HEAD) / (PAGE + PAGE_ENTRY);
+    let head = (SLAB_HEAD + described * PAGE_ENTRY).div_ceil(PAGE);
+    let pages = described.min((size / PAGE).saturating_sub(head));
+    // One page holds the zone's name for the log, and the tree's root takes the room of one state.
+    (pages.saturating_sub(1) * STATES_PER_PAGE).saturating_sub(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use platform::ZoneId;
+
+    #[test]
+    fn a_zone_holds_as_many_states_as_nginx_s() {
+        for (size, want) in [(32 << 10, 191), (60 << 10, 415), (1 << 20, 8_095), (10 << 20, 81_375)] {
+            assert_eq!(capacity(size), want, "{size} bytes");
+        }
+    }
 
     const CLIENT: Key = Key(7);
 
@@ -275,6 +303,13 @@ mod tests {
     }
 
     #[test]
+    fn a_delay_of_less_than_a_millisecond_is_none() {
+        let answers = trace("300r/s", &limit(9, LimitMode::Delay(0)), 3, Nanos::from_millis(3));
+        // 0.1, then 0.2 requests too many at 0.3 a millisecond.
+        assert_eq!(answers, [Admission::Now; 3]);
+    }
+
+    #[test]
     fn agrees_with_nginx_on_spacing_without_a_burst() {
         let limit = limit(0, LimitMode::NoDelay);
         assert_eq!(tally(&trace("10r/s", &limit, 10, Nanos::from_millis(99))), (5, 0, 5));
@@ -293,7 +328,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_the_oldest_goes_first() {
-        let mut zone = Zone::new(Rate::per_second(1), Bytes::new(BYTES_PER_STATE * 8));
+        let mut zone = Zone::new(Rate::per_second(1), Bytes::new(1_024));
         let limit = limit(0, LimitMode::NoDelay);
         for key in 0..9 {
             assert_eq!(zone.offer(Key(key), &limit, Nanos::from_millis(u64::from(key))), Admission::Now);

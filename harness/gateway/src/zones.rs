@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use platform::{GatewayConfig, LimitUse};
 use units::Nanos;
 
-use crate::{Admission, Key, Zone};
+use crate::{Admission, Excess, Key, Zone};
 
 /// The zones that one nginx shares among its workers. A second gateway pod has its own: the effective limit grows
 /// with the replicas.
@@ -42,6 +42,11 @@ impl Zones {
             }
         }
         admission
+    }
+
+    /// How full a zone's bucket of `key` was left, if it has one.
+    pub fn stored(&self, limit: &LimitUse, key: Key) -> Option<Excess> {
+        self.with(limit, |zone| zone.stored(key))
     }
 
     fn with<T>(&self, limit: &LimitUse, act: impl FnOnce(&mut Zone) -> T) -> T {

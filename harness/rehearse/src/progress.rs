@@ -47,7 +47,15 @@ impl Progress {
             (false, true) => Voice::Terminal,
             (false, false) => Voice::Plain,
         };
-        Ok(Self { folder, intervals: Some(intervals), voice, load_start: None, standing: BTreeMap::new(), substituted: false, trouble: None })
+        Ok(Self {
+            folder,
+            intervals: Some(intervals),
+            voice,
+            load_start: None,
+            standing: BTreeMap::new(),
+            substituted: false,
+            trouble: None,
+        })
     }
 
     /// A line of its own.

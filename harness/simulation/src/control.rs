@@ -23,8 +23,8 @@ impl World<'_> {
 
     fn gateway_health(&self, path: &str, host: &str) -> bool {
         let Some(gateway) = &self.plan.platform.gateway else { return false };
-        let location = gateway::route(&gateway.config, self.plan.gateway_port, host, path);
-        match Exchange::new(location).begin(&gateway.config) {
+        let routed = gateway::route(&gateway.config, self.plan.gateway_port, host, path);
+        match Exchange::new(routed).begin(&gateway.config) {
             Ask::Reply(reply) => (200..400).contains(&reply.status),
             _ => true, // it proxies its health check: the service behind it answers for it
         }

@@ -2,7 +2,7 @@
 //! back.
 
 use cluster::{PodId, service_proxy};
-use gateway::{Answer, Ask, Broken, Exchange, Key, Reply, ReplyFrom};
+use gateway::{Answer, Ask, Broken, Exchange, Key, Reply, ReplyFrom, Routed};
 use model::{Spent, StationEffect, StationInput};
 use record::{Cause, Hops, Observation, StepId};
 use scenarios::{Arrival, Journey, Next};
@@ -71,7 +71,7 @@ impl World<'_> {
         let plan = self.plan;
         let Some(gateway) = &plan.platform.gateway else { return };
         let s = self.sessions[session];
-        let exchange = Exchange::new(Some(plan.target(s.step).location));
+        let exchange = Exchange::new(Routed::To(plan.target(s.step).location));
         let at_gateway = self.now + self.settings.hop;
         loop {
             let ask = match answer {

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clock::Clock;
-use gateway::{Answer, Ask, Broken, Exchange, Key, Peer, Reply, ReplyFrom, Upstreams, Zones};
+use gateway::{Answer, Ask, Broken, Exchange, Key, Peer, Reply, ReplyFrom, Routed, Upstreams, Zones};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
+use hyper::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, LOCATION, TE, TRANSFER_ENCODING, UPGRADE};
 use hyper::http::request;
 use hyper::{Request, Response, StatusCode};
 use platform::{Action, GatewayConfig, LocationId, Platform, ServiceId};
@@ -56,7 +56,11 @@ impl Handler for Edge {
         let (head, body) = request.into_parts();
         let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-        let location = gateway::route(self.config(), self.port, host, target);
+        let routed = gateway::route(self.config(), self.port, host, target);
+        let location = match routed {
+            Routed::To(id) | Routed::Redirect(id) => Some(id),
+            Routed::Nothing | Routed::Malformed => None,
+        };
         // nginx looks at the size before it rewrites or limits, and reads no body that is too big.
         let most = location.map_or(u64::MAX, |id| match self.config().location(id).max_body.get() {
             0 => u64::MAX,
@@ -72,7 +76,11 @@ impl Handler for Edge {
             }
             Err(_) => return plain(StatusCode::BAD_REQUEST, "the body broke off"),
         };
-        self.exchange(key(peer), location, &head, body).await
+        let mut response = self.exchange(key(peer), routed, location, &head, body).await;
+        if let (Routed::Redirect(_), Ok(there)) = (routed, self.with_slash(host, target).parse()) {
+            response.headers_mut().insert(LOCATION, there);
+        }
+        response
     }
 }
 
@@ -89,16 +97,28 @@ fn key(peer: IpAddr) -> Key {
 }
 
 impl Edge {
+    /// Where nginx redirects a path that lacks its last slash: absolute, to the host of the request and the port of
+    /// the server (`absolute_redirect`, `port_in_redirect`).
+    fn with_slash(&self, host: &str, target: &str) -> String {
+        let host = host.split(':').next().unwrap_or(host);
+        let port = if self.port == 80 { String::new() } else { format!(":{}", self.port) };
+        match target.split_once('?') {
+            Some((path, query)) => format!("http://{host}{port}{path}/?{query}"),
+            None => format!("http://{host}{port}{target}/"),
+        }
+    }
+
     /// Drives one exchange to its reply.
     async fn exchange(
         &self,
         key: Key,
+        routed: Routed,
         location: Option<LocationId>,
         head: &request::Parts,
         body: Bytes,
     ) -> Response<Full<Bytes>> {
         let config = self.config();
-        let exchange = Exchange::new(location);
+        let exchange = Exchange::new(routed);
         let mut upstream = None;
         let mut held = Nanos::ZERO;
         let mut ask = exchange.begin(config);
