@@ -17,6 +17,7 @@ mod deflate;
 mod event;
 mod exit;
 mod folder;
+mod histogram;
 mod listener;
 mod observation;
 mod observed;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use units::Nanos;
 
 use crate::deflate::Deflater;
+use crate::histogram::{histogram, record};
 use crate::window::Windows;
 use crate::{Cause, Observation, PhaseKind, PhaseSpan, Quantiles, StepId, StepResult, TimeSplit, Timeline};
 
@@ -147,17 +148,6 @@ struct Parts {
     wait: u64,
     limiter: u64,
     lag: u64,
-}
-
-/// Three significant digits, growing as values come.
-fn histogram() -> Histogram<u32> {
-    Histogram::new(3).expect("3 digits are valid")
-}
-
-/// Records `us`, growing the histogram as needed (`saturating_record` would clamp to its present size instead).
-pub(crate) fn record(histogram: &mut Histogram<u32>, us: u64) {
-    const LONGEST: u64 = 24 * 3_600_000_000;
-    histogram.record(us.min(LONGEST)).expect("an auto-resizing histogram takes a day");
 }
 
 impl Recorder {

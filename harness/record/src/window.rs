@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use units::Nanos;
 
-use crate::recorder::record;
+use crate::histogram::record;
 use crate::{Cause, Observation, Timeline, Window};
 
 /// More windows than this are never kept: their width doubles instead, so that memory does not grow with the run.
