@@ -314,6 +314,17 @@ mod tests {
     }
 
     #[test]
+    fn each_milestone_is_told_once_even_between_seconds() {
+        let text = SMOKE.replace("duration: 45s", "duration: 45500ms");
+        let plan = Scenario::parse(&text, "smoke.yaml").unwrap().load(Seed::new(1));
+        let start = Nanos::from_secs(13);
+        let told = |second| plan.milestones(start, Nanos::from_secs(second)).len();
+        let seconds: Vec<_> = (0..100).filter(|second| told(*second) > 0).collect();
+        // Warm-up, step at 10 s, probe at 55.5 s, the end at 63.5 s.
+        assert_eq!(seconds, [13, 23, 69, 77]);
+    }
+
+    #[test]
     fn smoke_becomes_the_plan_it_describes() {
         let plan = Scenario::parse(SMOKE, "smoke.yaml").unwrap().load(Seed::new(1));
         assert_eq!(plan.end(), Nanos::from_secs(63));

@@ -1,7 +1,7 @@
 //! The load side of a plan: all that the driver needs, and nothing of the platform. It crosses a process border as
 //! JSON.
 
-use record::{PhaseKind, PhaseSpan, StepId, StepPlan};
+use record::{EventKind, PhaseKind, PhaseSpan, StepId, StepPlan};
 use serde::{Deserialize, Serialize};
 use units::{Distribution, Nanos, Rate, Seed};
 
@@ -130,6 +130,15 @@ impl LoadPlan {
             end_us: (load_start + phase.end).as_micros(),
         };
         self.phases.iter().map(span).collect()
+    }
+
+    /// What began or ended within the second before the instant `second` of the run's clock, that instant included:
+    /// asked once a second, each is told once.
+    pub fn milestones(&self, load_start: Nanos, second: Nanos) -> Vec<EventKind> {
+        let now = |at: Nanos| at <= second && second < at + Nanos::from_secs(1);
+        let begun = self.phases.iter().filter(|phase| now(load_start + phase.start));
+        let begun = begun.map(|phase| EventKind::PhaseStarted { phase: phase.name.clone() });
+        begun.chain(now(load_start + self.end()).then_some(EventKind::LoadEnded)).collect()
     }
 
     /// About how many requests it will make, for sizing: mean sessions times steps.

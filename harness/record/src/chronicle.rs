@@ -24,6 +24,19 @@ impl Chronicle {
         &self.events
     }
 
+    /// The pod that was last found to fit no node and still waits for one, with the scheduler's reason.
+    pub fn unschedulable(&self) -> Option<(&str, &str)> {
+        let mut waiting = None;
+        for event in &self.events {
+            match &event.kind {
+                EventKind::PodUnschedulable { pod, reason } => waiting = Some((pod.as_str(), reason.as_str())),
+                EventKind::PodScheduled { pod, .. } if waiting.is_some_and(|(name, _)| name == pod) => waiting = None,
+                _ => {}
+            }
+        }
+        waiting
+    }
+
     /// Every sync of every autoscaler.
     pub fn decisions(&self) -> Vec<(u64, ScalingDecision)> {
         let decision = |event: &Event| match &event.kind {

@@ -226,14 +226,8 @@ impl World<'_> {
 
     fn second(&mut self) {
         self.queue.schedule(self.now + Nanos::from_secs(1), Event::Second);
-        let phases = &self.plan.load.phases;
-        let started =
-            phases.iter().find(|phase| self.load_start < Nanos::MAX && self.load_start + phase.start == self.now);
-        if let Some(phase) = started {
-            self.note(EventKind::PhaseStarted { phase: phase.name.clone() });
-        }
-        if self.load_start < Nanos::MAX && self.now == (self.load_start + self.plan.load.end()).ceil_to_second() {
-            self.note(EventKind::LoadEnded);
+        if self.load_start < Nanos::MAX {
+            self.plan.load.milestones(self.load_start, self.now).into_iter().for_each(|kind| self.note(kind));
         }
         if let Some(recorder) = &mut self.recorder {
             recorder.drain_intervals(self.now, &mut self.intervals);
@@ -244,11 +238,10 @@ impl World<'_> {
     }
 
     fn never_ready(&self) -> SimulationError {
-        let pending = self.chronicle.events().iter().rev().find_map(|event| match &event.kind {
-            EventKind::PodUnschedulable { pod, reason } => Some(format!("pod {pod}: {reason}")),
-            _ => None,
-        });
-        let why = pending.unwrap_or_else(|| "its pods started, but did not all pass their readiness probes".into());
+        let why = match self.chronicle.unschedulable() {
+            Some((pod, reason)) => format!("pod {pod}: {reason}"),
+            None => "its pods started, but did not all pass their readiness probes".into(),
+        };
         SimulationError::NeverReady { within: READY_WITHIN, why }
     }
 

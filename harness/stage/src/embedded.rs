@@ -7,7 +7,7 @@ use std::sync::Arc;
 use cluster::{ClusterConfig, Host};
 use driver::{Driver, Orders, Report, Update};
 use record::{EventKind, Listener, Observation, Observed, Recorder, RecorderPlan, Second, Watch};
-use scenarios::{LoadPlan, Plan};
+use scenarios::Plan;
 use tokio::sync::watch;
 use units::Nanos;
 
@@ -129,7 +129,7 @@ impl Run<'_> {
                     }
                 }
                 now = clock.until(second) => {
-                    self.phases(load, load_start, second);
+                    load.milestones(load_start, second).into_iter().for_each(|kind| self.standing.host.note(kind));
                     recorder.drain_intervals(now, &mut intervals);
                     let (offered, failed) = recorder.totals();
                     let told = Second { now: second, offered, failed, intervals: &intervals };
@@ -172,16 +172,5 @@ impl Run<'_> {
     fn doors(&mut self) -> Update {
         self.standing.host.doors_changed = false;
         Update::Doors(self.standing.doors())
-    }
-
-    /// Notes what began in the second that ends now.
-    fn phases(&mut self, load: &LoadPlan, load_start: Nanos, second: Nanos) {
-        let just_now = |at: Nanos| at <= second && second < at + Nanos::from_secs(1);
-        for phase in load.phases.iter().filter(|phase| just_now(load_start + phase.start)) {
-            self.standing.host.note(EventKind::PhaseStarted { phase: phase.name.clone() });
-        }
-        if just_now(load_start + load.end()) {
-            self.standing.host.note(EventKind::LoadEnded);
-        }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clock::Clock;
 use cluster::{ClusterConfig, ControlInput, ControlPlane, PodId};
 use driver::Door;
-use record::{Chronicle, EventKind, Listener};
+use record::{Chronicle, Listener};
 use scenarios::Plan;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use units::Nanos;
@@ -136,17 +136,7 @@ impl<'a> Standing<'a> {
     }
 
     fn never_ready(&self) -> StageError {
-        let mut pending = None;
-        for event in self.host.chronicle.events() {
-            match &event.kind {
-                EventKind::PodUnschedulable { pod, reason } => pending = Some((pod, reason)),
-                EventKind::PodScheduled { pod, .. } if pending.is_some_and(|(waiting, _)| waiting == pod) => {
-                    pending = None;
-                }
-                _ => {}
-            }
-        }
-        let why = match pending {
+        let why = match self.host.chronicle.unschedulable() {
             Some((pod, reason)) => format!("pod {pod}: {reason}"),
             None => "its pods started, but did not all pass their readiness probes".into(),
         };
