@@ -22,7 +22,10 @@ const HALF: u32 = 128 * PER_OCTET;
 impl AddressLease {
     /// Takes a free block.
     pub fn take() -> Result<Self, StageError> {
-        let folder = std::env::temp_dir().join("rehearse-leases");
+        // Of this user alone: another one's files could not be locked. If two users get the same block, their pods
+        // meet on a port, and the later one takes another port and says so.
+        let user = rustix::process::getuid().as_raw();
+        let folder = std::env::temp_dir().join(format!("rehearse-leases-{user}"));
         let error = |path: PathBuf| move |source| StageError::Leases { path, source };
         fs::create_dir_all(&folder).map_err(error(folder.clone()))?;
         // Begin at a place of this process's own, so that runs that start together seldom meet.
@@ -31,12 +34,8 @@ impl AddressLease {
         for offset in 0..span {
             let block = BLOCKS.start() + ((first + offset) % span) as u8;
             let path = folder.join(format!("127.{block}.lock"));
-            let file = match OpenOptions::new().create(true).truncate(false).write(true).open(&path) {
-                Ok(file) => file,
-                // Another user's lock: not ours to take.
-                Err(denied) if denied.kind() == std::io::ErrorKind::PermissionDenied => continue,
-                Err(source) => return Err(StageError::Leases { path, source }),
-            };
+            let open = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+            let file = open.map_err(error(path.clone()))?;
             match file.try_lock() {
                 Ok(()) => return Ok(Self { block, _lock: file }),
                 Err(TryLockError::WouldBlock) => {}
