@@ -316,6 +316,10 @@ pub(crate) fn what_else(result: &RunResult) -> String {
     say.push(match (due, failures.as_slice()) {
         (0, _) => "No request was due.".into(),
         (due, []) => format!("None of {} failed.", words::counted(due, "request", "requests")),
+        (due, [(Cause::Limited, refused)]) => {
+            let due = words::counted(due, "request", "requests");
+            format!("A rate limiter refused {} of {due}; every other one succeeded.", words::count(*refused))
+        }
         (due, some) => {
             let failed = words::count(some.iter().map(|(_, n)| n).sum());
             let due = words::counted(due, "request", "requests");
@@ -399,9 +403,15 @@ pub(crate) fn timeline(result: &RunResult) -> String {
         _ => {}
     }
     let (due, ok) = told::totals(result);
-    say.push(match due - ok {
-        0 => "Every request succeeded.".to_owned(),
-        failed => format!("{} did not succeed.", words::sentence(&words::counted(failed, "request", "requests"))),
+    say.push(match (due - ok, told::failures(result).as_slice()) {
+        (0, _) => "Every request succeeded.".to_owned(),
+        (refused, [(Cause::Limited, _)]) => {
+            format!(
+                "A rate limiter refused {}; every other one succeeded.",
+                words::counted(refused, "request", "requests")
+            )
+        }
+        (failed, _) => format!("{} did not succeed.", words::sentence(&words::counted(failed, "request", "requests"))),
     });
     say.join(" ")
 }

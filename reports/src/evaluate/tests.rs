@@ -60,7 +60,7 @@ fn a_pass_by_the_interval_is_a_pass_by_the_share() {
         let plan = RecorderPlan { steps: crate::fixture::steps(), phases: played.phases.clone(), watches: vec![watch] };
         let mut recorder = Recorder::new(plan);
         for index in 0..1_000_u64 {
-            // Spread evenly, so that there is no burst.
+            // Spread evenly, so that there is no burst; what alternates from second to second looks a little like one.
             let slow = index * slow_of_1000 / 1_000 != (index + 1) * slow_of_1000 / 1_000;
             let intended = Nanos::from_secs(13) + Nanos::from_millis(index * 100);
             let done = intended + Nanos::from_millis(if slow { 1_000 } else { 100 + index % 300 });
@@ -68,7 +68,7 @@ fn a_pass_by_the_interval_is_a_pass_by_the_share() {
         }
         played.recording = recorder.finish();
         let verdict = conclude(played, &objectives()).verdicts.remove(0);
-        assert!(verdict.beyond == slow_of_1000 && verdict.design_effect < 1.05, "{verdict:?}");
+        assert!(verdict.beyond == slow_of_1000 && verdict.design_effect < 1.1, "{verdict:?}");
         let (low, high) = verdict.interval.unwrap();
         let by_time = match (high <= 800.0, low > 800.0) {
             (true, _) => Judgement::Pass,
