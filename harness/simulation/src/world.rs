@@ -166,7 +166,7 @@ impl World<'_> {
                 self.begin_load();
             }
         }
-        let end = self.load_start + self.plan.load.end();
+        let end = (self.load_start + self.plan.load.end()).ceil_to_second();
         while self.now < end || self.sessions.len() > 0 {
             if self.step().is_none() {
                 break;
@@ -229,6 +229,11 @@ impl World<'_> {
         if self.load_start < Nanos::MAX {
             self.plan.load.milestones(self.load_start, self.now).into_iter().for_each(|kind| self.note(kind));
         }
+        self.tell();
+    }
+
+    /// Tells the listener how far the run is.
+    fn tell(&mut self) {
         if let Some(recorder) = &mut self.recorder {
             recorder.drain_intervals(self.now, &mut self.intervals);
             let (offered, failed) = recorder.totals();
@@ -246,7 +251,7 @@ impl World<'_> {
     }
 
     fn finish(mut self) -> Simulated {
-        self.second();
+        self.tell();
         let recorder = self.recorder.take().expect("load has begun, or there would be an error");
         let observed = Observed {
             chronicle: self.chronicle,
