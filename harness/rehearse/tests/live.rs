@@ -20,6 +20,13 @@ fn short() -> String {
         .replace("duration: 8s", "duration: 3s")
 }
 
+/// The shipped platform without the seconds that its probes wait at first.
+fn quick() -> String {
+    let rendered = include_str!("../../../kind-config/platform/rendered/production.yaml");
+    assert!(rendered.contains("initialDelaySeconds: 5"), "the test is out of date");
+    rendered.replace("initialDelaySeconds: 5", "initialDelaySeconds: 0")
+}
+
 struct Live {
     folder: TempDir,
     child: Child,
@@ -31,7 +38,8 @@ impl Live {
     fn start(before: &str) -> Self {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("short.yaml"), short()).unwrap();
-        let script = format!("{before} exec \"$0\" run short.yaml");
+        fs::write(folder.path().join("quick.yaml"), quick()).unwrap();
+        let script = format!("{before} exec \"$0\" run short.yaml --platform quick.yaml");
         let child = Command::new("sh")
             .args(["-c", &script, env!("CARGO_BIN_EXE_rehearse")])
             .current_dir(folder.path())
