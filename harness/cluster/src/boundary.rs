@@ -19,10 +19,59 @@ pub enum Input {
     Pod(PodId, PodStatus),
     /// The answer to [`Effect::Scrape`], at the same instant: all pods whose container runs.
     Usage(Vec<(PodId, Usage)>),
-    /// Somebody scales a workload by hand, as `kubectl scale` does. An autoscaler may undo it.
-    SetReplicas(WorkloadId, u32),
-    /// Somebody deletes a pod, as `kubectl delete pod` does. It ends gracefully and is replaced at once.
-    DeletePod(PodId),
+    /// Somebody, or some accident, acts on the cluster.
+    Act(Action),
+}
+
+/// What somebody does to a cluster, or what befalls it. Nodes are named by their index among those it was given.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// `kubectl scale`. An autoscaler may undo it.
+    Scale(WorkloadId, u32),
+    /// `kubectl delete pod`: it ends within its grace period, or at once, and is replaced at once.
+    DeletePod {
+        /// Which pod.
+        pod: PodId,
+        /// `--grace-period=0 --force`: nobody waits for its kubelet.
+        forced: bool,
+    },
+    /// The eviction subresource: refused where a PodDisruptionBudget says so.
+    Evict(PodId),
+    /// `kubectl set image`, or any other new pod template.
+    Rollout {
+        /// Which workload.
+        workload: WorkloadId,
+        /// What is wrong with the new template.
+        flaw: Flaw,
+    },
+    /// `kubectl rollout undo`.
+    Rollback(WorkloadId),
+    /// `kubectl cordon`.
+    Cordon(usize),
+    /// `kubectl uncordon`.
+    Uncordon(usize),
+    /// `kubectl drain`: cordons, then evicts until nothing is left but DaemonSets.
+    Drain(usize),
+    /// A node loses its power: its pods are gone at once, and the control plane finds out by itself.
+    LoseNode(usize),
+    /// A node is cut off: its pods go on and nobody reaches them or hears of them.
+    CutOff(usize),
+    /// A lost or cut-off node is back.
+    ReturnNode(usize),
+}
+
+/// What is wrong with a new pod template.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Flaw {
+    /// Nothing.
+    #[default]
+    None,
+    /// Its image cannot be pulled: `ImagePullBackOff`.
+    ImagePull,
+    /// Its process ends as soon as it starts: `CrashLoopBackOff`.
+    Crash,
+    /// It never becomes ready.
+    NeverReady,
 }
 
 /// What the cluster wants done.

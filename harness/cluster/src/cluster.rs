@@ -15,7 +15,7 @@ use crate::endpoints::{EndpointController, Endpoints};
 use crate::hpa::{Hpa, PodView, whole_seconds};
 use crate::metrics_server::MetricsServer;
 use crate::scheduler::Scheduler;
-use crate::{ClusterConfig, Effect, Input, PodId, PodRecord, PodStatus};
+use crate::{Action, ClusterConfig, Effect, Input, PodId, PodRecord, PodStatus};
 
 /// `podInitialBackoffSeconds` and `podMaxBackoffSeconds` of kube-scheduler.
 const SCHEDULING_BACK_OFF: Nanos = Nanos::from_secs(1);
@@ -385,17 +385,18 @@ impl Machine for Cluster {
             }
             Input::Pod(pod, status) => self.reported(now, pod, status, out),
             Input::Usage(usage) => self.metrics.store(now, &usage),
-            Input::SetReplicas(id, desired) => {
+            Input::Act(Action::Scale(id, desired)) => {
                 if usize::from(id.0) < self.deployments.len() {
                     self.scale(now, usize::from(id.0), desired, out);
                 }
             }
-            Input::DeletePod(pod) => {
+            Input::Act(Action::DeletePod { pod, forced: _ }) => {
                 if let Some(id) = self.pod(pod).map(|record| record.workload) {
                     self.delete(now, pod, "deleted", out);
                     self.reconcile(now, usize::from(id.0), "", out);
                 }
             }
+            Input::Act(_) => {}
         }
         if self.started {
             self.tell_replicas(out);

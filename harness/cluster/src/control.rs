@@ -12,7 +12,8 @@ use record::EventKind;
 use units::{Machine, Nanos, Out, Wake};
 
 use crate::{
-    Cluster, ClusterConfig, Effect, Endpoints, Input, Kubelet, KubeletEffect, KubeletInput, PodId, ProbeKind, Usage,
+    Action, Cluster, ClusterConfig, Effect, Endpoints, Input, Kubelet, KubeletEffect, KubeletInput, PodId, ProbeKind,
+    Usage,
 };
 
 /// What the control side needs done where pods live.
@@ -73,6 +74,8 @@ pub enum ControlInput {
     },
     /// A terminating pod has finished.
     Drained(PodId),
+    /// Somebody, or some accident, acts on the cluster.
+    Act(Action),
     /// A container ended by itself.
     Crashed {
         /// In which pod.
@@ -117,6 +120,7 @@ impl ControlPlane {
             ControlInput::Probed { pod, question: Question { probe, number }, ok } => {
                 Control::Kubelet(pod, KubeletInput::Probed { probe, number, ok })
             }
+            ControlInput::Act(action) => Control::Cluster(Input::Act(action)),
             ControlInput::Drained(pod) => Control::Kubelet(pod, KubeletInput::Drained),
             ControlInput::Crashed { pod, reason } => Control::Kubelet(pod, KubeletInput::Crashed { reason }),
         }]);

@@ -24,7 +24,7 @@ mod pod;
 mod scheduler;
 pub mod service_proxy;
 
-pub use boundary::{Effect, Input};
+pub use boundary::{Action, Effect, Flaw, Input};
 pub use cluster::Cluster;
 pub use config::{ClusterConfig, Release};
 pub use control::{ControlInput, ControlPlane, ControlWake, Host, Question};

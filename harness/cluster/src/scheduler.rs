@@ -215,7 +215,7 @@ fn balanced(resources: [(u64, u64); 2]) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use platform::{Container, Place, Strategy, Taint};
+    use platform::{Container, Strategy, Taint};
     use units::{Nanos, Purpose, Seed};
 
     use super::*;
@@ -248,7 +248,7 @@ mod tests {
             grace_period: Nanos::from_secs(30),
             node_selector: Labels::new(),
             tolerations: vec![],
-            place: Place::default(),
+            ..Workload::default()
         }
     }
     fn tie(n: u64) -> Draw {

@@ -2,7 +2,7 @@
 
 mod world;
 
-use cluster::{Input, PodId, ProbeKind};
+use cluster::{Action, Input, PodId, ProbeKind};
 use record::EventKind;
 use units::{Millicores, Nanos};
 use world::{SERVICE, WEB, World, nodes, platform};
@@ -92,7 +92,7 @@ fn a_failing_liveness_probe_restarts_the_container() {
 fn pods_without_room_wait_with_a_reason_until_room_is_made() {
     let mut world = World::new(platform(), nodes(1, 1), 1); // room for two
     world.run_until(20);
-    world.input(Nanos::from_secs(30), Input::SetReplicas(WEB, 3));
+    world.input(Nanos::from_secs(30), Input::Act(Action::Scale(WEB, 3)));
     world.run_until(40);
     let reasons = world.told(|kind| match kind {
         EventKind::PodUnschedulable { pod, reason } => Some((pod.clone(), reason.clone())),
@@ -101,12 +101,12 @@ fn pods_without_room_wait_with_a_reason_until_room_is_made() {
     let reason = "0/1 nodes are available: 1 Insufficient cpu.".to_owned();
     assert_eq!(reasons, [(30_010, (world.name(2).to_owned(), reason))]);
     assert!(!world.cluster.settled());
-    world.input(Nanos::from_secs(41), Input::SetReplicas(WEB, 2));
+    world.input(Nanos::from_secs(41), Input::Act(Action::Scale(WEB, 2)));
     world.run_until(42);
     assert!(world.cluster.settled(), "the pod without a node goes first");
 
     // A deleted pod holds its room for the second that it drains; its replacement waits for that.
-    world.input(Nanos::from_secs(43), Input::DeletePod(PodId(0)));
+    world.input(Nanos::from_secs(43), Input::Act(Action::DeletePod { pod: PodId(0), forced: false }));
     world.run_until(60);
     let scheduled = world.told(|kind| match kind {
         EventKind::PodScheduled { pod, .. } => Some(pod.clone()),
@@ -121,7 +121,7 @@ fn pods_without_room_wait_with_a_reason_until_room_is_made() {
 fn a_deleted_pod_is_replaced_and_leaves_the_endpoints_after_propagation() {
     let mut world = world(1);
     world.run_until(20);
-    world.input(Nanos::from_secs(21), Input::DeletePod(PodId(0)));
+    world.input(Nanos::from_secs(21), Input::Act(Action::DeletePod { pod: PodId(0), forced: false }));
     world.run_until(60);
     let changes = world.told(|kind| match kind {
         EventKind::EndpointsChanged { ready, .. } if *ready > 0 => Some(*ready),
@@ -138,7 +138,7 @@ fn where_nothing_is_ready_pods_that_end_still_serve() {
     let mut world = world(1);
     world.run_until(20);
     for pod in [0, 1] {
-        world.input(Nanos::from_millis(20_500), Input::DeletePod(PodId(pod)));
+        world.input(Nanos::from_millis(20_500), Input::Act(Action::DeletePod { pod: PodId(pod), forced: false }));
     }
     world.run_until(21);
     assert_eq!(world.endpoints.ready(SERVICE), [PodId(0), PodId(1)], "ending, but better than none");
@@ -152,9 +152,9 @@ fn words_about_what_does_not_exist_are_ignored() {
     world.run_until(20);
     let before = world.events.len();
     let at = Nanos::from_secs(20);
-    world.input(at, Input::DeletePod(PodId(99)));
+    world.input(at, Input::Act(Action::DeletePod { pod: PodId(99), forced: false }));
     world.input(at, Input::Pod(PodId(99), cluster::PodStatus::Gone));
-    world.input(at, Input::SetReplicas(platform::WorkloadId(9), 3));
+    world.input(at, Input::Act(Action::Scale(platform::WorkloadId(9), 3)));
     world.input(at, Input::Start);
     world.input(at, Input::Wake(units::Wake { slot: 0, generation: 0 }));
     world.run_until(20);

@@ -6,8 +6,12 @@
 
 mod autoscaler;
 mod gateway;
+mod ingress;
 mod node;
 mod place;
+mod placement;
+mod policy;
+mod selector;
 mod service;
 mod workload;
 
@@ -18,11 +22,19 @@ pub use gateway::{
     Action, ClientAddress, GatewayConfig, LimitMode, LimitUse, LimitZone, Location, LocationId, LocationMatch, Server,
     Upstream, UpstreamId, UpstreamServer, ZoneId,
 };
+pub use ingress::{Ingress, IngressPolicy, IngressRule, PathType};
 pub use node::{Effect, Node, NodeName, Taint, Toleration};
 pub use place::Place;
-pub use service::{Affinity, Service, ServicePort};
+pub use placement::{Namespace, PodAffinity, SpreadConstraint};
+pub use policy::{
+    Claim, Config, DisruptionBound, DisruptionBudget, LimitRange, NetworkPolicy, Quota, Reference, ReferenceKind,
+    TrafficPeer, TrafficPort, TrafficRule, pod_security,
+};
+pub use selector::{Operator, Requirement, Selector};
+pub use service::{Affinity, Service, ServiceKind, ServicePort};
 pub use workload::{
-    Container, ContainerPort, CountOrPercent, HttpProbe, PortRef, Probe, ProbeAction, Resources, Strategy, Workload,
+    Container, ContainerPort, CountOrPercent, HttpProbe, PortRef, Probe, ProbeAction, Protocol, Resources, Security,
+    Strategy, Workload, WorkloadKind,
 };
 
 use std::collections::BTreeMap;
@@ -41,14 +53,32 @@ pub type Labels = BTreeMap<String, String>;
 /// Everything that is stood up, in the order of the manifests.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Platform {
-    /// Namespace of the workloads.
+    /// The namespace that is rehearsed: the gateway's. Others, such as monitoring, stand beside it.
     pub namespace: String,
-    /// Deployments, for now.
+    /// Everything that makes pods.
     pub workloads: Vec<Workload>,
     /// Services that select them.
     pub services: Vec<Service>,
     /// HorizontalPodAutoscalers.
     pub autoscalers: Vec<Autoscaler>,
+    /// PodDisruptionBudgets.
+    pub budgets: Vec<DisruptionBudget>,
+    /// Ingresses.
+    pub ingresses: Vec<Ingress>,
+    /// NetworkPolicies.
+    pub network_policies: Vec<NetworkPolicy>,
+    /// Namespaces that are declared.
+    pub namespaces: Vec<Namespace>,
+    /// ConfigMaps and Secrets, by their keys.
+    pub configs: Vec<Config>,
+    /// Claims for storage.
+    pub claims: Vec<Claim>,
+    /// Names of the ServiceAccounts that are declared, with their namespace.
+    pub service_accounts: Vec<(String, String)>,
+    /// ResourceQuotas.
+    pub quotas: Vec<Quota>,
+    /// LimitRanges.
+    pub limit_ranges: Vec<LimitRange>,
     /// The gateway: which workload runs it, and its nginx configuration. `None`: nothing to drive load through.
     pub gateway: Option<Gateway>,
     /// Objects the rehearsal does not play, as `Kind/name`, with their place. Never dropped in silence.
@@ -87,7 +117,9 @@ impl Platform {
     /// The workloads whose pods a Service selects. An empty selector selects nothing.
     pub fn selected_by(&self, service: &Service) -> impl Iterator<Item = WorkloadId> {
         let matches = |w: &Workload| {
-            !service.selector.is_empty() && service.selector.iter().all(|(k, v)| w.labels.get(k) == Some(v))
+            !service.selector.is_empty()
+                && w.namespace == service.namespace
+                && service.selector.iter().all(|(k, v)| w.labels.get(k) == Some(v))
         };
         self.workloads.iter().enumerate().filter(move |(_, w)| matches(w)).map(|(i, _)| WorkloadId(i as u16))
     }

@@ -2,37 +2,129 @@
 
 use units::{Bytes, Millicores, Nanos};
 
-use crate::{Labels, Place, Toleration};
+use crate::{Labels, Place, PodAffinity, Reference, Requirement, Selector, SpreadConstraint, Toleration};
 
-/// A Deployment.
-#[derive(Clone, Debug, PartialEq)]
+/// Something that makes pods.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Workload {
+    /// What makes them.
+    pub kind: WorkloadKind,
     /// `metadata.name`.
     pub name: String,
-    /// `spec.replicas`; Kubernetes' default is 1. An autoscaled workload should not set it.
+    /// `metadata.namespace`.
+    pub namespace: String,
+    /// `spec.replicas`; Kubernetes' default is 1. An autoscaled workload should not set it. `None` for a DaemonSet.
     pub replicas: Option<u32>,
+    /// `spec.selector`: which pods it takes for its own.
+    pub selector: Selector,
     /// Labels of its pods.
     pub labels: Labels,
-    /// Containers that run for the pod's whole life, sidecars included. The first one serves.
+    /// Annotations of its pods.
+    pub annotations: Labels,
+    /// `initContainers` in order, sidecars (`restartPolicy: Always`) among them.
+    pub init_containers: Vec<Container>,
+    /// Main containers. The first one serves.
     pub containers: Vec<Container>,
     /// How an update replaces pods.
     pub strategy: Strategy,
     /// `minReadySeconds`: how long a pod is ready before it counts as available.
     pub min_ready: Nanos,
+    /// `progressDeadlineSeconds`, default 600 s. `None`: none, as for anything but a Deployment.
+    pub progress_deadline: Option<Nanos>,
     /// `terminationGracePeriodSeconds`, default 30 s.
     pub grace_period: Nanos,
     /// `nodeSelector`.
     pub node_selector: Labels,
+    /// `affinity.nodeAffinity.required…`: alternatives, each with requirements that hold together. Empty: any node.
+    pub node_affinity: Vec<Vec<Requirement>>,
+    /// `affinity.nodeAffinity.preferred…`: weight (1 to 100) and requirements that hold together.
+    pub preferred_nodes: Vec<(u32, Vec<Requirement>)>,
+    /// `affinity.podAffinity` and `podAntiAffinity`.
+    pub pod_affinity: Vec<PodAffinity>,
+    /// `topologySpreadConstraints`.
+    pub spread: Vec<SpreadConstraint>,
     /// `tolerations`.
     pub tolerations: Vec<Toleration>,
+    /// Value of its PriorityClass, 0 without one.
+    pub priority: i32,
+    /// ConfigMaps, Secrets, claims and service account that its pods need to start.
+    pub references: Vec<Reference>,
     /// Where it was declared.
     pub place: Place,
 }
 
+/// What makes the pods of a workload.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum WorkloadKind {
+    /// `apps/v1` Deployment.
+    #[default]
+    Deployment,
+    /// `apps/v1` StatefulSet.
+    StatefulSet {
+        /// `serviceName`: the headless Service that names its pods.
+        service: String,
+        /// `podManagementPolicy: Parallel`; otherwise pods come and go one after the other.
+        parallel: bool,
+        /// `updateStrategy.rollingUpdate.partition`: pods with a lower ordinal stay as they are.
+        partition: u32,
+        /// `updateStrategy.type: OnDelete`: an update waits for somebody to delete the pods.
+        on_delete: bool,
+    },
+    /// `apps/v1` DaemonSet: one pod on each node that admits it.
+    DaemonSet,
+    /// `batch/v1` Job.
+    Job {
+        /// `completions`, default 1.
+        completions: u32,
+        /// `parallelism`, default 1.
+        parallelism: u32,
+    },
+    /// `batch/v1` CronJob.
+    CronJob {
+        /// `schedule` in cron's five fields.
+        schedule: String,
+    },
+    /// A bare `v1` Pod: nobody replaces it.
+    Pod,
+}
+
+impl WorkloadKind {
+    /// As manifests write it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Deployment => "Deployment",
+            Self::StatefulSet { .. } => "StatefulSet",
+            Self::DaemonSet => "DaemonSet",
+            Self::Job { .. } => "Job",
+            Self::CronJob { .. } => "CronJob",
+            Self::Pod => "Pod",
+        }
+    }
+    /// Whether its pods stay up to serve: all but Jobs, which end, and CronJobs, which have none most of the time.
+    pub const fn is_service(&self) -> bool {
+        !matches!(self, Self::Job { .. } | Self::CronJob { .. })
+    }
+}
+
 impl Workload {
-    /// What its containers request together: what the scheduler fits.
+    /// What the scheduler fits: the main containers and sidecars together, or the neediest init container beside the
+    /// sidecars that started before it, whichever is more (`k8s.io/component-helpers/resource`, `PodRequests`).
     pub fn requests(&self) -> Resources {
-        self.containers.iter().map(|c| c.requests).fold(Resources::default(), Resources::plus)
+        let mut sidecars = Resources::default();
+        let mut starting = Resources::default();
+        for container in &self.init_containers {
+            if container.sidecar {
+                sidecars = sidecars.plus(container.requests);
+                starting = starting.max(sidecars);
+            } else {
+                starting = starting.max(sidecars.plus(container.requests));
+            }
+        }
+        self.containers.iter().map(|c| c.requests).fold(sidecars, Resources::plus).max(starting)
+    }
+    /// Sidecars and main containers: what runs for the pod's whole life.
+    pub fn running(&self) -> impl Iterator<Item = &Container> {
+        self.init_containers.iter().filter(|c| c.sidecar).chain(&self.containers)
     }
 }
 
@@ -55,6 +147,9 @@ impl Resources {
         }
         Self { cpu: add(self.cpu, other.cpu), memory: add(self.memory, other.memory) }
     }
+    fn max(self, other: Self) -> Self {
+        Self { cpu: self.cpu.max(other.cpu), memory: self.memory.max(other.memory) }
+    }
 }
 
 /// One container of a pod.
@@ -64,6 +159,8 @@ pub struct Container {
     pub name: String,
     /// Its image, tag included.
     pub image: String,
+    /// An init container that runs on (`restartPolicy: Always`).
+    pub sidecar: bool,
     /// Declared ports.
     pub ports: Vec<ContainerPort>,
     /// `resources.requests`; where only a limit is set, Kubernetes requests the limit.
@@ -78,6 +175,22 @@ pub struct Container {
     pub liveness: Option<Probe>,
     /// How long its preStop hook takes, where that can be read from it (`sleep`).
     pub pre_stop: Option<Nanos>,
+    /// `env` with literal values, in order: where pool sizes and addresses of other services are told. Values that
+    /// come from a Secret or ConfigMap are not here.
+    pub env: Vec<(String, String)>,
+    /// `command` and `args` in one list.
+    pub command: Vec<String>,
+    /// `securityContext` of the container over that of the pod.
+    pub security: Security,
+}
+
+/// What a container may do, as far as the documents promise something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Security {
+    /// `runAsNonRoot`.
+    pub run_as_non_root: Option<bool>,
+    /// `readOnlyRootFilesystem`.
+    pub read_only_root: Option<bool>,
 }
 
 /// A declared port.
@@ -87,6 +200,20 @@ pub struct ContainerPort {
     pub name: Option<String>,
     /// The port the process listens on.
     pub port: u16,
+    /// `protocol`, default TCP.
+    pub protocol: Protocol,
+}
+
+/// What a port speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protocol {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// UDP.
+    Udp,
+    /// SCTP.
+    Sctp,
 }
 
 /// A port by number or by name.
@@ -124,6 +251,8 @@ pub struct Probe {
     pub success_threshold: u32,
     /// `failureThreshold`.
     pub failure_threshold: u32,
+    /// `terminationGracePeriodSeconds` of the probe: instead of the pod's when this probe ends the container.
+    pub grace_period: Option<Nanos>,
 }
 
 /// What a probe asks.
@@ -133,6 +262,8 @@ pub enum ProbeAction {
     Http(HttpProbe),
     /// Opens a TCP connection.
     Tcp(PortRef),
+    /// Asks `grpc.health.v1`.
+    Grpc(u16),
     /// Runs a command in the container; mock containers have none, so it passes while the container runs.
     Exec,
 }
@@ -146,6 +277,8 @@ pub struct HttpProbe {
     pub port: PortRef,
     /// `Host` header, where the probe sets one.
     pub host: Option<String>,
+    /// `scheme: HTTPS`.
+    pub tls: bool,
 }
 
 /// How a Deployment replaces its pods. Percentages are of the replicas.

@@ -112,7 +112,10 @@ impl Host for World<'_> {
                 let call = self.new_call(identity, Parent::Probe(question), target, id);
                 self.queue.schedule(self.now + self.settings.hop, Event::Reached { call });
             }
-            (Process::Service(_) | Process::Gateway(_), ProbeAction::Tcp(_) | ProbeAction::Exec) => {
+            (
+                Process::Service(_) | Process::Gateway(_),
+                ProbeAction::Tcp(_) | ProbeAction::Grpc(_) | ProbeAction::Exec,
+            ) => {
                 self.queue.schedule(there_and_back, answer(true));
             }
         }

@@ -194,7 +194,7 @@ impl Place {
                 let http = http.clone();
                 Box::pin(async move { timeout(limit, http_probe(id, question, http, address.bind)).await == Ok(true) })
             }
-            ProbeAction::Tcp(_) => {
+            ProbeAction::Tcp(_) | ProbeAction::Grpc(_) => {
                 Box::pin(async move { matches!(timeout(limit, connect(NODE, address.bind)).await, Ok(Ok(_))) })
             }
             ProbeAction::Exec => Box::pin(async { true }),

@@ -165,6 +165,7 @@ mod tests {
             timeout: Nanos::from_secs(1),
             success_threshold: success,
             failure_threshold: failure,
+            grace_period: None,
         }
     }
     const SEEN: Seen = Seen { running: Some(Nanos::from_secs(100)), started: true, deleting: false };

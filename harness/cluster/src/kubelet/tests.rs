@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use platform::{Container, HttpProbe, Labels, Place, PortRef, ProbeAction, Strategy};
+use platform::{Container, HttpProbe, Labels, PortRef, ProbeAction, Strategy};
 
 use super::*;
 
@@ -79,7 +79,7 @@ impl Node {
 }
 
 fn http(delay: u64, period: u64, failures: u32) -> Probe {
-    let action = HttpProbe { path: "/health".into(), port: PortRef::Number(80), host: None };
+    let action = HttpProbe { path: "/health".into(), port: PortRef::Number(80), host: None, tls: false };
     Probe {
         action: ProbeAction::Http(action),
         initial_delay: Nanos::from_secs(delay),
@@ -87,6 +87,7 @@ fn http(delay: u64, period: u64, failures: u32) -> Probe {
         timeout: Nanos::from_secs(1),
         success_threshold: 1,
         failure_threshold: failures,
+        grace_period: None,
     }
 }
 fn workload(container: Container) -> Workload {
@@ -100,7 +101,7 @@ fn workload(container: Container) -> Workload {
         grace_period: Nanos::from_secs(30),
         node_selector: Labels::new(),
         tolerations: vec![],
-        place: Place::default(),
+        ..Workload::default()
     }
 }
 fn told(log: &[(u64, String)]) -> Vec<(u64, &str)> {

@@ -37,14 +37,14 @@ pub(crate) fn platform() -> Platform {
         grace_period: Nanos::from_secs(30),
         node_selector: BTreeMap::new(),
         tolerations: vec![],
-        place: Place::default(),
+        ..Workload::default()
     };
     let service = Service {
         name: "web".into(),
         selector: labels.into(),
         ports: vec![],
         affinity: Affinity::None,
-        place: Place::default(),
+        ..Service::default()
     };
     let autoscaler = Autoscaler {
         name: "web".into(),
@@ -66,12 +66,18 @@ pub(crate) fn platform() -> Platform {
 
 fn probe(delay: u64, period: u64) -> Probe {
     Probe {
-        action: ProbeAction::Http(HttpProbe { path: "/health".into(), port: PortRef::Number(80), host: None }),
+        action: ProbeAction::Http(HttpProbe {
+            path: "/health".into(),
+            port: PortRef::Number(80),
+            host: None,
+            tls: false,
+        }),
         initial_delay: Nanos::from_secs(delay),
         period: Nanos::from_secs(period),
         timeout: Nanos::from_secs(1),
         success_threshold: 1,
         failure_threshold: 3,
+        grace_period: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use platform::{Container, ContainerPort, HttpProbe, PortRef, Probe, ProbeAction, Resources};
+use platform::{Container, ContainerPort, HttpProbe, PortRef, Probe, ProbeAction, Protocol, Resources};
 use units::Nanos;
 
 use super::NotRehearsed;
@@ -42,6 +42,7 @@ pub(super) fn container(
         readiness: probe("readinessProbe", declared.readiness_probe.as_ref())?,
         liveness: probe("livenessProbe", declared.liveness_probe.as_ref())?,
         pre_stop: declared.lifecycle.as_ref().and_then(|hooks| hooks.pre_stop.as_ref()).and_then(pre_stop),
+        ..Container::default()
     })
 }
 
@@ -49,7 +50,7 @@ fn ports(object: &Object, path: &str, declared: &core::Container) -> Result<Vec<
     let ports = declared.ports.iter().flatten().enumerate();
     let one = |(index, declared): (usize, &core::ContainerPort)| {
         let port = port_number(object, &format!("{path}.ports[{index}].containerPort"), declared.container_port)?;
-        Ok(ContainerPort { name: declared.name.clone(), port })
+        Ok(ContainerPort { name: declared.name.clone(), port, protocol: Protocol::Tcp })
     };
     ports.map(one).collect()
 }
@@ -85,6 +86,7 @@ fn probe(
             path: get.path.clone().filter(|path| !path.is_empty()).unwrap_or_else(|| "/".to_owned()),
             port: port_ref(object, &format!("{path}.httpGet.port"), &get.port)?,
             host: host.next_back(),
+            tls: get.scheme.as_deref() == Some("HTTPS"),
         })
     } else if let Some(socket) = &declared.tcp_socket {
         ProbeAction::Tcp(port_ref(object, &format!("{path}.tcpSocket.port"), &socket.port)?)
@@ -110,6 +112,7 @@ fn probe(
         timeout: seconds("timeoutSeconds", declared.timeout_seconds, 1)?,
         success_threshold: number("successThreshold", declared.success_threshold, 1)?,
         failure_threshold: number("failureThreshold", declared.failure_threshold, 3)?,
+        grace_period: None,
     })
 }
 

@@ -26,7 +26,12 @@ pub(super) fn service(object: &Object) -> Result<Option<Service>, ManifestError>
         let path = format!("spec.ports[{index}]");
         let port = port_number(object, &format!("{path}.port"), declared.port)?;
         let target = declared.target_port.map(|target| port_ref(object, &format!("{path}.targetPort"), &target));
-        Ok(ServicePort { port, target: target.transpose()?.unwrap_or(PortRef::Number(port)) })
+        Ok(ServicePort {
+            name: None,
+            protocol: platform::Protocol::Tcp,
+            port,
+            target: target.transpose()?.unwrap_or(PortRef::Number(port)),
+        })
     };
     let ports = ports.into_iter().enumerate().map(one).collect::<Result<_, ManifestError>>()?;
     let affinity = match spec.session_affinity.as_deref() {
@@ -43,5 +48,13 @@ pub(super) fn service(object: &Object) -> Result<Option<Service>, ManifestError>
         }
     };
     let selector = spec.selector.unwrap_or_default();
-    Ok(Some(Service { name: object.name.clone(), selector, ports, affinity, place: object.place.clone() }))
+    Ok(Some(Service {
+        name: object.name.clone(),
+        selector,
+        ports,
+        affinity,
+        namespace: object.namespace.clone(),
+        place: object.place.clone(),
+        ..Service::default()
+    }))
 }

@@ -42,6 +42,7 @@ pub(super) fn workload(
     })?;
     Ok(Workload {
         name: object.name.clone(),
+        namespace: object.namespace.clone(),
         replicas,
         labels,
         containers: containers(object, &pod, not_rehearsed)?,
@@ -51,6 +52,7 @@ pub(super) fn workload(
         node_selector: pod.node_selector.unwrap_or_default(),
         tolerations: tolerations(object, pod.tolerations.unwrap_or_default())?,
         place: object.place.clone(),
+        ..Workload::default()
     })
 }
 
