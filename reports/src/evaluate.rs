@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use objectives::Objective;
 use record::{
-    Block, Check, Chronicle, Conclusion, Finding, Judgement, Percentile, PhaseSpan, PlatformStamp, Recording,
+    Block, Check, Chronicle, Conclusion, Expected, Finding, Judgement, Percentile, PhaseSpan, PlatformStamp, Recording,
     RunResult, ScenarioStamp, StandIn, Verdict,
 };
 use units::{Nanos, Seed};
@@ -41,6 +41,8 @@ pub struct Played {
     pub bounds: BTreeMap<String, (u32, u32)>,
     /// What the load saw. Its watches are those of the objectives; the first one's is drawn.
     pub recording: Recording,
+    /// What became of what the scenario expects.
+    pub expectations: Vec<Expected>,
     /// Reasons to believe the run, or not to.
     pub checks: Vec<Check>,
     /// What bites that no objective shows.
@@ -81,6 +83,7 @@ pub fn conclude(played: Played, objectives: &[Objective]) -> RunResult {
         load_start_us: played.load_start_us,
         load_end_us: played.load_end_us,
         phases: played.phases,
+        expectations: played.expectations,
         checks: played.checks,
         steps: played.recording.steps,
         timeline: played.recording.timeline,
@@ -97,7 +100,7 @@ fn conclusion(played: &Played, verdicts: &[Verdict]) -> Conclusion {
         Conclusion::Interrupted
     } else if played.checks.iter().any(|check| !check.ok) {
         Conclusion::Invalid
-    } else if any(Judgement::Fail) {
+    } else if any(Judgement::Fail) || played.expectations.iter().any(|expected| !expected.held) {
         Conclusion::Fail
     } else if any(Judgement::Undecided) {
         Conclusion::Undecided

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use objectives::Objective;
 use record::{
-    Asked, Cause, Check, Chronicle, EventKind, Finding, Hops, MetricReading, Observation, Origin, PhaseKind, PhaseSpan,
+    Asked, Cause, Check, Chronicle, EventKind, Expected, Finding, Hops, MetricReading, Observation, Origin, PhaseKind, PhaseSpan,
     PlatformStamp, Recorder, RecorderPlan, RunResult, ScalingDecision, ScenarioStamp, StandIn, StepId, StepPlan,
 };
 use units::{Nanos, Purpose, Seed};
@@ -164,6 +164,7 @@ fn chronicle(kind: Kind, phases: &[PhaseSpan]) -> Chronicle {
                     pods_missing: 0,
                     sample_age_us: 9_200_000,
                     error: None,
+                    average_milli: None,
                 },
                 MetricReading {
                     metric: "memory".into(),
@@ -176,11 +177,15 @@ fn chronicle(kind: Kind, phases: &[PhaseSpan]) -> Chronicle {
                     pods_missing: 3,
                     sample_age_us: 0,
                     error: Some("no sample of any pod".into()),
+                    average_milli: None,
                 },
             ],
             able_to_scale: "SucceededRescale".into(),
             scaling_active: "ValidMetricFound".into(),
             scaling_limited: if proposed > 10 { "TooManyReplicas" } else { "DesiredWithinRange" }.into(),
+            stabilized: None,
+            forecast: None,
+            conditions: Vec::new(),
         })
     };
     chronicle.note(Nanos::from_secs(8), sync(3, 3, 3, 48, 0));
@@ -197,7 +202,7 @@ fn chronicle(kind: Kind, phases: &[PhaseSpan]) -> Chronicle {
 }
 
 pub(crate) fn objectives() -> Vec<Objective> {
-    objectives::built_in()
+    objectives::built_in().into_iter().take(1).collect()
 }
 
 pub(crate) fn played(kind: Kind, stretch: u64) -> Played {
@@ -220,6 +225,11 @@ pub(crate) fn played(kind: Kind, stretch: u64) -> Played {
         check("Offered load was sent", true, "100.0 %", "≥ 99 %"),
         check("Driver lag, p99", !late, if late { "30.0 ms" } else { "0.1 ms" }, "≤ 16 ms"),
     ];
+    let expectations = vec![Expected {
+        told: "rejected requests of flow probe in phase probe are between 5 % and 60 %".into(),
+        held: true,
+        seen: "37.0 % of 480 requests rejected".into(),
+    }];
     let findings = vec![Finding {
         id: "limiter-answers-503".into(),
         consequence: "The 429 alert can never fire.".into(),
@@ -256,6 +266,7 @@ pub(crate) fn played(kind: Kind, stretch: u64) -> Played {
         phases,
         bounds,
         recording: recorder.finish(),
+        expectations: if empty { vec![] } else { expectations },
         checks: if empty { vec![] } else { checks },
         findings: if empty { vec![] } else { findings },
         stand_ins: if empty { vec![] } else { stand_ins },

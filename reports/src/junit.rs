@@ -28,6 +28,19 @@ pub(crate) fn xml(told: &Told) -> Result<String, SerializeError> {
         case.set_time(Duration::from_micros(verdict.judged_us));
         suite.add_test_case(case);
     }
+    for expected in &result.expectations {
+        let status = if expected.held {
+            TestCaseStatus::success()
+        } else if matches!(result.conclusion, Conclusion::Invalid | Conclusion::Interrupted) {
+            skipped(format!("the run does not count; seen was: {}", expected.seen))
+        } else {
+            failure("expectation", format!("seen was: {}", expected.seen))
+        };
+        let mut case = TestCase::new(expected.told.as_str(), status);
+        case.set_classname(format!("{}.expectations", result.scenario.name));
+        case.set_time(Duration::ZERO);
+        suite.add_test_case(case);
+    }
     for check in &result.checks {
         let status = if check.ok {
             TestCaseStatus::success()

@@ -1,6 +1,6 @@
 //! The sentences a report begins with. Each is made from the data below it and claims no more than that.
 
-use record::{Cause, Conclusion, Judgement, Origin, RunResult, StepResult, Verdict};
+use record::{Cause, Conclusion, Expected, Judgement, Origin, RunResult, StepResult, Verdict};
 
 use crate::told::{self, Told};
 use crate::words;
@@ -18,6 +18,14 @@ pub(crate) fn title(result: &RunResult) -> String {
         (Conclusion::Fail, _) if broken > 1 => {
             format!("Do not ship: {} of {} objectives are broken", words::spelled(broken), words::spelled(gating.len()))
         }
+        (Conclusion::Fail, _) if broken == 0 => match unmet(result).as_slice() {
+            [one] => format!("Do not ship: what the scenario expects did not come true ({})", one.told),
+            several => format!(
+                "Do not ship: {} of {} expectations of the scenario did not come true",
+                words::spelled(several.len()),
+                words::spelled(result.expectations.len())
+            ),
+        },
         (Conclusion::Fail, Some(v)) if by_time(v) => format!("Do not ship: {} is too slow", told::subject(v)),
         (Conclusion::Fail, Some(v)) => {
             format!("Do not ship: too many requests of {} fail or are late", told::subject(v))
@@ -38,8 +46,16 @@ pub(crate) fn title(result: &RunResult) -> String {
             let all = if gating.len() == 1 { "the objective" } else { "every objective" };
             format!("It holds: {all} that decides is kept")
         }
+        (Conclusion::Pass, _) if !result.expectations.is_empty() => {
+            "It holds: everything that the scenario expects came true".into()
+        }
         _ => "Nothing was judged: no objective decides this run".into(),
     }
+}
+
+/// Expectations that did not come true.
+pub(crate) fn unmet(result: &RunResult) -> Vec<&Expected> {
+    result.expectations.iter().filter(|expected| !expected.held).collect()
 }
 
 /// Whether the time itself, and not failures, is beyond the limit.
@@ -68,6 +84,11 @@ pub(crate) fn lead(result: &RunResult) -> Vec<Piece> {
             )));
         }
         _ => {}
+    }
+    for expected in unmet(result).into_iter().take(3) {
+        say.push(Piece::Plain(format!("Expected was: {}. Seen was: ", expected.told)));
+        say.push(Piece::Broken(expected.seen.clone()));
+        say.push(Piece::Plain(". ".into()));
     }
     let Some(v) = told::leading(result) else { return say };
     let over =

@@ -36,6 +36,10 @@ pub(crate) fn markdown(told: &Told) -> String {
     say(&format!("**{}.** {}", cell(&sentences::title(result)), cell(&lead)));
     say("");
     say(&format!("{} {}", cell(&sentences::how_sure(told)), cell(&sentences::what_else(result))));
+    for expected in &result.expectations {
+        let word = if expected.held { "expected and seen" } else { "**expected and not seen**" };
+        say(&format!("- {word}: {} ({})", cell(&expected.told), cell(&expected.seen)));
+    }
     for check in result.checks.iter().filter(|check| !check.ok) {
         say(&format!("- check failed: {} {}, needs {}", cell(&check.name), cell(&check.measured), cell(&check.limit)));
     }

@@ -35,6 +35,13 @@ pub fn terminal(result: &RunResult, asked: &Asked, width: usize, color: bool) ->
     load(&mut out, result);
     steps(&mut out, result);
     replicas(&mut out, result);
+    if !result.expectations.is_empty() {
+        out.head("Expected");
+        for expected in &result.expectations {
+            let word = if expected.held { "yes" } else { "NO " };
+            out.line(&format!("  {word}  {}: {}", expected.told, expected.seen));
+        }
+    }
     for check in result.checks.iter().filter(|check| !check.ok) {
         out.head("Check failed");
         out.line(&format!("  {}: {}, needs {}", check.name, check.measured, check.limit));

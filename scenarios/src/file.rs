@@ -1,336 +1,395 @@
-//! The scenario file as written, and how it becomes a load plan.
+//! The scenario file as written. What stands here is the format: its schema is derived from these types, and their
+//! words are read where they stand.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use record::{PhaseKind, StepId};
-use serde::{Deserialize, Deserializer};
-use units::{Distribution, Nanos, Rate, Seed};
+use record::{Cause, PhaseKind};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use units::{Distribution, Millicores, Nanos, Rate};
 
-use crate::{ArrivalLaw, JourneyPlan, LoadPlan, Phase, Segment, Step, Stream};
+use crate::word::{At, Condition, ErrorStatus, Factor, Moment, Percent, RequestLine, Shape, Span, Statuses, That};
+use crate::{ArrivalLaw, Bounds, Payload};
 
-/// A scenario as its file states it, checked for what can be checked without a platform.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Scenario {
-    /// Where it was read from.
-    pub file: String,
+/// A rehearsal scenario.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields, rename = "Scenario")]
+pub(crate) struct Document {
+    /// `rehearse/v1`.
+    pub(crate) api_version: At<Version>,
+    /// `Scenario`.
+    pub(crate) kind: At<Kind>,
+    pub(crate) metadata: Metadata,
+    pub(crate) spec: Spec,
+}
+
+macro_rules! fixed {
+    ($name:ident, $word:literal) => {
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        pub(crate) struct $name;
+        impl crate::word::Word for $name {
+            fn read(text: &str) -> Result<Self, String> {
+                let begins = "a scenario begins with `apiVersion: rehearse/v1` and `kind: Scenario`";
+                if text == $word { Ok(Self) } else { Err(format!("`{text}`: {begins}")) }
+            }
+            fn schema() -> serde_json::Value {
+                serde_json::json!({"type": "string", "const": $word})
+            }
+        }
+    };
+}
+fixed!(Version, "rehearse/v1");
+fixed!(Kind, "Scenario");
+
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Metadata {
+    /// Name of the scenario, as reports show it.
+    pub(crate) name: At<String>,
+    /// The one question that it answers.
+    pub(crate) question: At<String>,
+}
+
+/// What is played.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Spec {
+    /// Virtual host of every request that does not name its own.
+    pub(crate) host: At<String>,
+    /// When a client gives up waiting for an answer.
+    pub(crate) timeout: At<Span>,
+    /// Stretches of time, one after the other.
+    pub(crate) phases: Vec<PhaseFile>,
+    /// What users do, by name.
+    pub(crate) journeys: BTreeMap<String, JourneyFile>,
+    /// How many of them come, and when.
+    pub(crate) load: Vec<LoadFile>,
+    /// What goes wrong meanwhile.
+    #[serde(default)]
+    pub(crate) faults: Vec<FaultFile>,
+    /// What the scenario provokes on purpose, and what must be true of it.
+    #[serde(default)]
+    pub(crate) expect: Vec<ExpectFile>,
+    /// When the run is given up early.
+    #[serde(default)]
+    pub(crate) abort: Option<AbortFile>,
+}
+
+/// A stretch of time.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct PhaseFile {
     /// Its name.
-    pub name: String,
-    /// The question it answers.
-    pub question: String,
-    /// First 12 hexadecimal digits of a hash over its text.
-    pub digest: String,
-    spec: Spec,
+    pub(crate) name: At<String>,
+    /// Objectives judge steady phases only; a probe is judged by the scenario's own expectations.
+    pub(crate) kind: At<PhaseKind>,
+    /// How long it is.
+    pub(crate) duration: At<Span>,
 }
 
-/// Why a scenario cannot be played.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ScenarioError {
-    /// The YAML is broken, or a key or value is none that a scenario has.
-    #[error("{file}: {reason}")]
-    Parse {
-        /// Which file.
-        file: String,
-        /// Where and why.
-        reason: String,
-    },
-    /// The parts do not fit each other.
-    #[error("{file}: {what}")]
-    Impossible {
-        /// Which file.
-        file: String,
-        /// What, and what would do.
-        what: String,
-    },
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Document {
-    api_version: String,
-    kind: String,
-    metadata: Metadata,
-    spec: Spec,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Metadata {
-    name: String,
-    question: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Spec {
-    /// Virtual host of every request.
-    host: String,
-    /// When a client gives up.
-    timeout: Nanos,
-    phases: Vec<PhaseFile>,
-    journeys: BTreeMap<String, JourneyFile>,
-    load: Vec<StreamFile>,
-}
-
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PhaseFile {
-    name: String,
-    kind: PhaseKind,
-    duration: Nanos,
-}
-
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct JourneyFile {
-    flow: String,
+/// Steps, one after the other. Whoever is not served leaves.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct JourneyFile {
+    /// The flow that objectives judge its requests by, such as `core`.
+    pub(crate) flow: At<String>,
+    /// Virtual host of its steps.
     #[serde(default)]
-    think: Nanos,
-    steps: Vec<StepFile>,
-}
-
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StepFile {
-    name: String,
-    /// `GET /path`.
-    request: String,
-    #[serde(default = "once")]
-    times: u16,
-}
-
-const fn once() -> u16 {
-    1
-}
-
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StreamFile {
-    journey: String,
+    pub(crate) host: Option<At<String>>,
+    /// How long the user thinks before every step but the first.
     #[serde(default)]
-    arrivals: ArrivalLaw,
-    clients: u32,
-    /// Rate by phase; a phase that is not named has none.
-    rate: BTreeMap<String, Ramp>,
+    pub(crate) think: Option<At<Distribution>>,
+    /// Its steps.
+    pub(crate) steps: Vec<StepFile>,
 }
 
-/// `8/s`, or `8/s to 20/s`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Ramp {
-    from: Rate,
-    to: Rate,
+/// One request.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct StepFile {
+    /// Its name, unique in the scenario.
+    pub(crate) name: At<String>,
+    /// Method and path.
+    pub(crate) request: At<RequestLine>,
+    /// How often it is made in a row; once if left out.
+    #[serde(default)]
+    pub(crate) times: Option<At<u32>>,
+    /// Its virtual host.
+    #[serde(default)]
+    pub(crate) host: Option<At<String>>,
+    /// How long the user thinks before it.
+    #[serde(default)]
+    pub(crate) think: Option<At<Distribution>>,
+    /// The statuses that are a success; everything below 400 if left out.
+    #[serde(default)]
+    pub(crate) expect: Option<At<Statuses>>,
+    /// The documented limit of its response time.
+    #[serde(default)]
+    pub(crate) limit: Option<At<Span>>,
+    /// What it carries.
+    #[serde(default)]
+    pub(crate) payload: Option<At<Payload>>,
 }
 
-impl<'de> Deserialize<'de> for Ramp {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        let parse = |part: &str| part.trim().parse::<Rate>().map_err(serde::de::Error::custom);
-        match text.split_once(" to ") {
-            Some((first, second)) => Ok(Self { from: parse(first)?, to: parse(second)? }),
-            None => parse(&text).map(|rate| Self { from: rate, to: rate }),
+/// A source of load: open with `rate` or `replay`, closed with `users`.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct LoadFile {
+    /// The journey that is taken.
+    #[serde(default)]
+    pub(crate) journey: Option<At<String>>,
+    /// Or several journeys and their shares, which sum up to 100 %.
+    #[serde(default)]
+    pub(crate) mix: Option<BTreeMap<String, At<Percent>>>,
+    /// Sessions that begin per second, by phase; a phase that is not named has none.
+    #[serde(default)]
+    pub(crate) rate: Option<BTreeMap<String, At<Shape<Rate>>>>,
+    /// How arrivals are spread at that rate; `poisson` if left out.
+    #[serde(default)]
+    pub(crate) arrivals: Option<At<ArrivalLaw>>,
+    /// Sessions that begin at recorded instants.
+    #[serde(default)]
+    pub(crate) replay: Option<ReplayFile>,
+    /// Users who come back when they have been served, by phase; a phase that is not named has none.
+    #[serde(default)]
+    pub(crate) users: Option<BTreeMap<String, At<Shape<u32>>>>,
+    /// How long such a user rests before the next session.
+    #[serde(default)]
+    pub(crate) think: Option<At<Distribution>>,
+    /// How many client addresses the sessions come from: 1 is one address for everybody. One for each user if left
+    /// out; needed for open load.
+    #[serde(default)]
+    pub(crate) clients: Option<At<u32>>,
+    /// What clients do that were not served.
+    #[serde(default)]
+    pub(crate) retry: Option<RetryFile>,
+}
+
+/// Recorded instants: `times`, or a `file` with one a line.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct ReplayFile {
+    /// Instants counted from `at`.
+    #[serde(default)]
+    pub(crate) times: Option<Vec<At<Nanos>>>,
+    /// A file beside the scenario: one instant a line, as a duration or in seconds. Counted from its first line.
+    #[serde(default)]
+    pub(crate) file: Option<At<String>>,
+    /// When the replay begins; with the load if left out.
+    #[serde(default)]
+    pub(crate) at: Option<At<Moment>>,
+}
+
+/// What clients do that were not served: they ask again.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct RetryFile {
+    /// Attempts in all, the first one included.
+    pub(crate) attempts: At<u32>,
+    /// After which failures.
+    pub(crate) on: Vec<At<Cause>>,
+    /// How long they wait before the second attempt.
+    pub(crate) backoff: At<Nanos>,
+    /// By how much the wait grows from attempt to attempt; 1 if left out.
+    #[serde(default)]
+    pub(crate) factor: Option<At<Factor>>,
+    /// The wait never grows beyond this; a minute if left out.
+    #[serde(default)]
+    pub(crate) max: Option<At<Span>>,
+    /// Draw each wait between nothing and its length; no if left out.
+    #[serde(default)]
+    pub(crate) jitter: Option<At<bool>>,
+}
+
+/// Something that goes wrong: when, for how long, and exactly one of the other keys.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct FaultFile {
+    /// Its name, for expectations; needed only if two faults are of the same kind.
+    #[serde(default)]
+    pub(crate) name: Option<At<String>>,
+    /// When it begins.
+    pub(crate) at: At<Moment>,
+    /// How long it lasts; to the end of the run if left out.
+    #[serde(default)]
+    pub(crate) lasts: Option<At<Span>>,
+    /// Pods are deleted.
+    #[serde(default)]
+    pub(crate) pod_kill: Option<PodKillFile>,
+    /// A node is drained, and uncordoned at the end.
+    #[serde(default)]
+    pub(crate) node_drain: Option<NodeFile>,
+    /// A node loses its power.
+    #[serde(default)]
+    pub(crate) node_loss: Option<NodeFile>,
+    /// All nodes of a zone lose their power.
+    #[serde(default)]
+    pub(crate) zone_loss: Option<ZoneFile>,
+    /// A node is cut off from everybody.
+    #[serde(default)]
+    pub(crate) partition: Option<NodeFile>,
+    /// A new version is rolled out. `lasts` says how long it is given.
+    #[serde(default)]
+    pub(crate) rolling_update: Option<WorkloadFile>,
+    /// A version is rolled out whose image cannot be pulled.
+    #[serde(default)]
+    pub(crate) bad_image: Option<WorkloadFile>,
+    /// The last rollout is undone.
+    #[serde(default)]
+    pub(crate) rollback: Option<WorkloadFile>,
+    /// Requests take longer.
+    #[serde(default)]
+    pub(crate) latency: Option<LatencyFile>,
+    /// Requests are answered with an error.
+    #[serde(default)]
+    pub(crate) errors: Option<ErrorsFile>,
+    /// Packets vanish.
+    #[serde(default)]
+    pub(crate) blackhole: Option<PairFile>,
+    /// The database's primary is lost.
+    #[serde(default)]
+    pub(crate) database_loss: Option<StoreFile>,
+    /// The Redis primary is lost.
+    #[serde(default)]
+    pub(crate) redis_loss: Option<StoreFile>,
+    /// Gateway pods are killed.
+    #[serde(default)]
+    pub(crate) gateway_loss: Option<GatewayFile>,
+    /// Something else takes a node's CPU.
+    #[serde(default)]
+    pub(crate) noisy_neighbour: Option<NoiseFile>,
+    /// A Service's name is not resolved.
+    #[serde(default)]
+    pub(crate) dns_failure: Option<DnsFile>,
+}
+
+macro_rules! parts {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+        #[schemars(deny_unknown_fields)]
+        pub(crate) struct $name {
+            $($(#[$field_doc])* pub(crate) $field: $type,)*
         }
+    )*};
+}
+
+parts! {
+    /// Which pods.
+    PodKillFile {
+        /// Of which workload.
+        workload: At<String>,
+        /// How many; 1 if left out.
+        #[serde(default)]
+        pods: Option<At<u32>>,
+        /// Without grace; no if left out.
+        #[serde(default)]
+        forced: Option<At<bool>>,
+    }
+    /// Which node.
+    NodeFile {
+        /// Its name.
+        node: At<String>,
+    }
+    /// Which zone.
+    ZoneFile {
+        /// Value of `topology.kubernetes.io/zone`.
+        zone: At<String>,
+    }
+    /// Which workload.
+    WorkloadFile {
+        /// Its name.
+        workload: At<String>,
+    }
+    /// Between whom, and how much.
+    LatencyFile {
+        /// Who asks: a workload, `gateway` or `clients`.
+        from: At<String>,
+        /// Whom.
+        to: At<String>,
+        /// Added to every request.
+        add: At<Distribution>,
+    }
+    /// Between whom, and how often.
+    ErrorsFile {
+        /// Who asks: a workload, `gateway` or `clients`.
+        from: At<String>,
+        /// Whom.
+        to: At<String>,
+        /// Which share of the requests.
+        share: At<Percent>,
+        /// The status of the answer; 503 if left out.
+        #[serde(default)]
+        status: Option<At<ErrorStatus>>,
+    }
+    /// Between whom.
+    PairFile {
+        /// Who asks: a workload, `gateway` or `clients`.
+        from: At<String>,
+        /// Whom.
+        to: At<String>,
+    }
+    /// Which one.
+    StoreFile {
+        /// The workload; the platform's only one of its kind if left out.
+        #[serde(default)]
+        workload: Option<At<String>>,
+    }
+    /// How many.
+    GatewayFile {
+        /// Pods; 1 if left out.
+        #[serde(default)]
+        pods: Option<At<u32>>,
+    }
+    /// Where, and how much.
+    NoiseFile {
+        /// Which node.
+        node: At<String>,
+        /// CPU that is taken.
+        cpu: At<Millicores>,
+    }
+    /// Which Service.
+    DnsFile {
+        /// Its name.
+        service: At<String>,
+    }
+    /// When a run is given up.
+    AbortFile {
+        /// What is seen in a second of the run.
+        when: At<Condition>,
+        /// For how long in a row, in whole seconds.
+        r#for: At<Span>,
     }
 }
 
-impl Scenario {
-    /// Reads a scenario and refuses what cannot be played whatever the platform is.
-    pub fn parse(text: &str, file: &str) -> Result<Self, ScenarioError> {
-        let parse = |reason: String| ScenarioError::Parse { file: file.into(), reason };
-        let document: Document = serde_saphyr::from_str(text).map_err(|error| parse(error.to_string()))?;
-        if document.api_version != "rehearse/v1" || document.kind != "Scenario" {
-            return Err(parse("a scenario begins with `apiVersion: rehearse/v1` and `kind: Scenario`".into()));
-        }
-        let scenario = Self {
-            file: file.into(),
-            name: document.metadata.name,
-            question: document.metadata.question,
-            digest: digest(text),
-            spec: document.spec,
-        };
-        scenario.check()?;
-        Ok(scenario)
-    }
-
-    fn check(&self) -> Result<(), ScenarioError> {
-        let impossible = |what: String| Err(ScenarioError::Impossible { file: self.file.clone(), what });
-        let spec = &self.spec;
-        let phases: BTreeSet<&str> = spec.phases.iter().map(|p| p.name.as_str()).collect();
-        if phases.len() < spec.phases.len() {
-            return impossible("two phases have the same name: rename one".into());
-        }
-        if let Some(phase) = spec.phases.iter().find(|p| p.duration == Nanos::ZERO) {
-            return impossible(format!("phase `{}` lasts no time: give it a duration", phase.name));
-        }
-        let mut names = BTreeSet::new();
-        for (name, journey) in &spec.journeys {
-            if journey.steps.is_empty() {
-                return impossible(format!("journey `{name}` has no steps"));
-            }
-            for step in &journey.steps {
-                if !names.insert(&step.name) {
-                    return impossible(format!(
-                        "two steps are called `{}`: reports could not tell them apart",
-                        step.name
-                    ));
-                }
-                if step.times == 0 {
-                    return impossible(format!("step `{}` happens 0 times: leave it out", step.name));
-                }
-                if step.request.split_once(' ').is_none_or(|(_, path)| !path.starts_with('/')) {
-                    return impossible(format!(
-                        "step `{}`: request `{}` is not of the form `GET /path`",
-                        step.name, step.request
-                    ));
-                }
-            }
-        }
-        for stream in &spec.load {
-            if !spec.journeys.contains_key(&stream.journey) {
-                let hint = nearest(&stream.journey, spec.journeys.keys().map(String::as_str));
-                return impossible(format!("load uses journey `{}`, which is not there{hint}", stream.journey));
-            }
-            if stream.clients == 0 {
-                return impossible(format!(
-                    "the load of `{}` comes from 0 clients: give it at least 1",
-                    stream.journey
-                ));
-            }
-            if let Some(phase) = stream.rate.keys().find(|phase| !phases.contains(phase.as_str())) {
-                let hint = nearest(phase, phases.iter().copied());
-                return impossible(format!("load gives a rate for phase `{phase}`, which is not there{hint}"));
-            }
-        }
-        let arrivals: f64 = self.load(Seed::new(0)).streams.iter().flat_map(|s| &s.rate).map(Segment::arrivals).sum();
-        if arrivals < 1.0 {
-            return impossible("nobody ever arrives: give a stream a rate above 0".into());
-        }
-        Ok(())
-    }
-
-    /// The load plan of this scenario under `seed`.
-    pub fn load(&self, seed: Seed) -> LoadPlan {
-        let spec = &self.spec;
-        let mut start = Nanos::ZERO;
-        let mut phases = Vec::new();
-        for phase in &spec.phases {
-            let end = start + phase.duration;
-            phases.push(Phase { name: phase.name.clone(), kind: phase.kind, start, end });
-            start = end;
-        }
-        let (mut journeys, mut steps) = (Vec::new(), Vec::new());
-        for (name, journey) in &spec.journeys {
-            let mut order = Vec::new();
-            for step in &journey.steps {
-                let id = StepId(steps.len() as u16);
-                let (method, path) = step.request.split_once(' ').unwrap_or_default();
-                steps.push(Step {
-                    flow: journey.flow.clone(),
-                    name: step.name.clone(),
-                    method: method.into(),
-                    host: spec.host.clone(),
-                    path: path.into(),
-                    think: Distribution::Constant(journey.think),
-                });
-                order.extend(std::iter::repeat_n(id, usize::from(step.times)));
-            }
-            journeys.push(JourneyPlan { name: name.clone(), steps: order });
-        }
-        let mut clients = 0;
-        let mut streams = Vec::new();
-        for stream in &spec.load {
-            let segment = |phase: &PhaseFile| {
-                let ramp = stream.rate.get(&phase.name).copied().unwrap_or(Ramp { from: Rate::ZERO, to: Rate::ZERO });
-                Segment { duration: phase.duration, from: ramp.from, to: ramp.to }
-            };
-            streams.push(Stream {
-                journey: spec.journeys.keys().position(|name| *name == stream.journey).unwrap_or_default() as u16,
-                law: stream.arrivals,
-                first_client: clients,
-                clients: stream.clients,
-                rate: spec.phases.iter().map(segment).collect(),
-            });
-            clients += stream.clients;
-        }
-        LoadPlan { seed, phases, streams, journeys, steps, clients, timeout: spec.timeout }
-    }
-}
-
-/// `: did you mean …?` with the candidate that is fewest edits away, if it is near.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> String {
-    let best = candidates.map(|c| (edits(word, c), c)).min();
-    match best {
-        Some((distance, name)) if distance <= 1 + word.len() / 3 => format!(": did you mean `{name}`?"),
-        _ => String::new(),
-    }
-}
-
-/// Levenshtein's distance.
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, cb) in b.iter().enumerate() {
-            let substitute = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = substitute.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
-/// FNV-1a, 48 bits of it: enough to tell two files apart, and the same everywhere.
-fn digest(text: &str) -> String {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-    format!("{:012x}", hash >> 16)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SMOKE: &str = include_str!("../library/smoke.yaml");
-
-    #[test]
-    fn what_cannot_be_played_is_refused_with_place_and_reason() {
-        for (case, from, to, want) in [
-            ("unknown key", "timeout: 10s", "timeuot: 10s", "timeuot"),
-            ("no unit", "duration: 45s", "duration: 45", "`45` is no duration"),
-            ("negative", "warm-up: 6/s", "warm-up: -6/s", "`-6/s` is no rate"),
-            ("not a number", "step: 24/s", "step: NaN/s", "`NaN/s` is no rate"),
-            ("unknown journey", "journey: core-flow", "journey: core-flwo", "did you mean `core-flow`?"),
-            ("unknown phase", "{warm-up: 6/s", "{warmup: 6/s", "did you mean `warm-up`?"),
-            ("no clients", "clients: 400", "clients: 0", "at least 1"),
-            ("no path", "POST /auth/token", "POST token", "not of the form `GET /path`"),
-            ("the same step twice", "name: token", "name: register", "two steps"),
-            ("no time at all", "duration: 8s", "duration: 0s", "lasts no time"),
-            ("another kind", "kind: Scenario", "kind: Gate", "kind: Scenario"),
-        ] {
-            assert!(SMOKE.contains(from), "{case}: the test is out of date");
-            let error = Scenario::parse(&SMOKE.replacen(from, to, 1), "smoke.yaml").unwrap_err().to_string();
-            assert!(error.starts_with("smoke.yaml: ") && error.contains(want), "{case}: {error}");
-        }
-        let silent = SMOKE.replace("6/s", "0/s").replace("24/s", "0/s").replace("60/s", "0/s");
-        assert!(Scenario::parse(&silent, "x").unwrap_err().to_string().contains("nobody ever arrives"));
-    }
-
-    #[test]
-    fn each_milestone_is_told_once_even_between_seconds() {
-        let text = SMOKE.replace("duration: 45s", "duration: 45500ms");
-        let plan = Scenario::parse(&text, "smoke.yaml").unwrap().load(Seed::new(1));
-        let start = Nanos::from_secs(13);
-        let told = |second| plan.milestones(start, Nanos::from_secs(second)).len();
-        let seconds: Vec<_> = (0..100).filter(|second| told(*second) > 0).collect();
-        // Warm-up, step at 10 s, probe at 55.5 s, the end at 63.5 s.
-        assert_eq!(seconds, [13, 23, 69, 77]);
-    }
-
-    #[test]
-    fn smoke_becomes_the_plan_it_describes() {
-        let plan = Scenario::parse(SMOKE, "smoke.yaml").unwrap().load(Seed::new(1));
-        assert_eq!(plan.end(), Nanos::from_secs(63));
-        assert_eq!(plan.clients, 401);
-        assert_eq!(plan.journeys[0].steps.len(), 6);
-        let sessions = 6.0 * 10.0 + 24.0 * 53.0;
-        assert!((plan.expected_requests() - (sessions * 6.0 + 480.0)).abs() < 1e-6);
-    }
+/// One thing that must be true.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct ExpectFile {
+    /// What it is about. `answered`, `rejected` and `failed` count requests, and `failed` leaves out the rejected ones.
+    pub(crate) that: At<That>,
+    /// Which flow, journey's step or, of replicas, workload. All requests if left out.
+    #[serde(default)]
+    pub(crate) of: Option<At<String>>,
+    /// In which phase.
+    #[serde(default)]
+    pub(crate) r#in: Option<At<String>>,
+    /// While which fault lasts.
+    #[serde(default)]
+    pub(crate) during: Option<At<String>>,
+    /// From the beginning of which fault on.
+    #[serde(default)]
+    pub(crate) after: Option<At<String>>,
+    /// How many requests, or which share of them.
+    #[serde(default)]
+    pub(crate) is: Option<At<Bounds>>,
+    /// How many replicas are ready.
+    #[serde(default)]
+    pub(crate) reaches: Option<At<u32>>,
+    /// How soon.
+    #[serde(default)]
+    pub(crate) within: Option<At<Span>>,
 }

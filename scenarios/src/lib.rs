@@ -6,16 +6,39 @@
 //! reaches them.
 
 mod arrivals;
+mod bind;
+mod check;
+mod crowd;
 mod curve;
+mod expectation;
+mod fault;
+mod faults;
 mod file;
 mod journey;
 mod library;
 mod load;
+mod network;
+mod payload;
+mod problem;
+mod referee;
 mod resolve;
+mod scenario;
+mod schema;
+mod shape;
+mod tree;
+mod word;
 
 pub use arrivals::{Arrival, Arrivals};
-pub use file::{Scenario, ScenarioError};
+pub use crowd::{Crowd, Headcount, Share};
+pub use expectation::{Abort, Bounds, Ending, Expectation, ExpectationKind, Requests, Stretch, Watchdog};
+pub use fault::{Fault, FaultKind, Party};
 pub use journey::{Journey, Next};
 pub use library::{LIBRARY, Shipped, find};
-pub use load::{ArrivalLaw, JourneyPlan, LoadPlan, Phase, Segment, Step, Stream};
+pub use load::{ArrivalLaw, JourneyPlan, LoadPlan, Phase, RetryPolicy, Segment, StatusRange, Step, Stream};
+pub use network::{Network, Verdict, party};
+pub use payload::{Payload, PayloadKind};
+pub use problem::{Place, Problem, ScenarioError};
+pub use referee::{Referee, ending};
 pub use resolve::{Call, Plan, ResolveError, Target};
+pub use scenario::Scenario;
+pub use schema::schema;

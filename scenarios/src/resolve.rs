@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gateway::Routed;
-use model::{Profile, RouteId};
-use platform::{Action, LocationId, Node, Platform, PortRef, ServiceId, WorkloadId};
-use record::{ScenarioStamp, StepId};
+use model::{Declared, Profile, RouteId};
+use platform::{Action, LocationId, Node, Platform, PortRef, ServiceId, Workload, WorkloadId};
+use record::{Cause, ScenarioStamp, StepId};
 use units::Seed;
 
-use crate::file::nearest;
-use crate::{LoadPlan, Scenario};
+use crate::bind::Binder;
+use crate::problem::{Problem, nearest};
+use crate::{Abort, Expectation, Fault, LoadPlan, Scenario, ScenarioError};
 
 /// Everything a stage needs to play a rehearsal.
 #[derive(Clone, Debug)]
@@ -19,6 +20,12 @@ pub struct Plan {
     pub scenario: ScenarioStamp,
     /// The load side.
     pub load: LoadPlan,
+    /// What goes wrong, in order of time.
+    pub faults: Vec<Fault>,
+    /// What must be true of it.
+    pub expectations: Vec<Expectation>,
+    /// When the run is given up early.
+    pub abort: Option<Abort>,
     /// What is stood up.
     pub platform: Arc<Platform>,
     /// On what.
@@ -56,21 +63,12 @@ pub struct Call {
 pub enum ResolveError {
     /// The platform has no gateway to drive load through.
     #[error(
-        "the platform has no gateway: no Deployment mounts a ConfigMap with an nginx.conf, so there is nothing to drive load through"
+        "the platform has no gateway: no workload mounts a ConfigMap with an nginx.conf, and there is neither an Ingress nor a Service that speaks HTTP, so there is nothing to drive load through"
     )]
     NoGateway,
-    /// A step cannot be routed.
-    #[error("{file}: step `{step}` ({request}): {why}")]
-    Step {
-        /// Scenario file.
-        file: String,
-        /// Step name.
-        step: String,
-        /// `GET /path`.
-        request: String,
-        /// Why, and what would do.
-        why: String,
-    },
+    /// The scenario names what the platform does not have, or a step cannot be routed.
+    #[error(transparent)]
+    Scenario(#[from] ScenarioError),
     /// A profile's call cannot be routed.
     #[error("profile of {workload}: call {request} to {service}: {why}")]
     Call {
@@ -99,22 +97,30 @@ impl Plan {
     ) -> Result<Self, ResolveError> {
         let load = scenario.load(seed);
         let profile = |id: WorkloadId| {
-            let name = &platform.workload(id).name;
-            Arc::new(profiles.get(name).cloned().unwrap_or_else(|| Profile::generic(name)))
+            let workload = platform.workload(id);
+            let profile = profiles.get(&workload.name).cloned().unwrap_or_else(|| generic(workload));
+            Arc::new(profile.within(|service| platform.service_named(service).is_some()))
         };
         let profiles: Vec<_> = platform.workload_ids().map(profile).collect();
         let router = Router { platform: &platform, profiles: &profiles };
         let gateway = platform.gateway.as_ref().ok_or(ResolveError::NoGateway)?;
         let gateway_port = router.gateway_port(gateway.service, gateway.workload).ok_or(ResolveError::NoGateway)?;
-        let target = |step: &crate::Step| {
-            router.target(gateway_port, step).map_err(|why| ResolveError::Step {
-                file: scenario.file.clone(),
-                step: step.name.clone(),
-                request: format!("{} {}", step.method, step.path),
-                why,
-            })
-        };
-        let targets = load.steps.iter().map(target).collect::<Result<_, _>>()?;
+        let mut binder = Binder { platform: &platform, nodes: &nodes, problems: Vec::new() };
+        let mut targets = Vec::new();
+        for (step, place) in load.steps.iter().zip(&scenario.steps) {
+            match router.target(gateway_port, step) {
+                Ok(target) => targets.push(target),
+                Err(why) => binder.problems.push(Problem {
+                    place: *place,
+                    what: format!("step `{}` ({} {}): {why}", step.name, step.method, step.path),
+                }),
+            }
+        }
+        let faults = binder.faults(&scenario.faults, load.end());
+        let expectations = binder.expectations(&scenario.expect, &load, &scenario.faults);
+        if !binder.problems.is_empty() {
+            return Err(scenario.refuse(binder.problems).into());
+        }
         let calls = platform.workload_ids().map(|id| router.calls(id)).collect::<Result<Vec<_>, _>>()?;
         refuse_circles(&platform, &calls)?;
         Ok(Self {
@@ -124,6 +130,9 @@ impl Plan {
                 digest: scenario.digest.clone(),
             },
             load,
+            faults,
+            expectations,
+            abort: scenario.abort,
             nodes,
             gateway_port,
             targets,
@@ -149,6 +158,19 @@ impl Plan {
     }
 }
 
+/// What a workload costs that nobody described.
+fn generic(workload: &Workload) -> Profile {
+    let serving = workload.containers.first();
+    let (requests, limits) = serving.map(|container| (container.requests, container.limits)).unwrap_or_default();
+    Profile::generic(&Declared {
+        workload: &workload.name,
+        cpu_request: requests.cpu,
+        cpu_limit: limits.cpu,
+        memory_request: requests.memory,
+        memory_limit: limits.memory,
+    })
+}
+
 struct Router<'a> {
     platform: &'a Platform,
     profiles: &'a [Arc<Profile>],
@@ -165,6 +187,14 @@ impl Router<'_> {
         let location = match gateway::route(config, port, &step.host, &step.path) {
             Routed::To(location) => location,
             Routed::Redirect(_) => return Err("the gateway only redirects it: add a slash to its path".into()),
+            Routed::Answer { location: Some(location), status }
+                if step.judge(status, if status < 400 { Cause::None } else { Cause::ClientError }) == Cause::None =>
+            {
+                return Ok(Target { location, behind: None });
+            }
+            Routed::Answer { status, .. } => {
+                return Err(format!("the gateway answers it by itself, with {status}: if that is wanted, `expect` it"));
+            }
             Routed::Nothing => {
                 return Err(format!("no location of the gateway takes it (host {}, port {port})", step.host));
             }

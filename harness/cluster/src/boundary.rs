@@ -6,6 +6,7 @@ use platform::WorkloadId;
 use record::EventKind;
 use units::Wake;
 
+use crate::hpa::FedMetrics;
 use crate::{Endpoints, PodId, PodStatus, Usage};
 
 /// What may happen to the cluster.
@@ -19,6 +20,9 @@ pub enum Input {
     Pod(PodId, PodStatus),
     /// The answer to [`Effect::Scrape`], at the same instant: all pods whose container runs.
     Usage(Vec<(PodId, Usage)>),
+    /// What the custom and external metrics APIs answer from now on, such as request rates and queue lengths. Without
+    /// it no adapter is registered, and metrics of these types fail as they do in Kubernetes.
+    Metrics(FedMetrics),
     /// Somebody, or some accident, acts on the cluster.
     Act(Action),
 }
@@ -87,6 +91,22 @@ pub enum Effect {
         node: usize,
         /// Its name.
         name: String,
+        /// Which of its workload's templates it is made of, counted from 0.
+        template: u32,
+        /// What is wrong with that template.
+        flaw: Flaw,
+    },
+    /// The node of a bound pod lost its power: the pod's processes are gone at once, and so is its kubelet.
+    LosePod {
+        /// Which pod.
+        pod: PodId,
+    },
+    /// The node of a bound pod is cut off (`false`) or reached again.
+    Reach {
+        /// Which pod.
+        pod: PodId,
+        /// Whether connections get there from now on.
+        reachable: bool,
     },
     /// A bound pod was deleted: tell its kubelet to stop it.
     StopPod {

@@ -11,6 +11,7 @@ use platform::{Node, Platform, Probe, WorkloadId};
 use record::EventKind;
 use units::{Machine, Nanos, Out, Wake};
 
+use crate::kubelet::images::Images;
 use crate::{
     Action, Cluster, ClusterConfig, Effect, Endpoints, Input, Kubelet, KubeletEffect, KubeletInput, PodId, ProbeKind,
     Usage,
@@ -24,8 +25,14 @@ pub trait Host {
     fn start(&mut self, pod: PodId);
     /// SIGTERM: accept nothing new, finish what is in flight, then say [`ControlInput::Drained`].
     fn terminate(&mut self, pod: PodId);
-    /// SIGKILL.
+    /// SIGKILL, or its node lost its power: its connections break at once.
     fn kill(&mut self, pod: PodId);
+    /// Its node is cut off (`false`), or reached again. While it is cut off the pod goes on, its own connections and
+    /// those to it get no answer, and its probes, which come from its own node, work. A host that cannot do that does
+    /// nothing: then dialers see a node loss only through the endpoints.
+    fn reachable(&mut self, pod: PodId, reachable: bool) {
+        let _ = (pod, reachable);
+    }
     /// Ask a container how it is, and say [`ControlInput::Probed`] at the latest when the probe's timeout is over.
     fn probe(&mut self, pod: PodId, question: Question, probe: &Probe);
     /// Cumulative usage of every pod whose container runs.
@@ -90,11 +97,28 @@ enum Control {
     Kubelet(PodId, KubeletInput),
 }
 
+/// A pod on its node.
+#[derive(Debug)]
+struct Slot {
+    /// `None`: its node lost its power.
+    kubelet: Option<Kubelet>,
+    /// How often it did: words meant for an earlier kubelet are void.
+    life: u32,
+    node: usize,
+    template: u32,
+}
+
+/// Probes of a kubelet are numbered from here for each life of its node.
+const NUMBERS_A_LIFE: u32 = 1 << 24;
+/// Timers of a kubelet likewise.
+const SLOTS_A_LIFE: u32 = 1 << 8;
+
 /// The cluster and its kubelets.
 #[derive(Debug)]
 pub struct ControlPlane {
     cluster: Cluster,
-    kubelets: Vec<Option<Kubelet>>,
+    slots: Vec<Option<Slot>>,
+    images: Images,
     platform: Arc<Platform>,
     config: ClusterConfig,
 }
@@ -103,7 +127,7 @@ impl ControlPlane {
     /// A cluster of `nodes` to which nothing is applied yet.
     pub fn new(platform: Arc<Platform>, nodes: Vec<Node>, config: ClusterConfig) -> Self {
         let cluster = Cluster::new(Arc::clone(&platform), nodes, config.clone());
-        Self { cluster, kubelets: Vec::new(), platform, config }
+        Self { cluster, slots: Vec::new(), images: Images::default(), platform, config }
     }
 
     /// Whether every workload has its replicas ready and the published endpoints say so.
@@ -111,14 +135,32 @@ impl ControlPlane {
         self.cluster.settled()
     }
 
+    /// The control plane without its kubelets: what it knows of pods and nodes.
+    pub fn state(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    fn life(&self, pod: PodId) -> u32 {
+        self.slots.get(pod.0 as usize).and_then(Option::as_ref).map_or(0, |slot| slot.life)
+    }
+
     /// Takes in one input and everything that follows from it at this instant.
     pub fn step(&mut self, now: Nanos, input: ControlInput, host: &mut impl Host) {
         let mut todo = VecDeque::from([match input {
             ControlInput::Start => Control::Cluster(Input::Start),
             ControlInput::Wake(ControlWake::Cluster(wake)) => Control::Cluster(Input::Wake(wake)),
-            ControlInput::Wake(ControlWake::Kubelet(pod, wake)) => Control::Kubelet(pod, KubeletInput::Wake(wake)),
+            ControlInput::Wake(ControlWake::Kubelet(pod, wake)) => {
+                if wake.slot / SLOTS_A_LIFE != self.life(pod) {
+                    return;
+                }
+                let wake = Wake { slot: wake.slot % SLOTS_A_LIFE, ..wake };
+                Control::Kubelet(pod, KubeletInput::Wake(wake))
+            }
             ControlInput::Probed { pod, question: Question { probe, number }, ok } => {
-                Control::Kubelet(pod, KubeletInput::Probed { probe, number, ok })
+                if number / NUMBERS_A_LIFE != self.life(pod) {
+                    return;
+                }
+                Control::Kubelet(pod, KubeletInput::Probed { probe, number: number % NUMBERS_A_LIFE, ok })
             }
             ControlInput::Act(action) => Control::Cluster(Input::Act(action)),
             ControlInput::Drained(pod) => Control::Kubelet(pod, KubeletInput::Drained),
@@ -138,15 +180,28 @@ impl ControlPlane {
         out.wakes.into_iter().for_each(|(at, wake)| host.wake(at, ControlWake::Cluster(wake)));
         for effect in out.effects {
             match effect {
-                Effect::RunPod { pod, workload, name, .. } => {
+                Effect::RunPod { pod, workload, node, name, template, flaw } => {
                     let index = pod.0 as usize;
-                    if self.kubelets.len() <= index {
-                        self.kubelets.resize_with(index + 1, || None);
+                    if self.slots.len() <= index {
+                        self.slots.resize_with(index + 1, || None);
                     }
-                    self.kubelets[index] = Some(Kubelet::new(pod, self.platform.workload(workload), &self.config));
-                    host.bound(pod, workload, &name);
+                    let kubelet = Some(Kubelet::new(pod, self.platform.workload(workload), &self.config, flaw));
+                    match &mut self.slots[index] {
+                        Some(slot) => slot.kubelet = kubelet,
+                        none => {
+                            *none = Some(Slot { kubelet, life: 0, node, template });
+                            host.bound(pod, workload, &name);
+                        }
+                    }
                     todo.push_back(Control::Kubelet(pod, KubeletInput::Start));
                 }
+                Effect::LosePod { pod } => {
+                    if let Some(Some(slot)) = self.slots.get_mut(pod.0 as usize) {
+                        (slot.kubelet, slot.life) = (None, slot.life + 1);
+                        host.kill(pod);
+                    }
+                }
+                Effect::Reach { pod, reachable } => host.reachable(pod, reachable),
                 Effect::StopPod { pod } => todo.push_back(Control::Kubelet(pod, KubeletInput::Stop)),
                 Effect::Endpoints(endpoints) => host.publish(endpoints),
                 Effect::Scrape => todo.push_back(Control::Cluster(Input::Usage(host.usage()))),
@@ -163,17 +218,30 @@ impl ControlPlane {
         host: &mut impl Host,
         todo: &mut VecDeque<Control>,
     ) {
-        let Some(Some(kubelet)) = self.kubelets.get_mut(pod.0 as usize) else { return };
+        let Some(Some(Slot { kubelet: Some(kubelet), life, node, template })) = self.slots.get_mut(pod.0 as usize)
+        else {
+            return;
+        };
         let mut out = Collected::default();
         kubelet.step(now, input, &mut out);
-        out.wakes.into_iter().for_each(|(at, wake)| host.wake(at, ControlWake::Kubelet(pod, wake)));
+        for (at, wake) in out.wakes {
+            let wake = Wake { slot: wake.slot + *life * SLOTS_A_LIFE, ..wake };
+            host.wake(at, ControlWake::Kubelet(pod, wake));
+        }
         for effect in out.effects {
             match effect {
+                KubeletEffect::Pull { container, image } => {
+                    // A new template means a new image, whatever it is called.
+                    let image = format!("{image} of template {template}");
+                    let ready = self.images.pull(now, *node, &image, self.config.image_pull);
+                    todo.push_back(Control::Kubelet(pod, KubeletInput::Pulled { container, ready }));
+                }
                 KubeletEffect::StartContainer => host.start(pod),
                 KubeletEffect::Terminate => host.terminate(pod),
                 KubeletEffect::Kill => host.kill(pod),
                 KubeletEffect::Probe { probe, number } => {
                     if let Some(spec) = kubelet.probe(probe) {
+                        let number = number + *life * NUMBERS_A_LIFE;
                         host.probe(pod, Question { probe, number }, spec);
                     }
                 }

@@ -1,33 +1,135 @@
 //! Which pods stand behind a Service: the controller's view now, and the published one a little later.
 //!
-//! Follows `endpointslice/utils.go` (`podToEndpoint`: ready = condition Ready and not terminating) and
-//! `pkg/proxy/topology.go` (`CategorizeEndpoints`: where no endpoint is ready, those that still serve while they end
-//! are used). Readiness comes from outside; who dials reads the published snapshot only.
+//! Follows `endpointslice/utils.go` (`podToEndpoint`: ready = condition Ready and not terminating, or
+//! `publishNotReadyAddresses`) and `pkg/proxy/topology.go` (`CategorizeEndpoints`: where no endpoint is ready, those
+//! that still serve while they end are used; a `Local` traffic policy asks that of the caller's node alone). The name
+//! of a headless Service resolves to ready endpoints only. Who dials reads the published snapshot.
+//!
+//! A change is published after the configured delay, and not before kube-proxy's `minSyncPeriod` has passed since the
+//! change before (`pkg/proxy/runner`); what comes meanwhile is published together. One proxy stands for those of all
+//! nodes. Left out: slices of a hundred, topology hints, and what an external load balancer's health checks add to
+//! `externalTrafficPolicy: Local`.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use platform::ServiceId;
+use platform::{Service, ServiceId, ServiceKind};
 use units::Nanos;
 
-use crate::PodId;
+use crate::{PodId, PodRecord};
+
+/// A pod behind a Service, as an EndpointSlice has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Endpoint {
+    /// Which pod.
+    pub pod: PodId,
+    /// Index of its node.
+    pub node: usize,
+    /// New connections may go there.
+    pub ready: bool,
+    /// It would answer, ending or not.
+    pub serving: bool,
+    /// It is being deleted.
+    pub terminating: bool,
+}
+
+impl Endpoint {
+    /// The endpoint that `record` is of `service`. `None` for a pod without an address: before its first container
+    /// runs, and after its end.
+    pub(crate) fn of(pod: PodId, record: &PodRecord, service: &Service) -> Option<Self> {
+        let node = record.node?;
+        if record.started.is_none() || record.gone.is_some() || record.succeeded.is_some() {
+            return None;
+        }
+        let terminating = record.deleted.is_some();
+        let serving = service.publish_not_ready || record.ready;
+        let ready = service.publish_not_ready || (record.ready && !terminating);
+        Some(Self { pod, node, ready, serving, terminating })
+    }
+}
+
+/// A Service's endpoints with what dialers make of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Slice {
+    all: Arc<[Endpoint]>,
+    /// From anywhere.
+    usable: Arc<[PodId]>,
+    /// By the caller's node, under `internalTrafficPolicy: Local`.
+    by_node: Option<Arc<BTreeMap<usize, Arc<[PodId]>>>>,
+}
+
+impl Slice {
+    fn new(mut all: Vec<Endpoint>, service: &Service) -> Self {
+        all.sort_unstable();
+        let headless = service.kind == ServiceKind::Headless;
+        let usable = usable(&all, headless);
+        let by_node = (service.internal_local && !headless).then(|| {
+            let mut by_node: BTreeMap<usize, Vec<Endpoint>> = BTreeMap::new();
+            for endpoint in &all {
+                by_node.entry(endpoint.node).or_default().push(*endpoint);
+            }
+            Arc::new(by_node.into_iter().map(|(node, local)| (node, usable_of(&local))).collect())
+        });
+        Self { all: all.into(), usable, by_node }
+    }
+}
+
+fn usable_of(endpoints: &[Endpoint]) -> Arc<[PodId]> {
+    usable(endpoints, false)
+}
+
+/// `CategorizeEndpoints` without topology; a name that resolves knows no fallback.
+fn usable(endpoints: &[Endpoint], resolved: bool) -> Arc<[PodId]> {
+    let pick = |of: fn(&Endpoint) -> bool| -> Arc<[PodId]> {
+        endpoints.iter().filter(|endpoint| of(endpoint)).map(|endpoint| endpoint.pod).collect()
+    };
+    let ready = pick(|endpoint| endpoint.ready);
+    if ready.is_empty() && !resolved { pick(|endpoint| endpoint.serving && endpoint.terminating) } else { ready }
+}
 
 /// A snapshot of all Services, as dialers see it. Cheap to clone and to share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoints {
-    services: Vec<Arc<[PodId]>>,
+    slices: Vec<Slice>,
     generation: u64,
 }
 
 impl Endpoints {
     /// Before anything was published.
     pub fn empty(services: usize) -> Self {
-        Self { services: vec![Arc::from([]); services], generation: 0 }
+        Self { slices: vec![Slice::default(); services], generation: 0 }
     }
 
-    /// The pods that a new connection may go to, sorted. Nothing for a Service that is not known.
+    fn slice(&self, service: ServiceId) -> Option<&Slice> {
+        self.slices.get(usize::from(service.0))
+    }
+
+    /// The pods that a new connection from outside may go to, sorted. Nothing for a Service that is not known.
     pub fn ready(&self, service: ServiceId) -> &[PodId] {
-        self.services.get(usize::from(service.0)).map_or(&[], |pods| pods)
+        self.slice(service).map_or(&[], |slice| &slice.usable)
+    }
+
+    /// The pods that a new connection of `caller` may go to, sorted: under `internalTrafficPolicy: Local` those on its
+    /// node. A caller that is behind no Service itself is taken for one from outside.
+    pub fn reachable(&self, service: ServiceId, caller: Option<PodId>) -> &[PodId] {
+        let Some(slice) = self.slice(service) else { return &[] };
+        match (&slice.by_node, caller.and_then(|caller| self.node_of(caller))) {
+            (Some(by_node), Some(node)) => by_node.get(&node).map_or(&[], |local| local),
+            _ => &slice.usable,
+        }
+    }
+
+    /// All endpoints of a Service, sorted by pod.
+    pub fn all(&self, service: ServiceId) -> &[Endpoint] {
+        self.slice(service).map_or(&[], |slice| &slice.all)
+    }
+
+    fn node_of(&self, pod: PodId) -> Option<usize> {
+        let found = |slice: &Slice| {
+            let index = slice.all.binary_search_by_key(&pod, |endpoint| endpoint.pod).ok()?;
+            Some(slice.all[index].node)
+        };
+        self.slices.iter().find_map(found)
     }
 
     /// Counts publications from 0, the empty one.
@@ -39,51 +141,70 @@ impl Endpoints {
 /// The EndpointSlice controller with what is on its way to the dialers.
 #[derive(Debug)]
 pub(crate) struct EndpointController {
-    known: Vec<Arc<[PodId]>>,
-    travelling: VecDeque<(Nanos, ServiceId, Arc<[PodId]>)>,
+    known: Vec<Slice>,
+    travelling: VecDeque<(Nanos, ServiceId, Slice)>,
+    /// When kube-proxy syncs last, of what is planned so far.
+    planned: Option<Nanos>,
+    min_sync: Nanos,
     published: Arc<Endpoints>,
 }
 
 impl EndpointController {
-    pub(crate) fn new(services: usize) -> Self {
+    /// For that many Services. Dialers hear of changes `min_sync` apart at least.
+    pub(crate) fn new(services: usize, min_sync: Nanos) -> Self {
         Self {
-            known: vec![Arc::from([]); services],
+            known: vec![Slice::default(); services],
             travelling: VecDeque::new(),
+            planned: None,
+            min_sync,
             published: Arc::new(Endpoints::empty(services)),
         }
     }
 
-    /// Takes note of the pods (sorted) of a Service; a change arrives at the dialers at `arrives`, which never runs
-    /// backwards. Whether it was a change.
-    pub(crate) fn observe(&mut self, service: ServiceId, pods: &[PodId], arrives: Nanos) -> bool {
-        let known = &mut self.known[usize::from(service.0)];
-        if **known == *pods {
-            return false;
+    /// Takes note of the endpoints of a Service, of which kube-proxy hears at `arrives`. If they changed: when the
+    /// dialers are to be told, by [`Self::publish`].
+    pub(crate) fn observe(
+        &mut self,
+        id: ServiceId,
+        service: &Service,
+        endpoints: Vec<Endpoint>,
+        arrives: Nanos,
+    ) -> Option<Nanos> {
+        let slice = Slice::new(endpoints, service);
+        let known = &mut self.known[usize::from(id.0)];
+        if *known == slice {
+            return None;
         }
-        *known = Arc::from(pods);
-        self.travelling.push_back((arrives, service, Arc::clone(known)));
-        true
+        known.clone_from(&slice);
+        let at = match self.planned {
+            Some(planned) if arrives <= planned => planned,
+            Some(planned) => arrives.max(planned + self.min_sync),
+            None => arrives,
+        };
+        self.planned = Some(at);
+        self.travelling.push_back((at, id, slice));
+        Some(at)
     }
 
-    /// Publishes what has arrived by `now`: the new snapshot and the Services that changed, or nothing.
+    /// Publishes what has arrived by `now`: the new snapshot and the Services for which dialers choose among others
+    /// than before, or nothing.
     pub(crate) fn publish(&mut self, now: Nanos) -> Option<(Arc<Endpoints>, Vec<ServiceId>)> {
         let mut next: Option<Endpoints> = None;
-        while let Some((arrives, service, _)) = self.travelling.front() {
-            if *arrives > now {
-                break;
-            }
-            let service = *service;
-            let (_, _, pods) = self.travelling.pop_front().expect("just looked at");
+        while let Some((_, id, slice)) = self.travelling.pop_front_if(|(at, ..)| *at <= now) {
             let next = next.get_or_insert_with(|| Endpoints::clone(&self.published));
-            next.services[usize::from(service.0)] = pods;
+            next.slices[usize::from(id.0)] = slice;
         }
         let mut next = next?;
-        let changed: Vec<_> = (0..next.services.len())
-            .filter(|i| next.services[*i] != self.published.services[*i])
-            .map(|i| ServiceId(i as u16))
+        let pairs = next.slices.iter().zip(&self.published.slices).enumerate();
+        let changed: Vec<_> = pairs
+            .filter(|(_, (new, old))| new.usable != old.usable || new.by_node != old.by_node)
+            .map(|(index, _)| ServiceId(index as u16))
             .collect();
         if changed.is_empty() {
-            return None; // there and back within one publication
+            // There and back within one publication, or a change that dialers do not see.
+            next.generation = self.published.generation;
+            self.published = Arc::new(next);
+            return None;
         }
         next.generation += 1;
         self.published = Arc::new(next);
@@ -102,34 +223,4 @@ impl EndpointController {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dialers_see_each_change_after_its_own_delay() {
-        let web = ServiceId(0);
-        let ms = Nanos::from_millis;
-        let mut controller = EndpointController::new(2);
-        assert!(controller.observe(web, &[PodId(1)], ms(500)));
-        assert!(!controller.observe(web, &[PodId(1)], ms(600)), "no change");
-        assert!(controller.observe(web, &[PodId(1), PodId(2)], ms(700)));
-        assert!(!controller.is_settled());
-        assert!(controller.publish(ms(499)).is_none());
-        let (first, changed) = controller.publish(ms(500)).unwrap();
-        assert_eq!((first.ready(web), changed.as_slice(), first.generation()), (&[PodId(1)][..], &[web][..], 1));
-        let (second, _) = controller.publish(ms(700)).unwrap();
-        assert_eq!((second.ready(web), second.generation()), (&[PodId(1), PodId(2)][..], 2));
-        assert_eq!(first.ready(web), &[PodId(1)], "a snapshot never changes");
-        assert!(controller.is_settled());
-        assert_eq!(second.ready(ServiceId(9)), &[]);
-    }
-
-    #[test]
-    fn there_and_back_within_one_publication_is_no_news() {
-        let mut controller = EndpointController::new(1);
-        controller.observe(ServiceId(0), &[PodId(1)], Nanos::new(5));
-        controller.observe(ServiceId(0), &[], Nanos::new(5));
-        assert_eq!(controller.publish(Nanos::new(5)), None);
-        assert_eq!(controller.published().generation(), 0);
-    }
-}
+mod tests;

@@ -8,13 +8,47 @@
 
 use std::collections::BTreeMap;
 
-use units::{Millicores, Nanos, Purpose, Seed};
+use units::{Bytes, Millicores, Nanos, Purpose, Seed};
 
-use crate::hpa::Sample;
+use crate::hpa::{Amounts, ContainerAmounts, PodRequests, whole_seconds};
 use crate::{PodId, Usage};
 
 /// `freshContainerMinMetricsResolution` in `pkg/storage/pod.go`.
 const FRESH_CONTAINER_MIN: Nanos = Nanos::from_secs(10);
+
+/// What the metrics API says about a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sample {
+    /// CPU in use, averaged over `window`.
+    pub(crate) cpu: Millicores,
+    /// Working set at `timestamp`.
+    pub(crate) memory: Bytes,
+    /// When it was scraped. The API carries whole seconds.
+    pub(crate) timestamp: Nanos,
+    /// How long before `timestamp` the average begins.
+    pub(crate) window: Nanos,
+}
+
+impl Sample {
+    /// Split over the containers of the pod: the first one serves and does all the work, the others are idle.
+    pub(crate) fn containers(&self, requests: &PodRequests) -> Vec<ContainerAmounts> {
+        let idle = |container: &ContainerAmounts| ContainerAmounts {
+            name: container.name.clone(),
+            amounts: Amounts { cpu: Some(0), memory: Some(0), other: Vec::new() },
+        };
+        let mut containers: Vec<_> = requests.containers().iter().map(idle).collect();
+        if let Some(first) = containers.first_mut() {
+            first.amounts.cpu = Some(self.cpu.get().cast_signed());
+            first.amounts.memory = Some(self.memory.get().saturating_mul(1_000).cast_signed());
+        }
+        containers
+    }
+
+    /// As the autoscaler sees it.
+    pub(crate) fn view<'a>(&self, containers: &'a [ContainerAmounts]) -> crate::hpa::Sample<'a> {
+        crate::hpa::Sample { timestamp: whole_seconds(self.timestamp), window: self.window, containers }
+    }
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Point {
@@ -85,8 +119,6 @@ impl MetricsServer {
 
 #[cfg(test)]
 mod tests {
-    use units::Bytes;
-
     use super::*;
 
     const POD: PodId = PodId(0);

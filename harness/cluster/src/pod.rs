@@ -3,6 +3,8 @@
 use platform::WorkloadId;
 use units::{Bytes, Nanos};
 
+use crate::Flaw;
+
 /// A pod, counted from 0 in order of creation, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PodId(pub u32);
@@ -39,8 +41,16 @@ pub struct Usage {
 pub struct PodRecord {
     /// `metadata.name`.
     pub name: String,
-    /// The Deployment it belongs to.
+    /// The workload it belongs to.
     pub workload: WorkloadId,
+    /// Which of the workload's templates it is made of, counted from 0, the one that the run began with.
+    pub template: u32,
+    /// What is wrong with that template.
+    pub flaw: Flaw,
+    /// Its ordinal in a StatefulSet.
+    pub ordinal: Option<u32>,
+    /// The node that a DaemonSet made it for.
+    pub only: Option<usize>,
     /// Index of the node it is bound to, among the nodes the cluster was given.
     pub node: Option<usize>,
     /// `metadata.creationTimestamp`.
@@ -55,6 +65,8 @@ pub struct PodRecord {
     pub ready_changed: Option<Nanos>,
     /// Restarts of its container.
     pub restarts: u32,
+    /// When it ended by itself, as pods of Jobs do.
+    pub succeeded: Option<Nanos>,
     /// `metadata.deletionTimestamp` without the grace period: when its deletion was asked for.
     pub deleted: Option<Nanos>,
     /// When it had gone.
@@ -66,6 +78,10 @@ impl PodRecord {
         Self {
             name,
             workload,
+            template: 0,
+            flaw: Flaw::None,
+            ordinal: None,
+            only: None,
             node: None,
             created,
             accepted: None,
@@ -73,14 +89,20 @@ impl PodRecord {
             ready: false,
             ready_changed: None,
             restarts: 0,
+            succeeded: None,
             deleted: None,
             gone: None,
         }
     }
 
-    /// Counts towards its Deployment: neither ending nor gone (`pkg/controller/controller_utils.go`, `IsPodActive`).
+    /// Counts towards its workload: neither ending nor ended (`pkg/controller/controller_utils.go`, `IsPodActive`).
     pub fn is_active(&self) -> bool {
-        self.deleted.is_none() && self.gone.is_none()
+        self.deleted.is_none() && self.gone.is_none() && self.succeeded.is_none()
+    }
+
+    /// Ready for as long as `min_ready` (`pkg/api/v1/pod/util.go`, `IsPodAvailable`), ending or not.
+    pub(crate) fn is_available(&self, now: Nanos, min_ready: Nanos) -> bool {
+        self.ready && self.ready_changed.is_some_and(|since| since + min_ready <= now)
     }
 
     /// Ready and not ending: what a Deployment counts in `readyReplicas`.

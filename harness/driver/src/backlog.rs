@@ -148,13 +148,16 @@ impl Backlog {
     }
 
     /// Takes out requests that were due before `limit` and are still not sent, and hands each to `record` before the
-    /// end can be noticed.
-    pub(crate) fn expire(&self, limit: Nanos, record: impl FnMut(Due)) {
+    /// end can be noticed. What `record` returns goes on later, by [`push_thought`](Self::push_thought): it is
+    /// returned for that.
+    pub(crate) fn expire(&self, limit: Nanos, record: impl FnMut(Due) -> Option<Due>) -> Vec<Due> {
         let mut state = self.lock();
         // In order of becoming due, which is the order of `intended` but for the microseconds a timer is late.
         let count = state.due.iter().take_while(|request| request.intended < limit).count();
-        state.due.drain(..count).for_each(record);
+        let coming: Vec<Due> = state.due.drain(..count).filter_map(record).collect();
+        state.thinking += coming.len() as u64;
         Self::settle(state);
+        coming
     }
 
     /// No arrival follows.
@@ -310,7 +313,11 @@ mod tests {
         let backlog = Backlog::new(1);
         backlog.push(&mut (0..10).map(due).collect());
         let mut expired = Vec::new();
-        backlog.expire(Nanos::from_millis(4), |request| expired.push(request));
+        let coming = backlog.expire(Nanos::from_millis(4), |request| {
+            expired.push(request);
+            (request == due(3)).then(|| due(30))
+        });
+        assert_eq!((coming, backlog.lock().thinking), (vec![due(30)], 1), "a user of closed load comes back");
         assert_eq!(expired, (0..4).map(due).collect::<Vec<_>>());
         assert_eq!(backlog.marks(), Marks { due_max: 10, busy_max: 0 });
         assert_eq!(poll(&backlog, 0, &Arc::default()), Poll::Ready(Some(due(4))));

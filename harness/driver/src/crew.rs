@@ -26,15 +26,13 @@ const FEWEST: usize = 64;
 const MOST: usize = 20_000;
 
 /// How many workers a plan gets unless [`Orders::workers`](crate::Orders::workers) says otherwise: enough for its
-/// peak rate, every step of a session counted as due at once, if each request took 2 s; at least 64, at most 20,000.
+/// peak rate, every step of a session counted as due at once, if each request took 2 s, and one for each user of closed
+/// load; at least 64, at most 20,000.
 pub fn workers_for(plan: &LoadPlan) -> usize {
-    let peak = |stream: &scenarios::Stream| {
-        let ends = stream.rate.iter().flat_map(|segment| [segment.from, segment.to]);
-        let rate = ends.max().map_or(0.0, units::Rate::as_f64);
-        rate * plan.journeys[usize::from(stream.journey)].steps.len() as f64
-    };
-    let peak: f64 = plan.streams.iter().map(peak).sum();
-    ((peak * PATIENCE_SECS) as usize).clamp(FEWEST, MOST)
+    // A user of closed load has one request under way at most, however slow the answer is.
+    let open = plan.streams.iter().map(|s| s.peak() * plan.journeys[usize::from(s.journey)].steps.len() as f64);
+    let users: u32 = plan.crowds.iter().map(scenarios::Crowd::peak).sum();
+    ((open.sum::<f64>() * PATIENCE_SECS) as usize + users as usize).clamp(FEWEST, MOST)
 }
 
 /// Runs the workers until the backlog sends them home. When all of them stand, says so to the parent: load that
@@ -50,10 +48,10 @@ pub(crate) async fn attack(player: &'static Player, workers: usize) -> Result<()
             }
             while let Some(due) = player.backlog.next(worker).await {
                 // Goose loses a user that panics without a word, and would then wait for it for ever.
-                let next = AssertUnwindSafe(player.play(&due)).catch_unwind().await.unwrap_or_else(|_| {
-                    player.give_up(&due, player.clock.now());
-                    None
-                });
+                let next = AssertUnwindSafe(player.play(&due))
+                    .catch_unwind()
+                    .await
+                    .unwrap_or_else(|_| player.give_up(&due, player.clock.now()));
                 schedule::proceed(player, next);
             }
             Ok(())
@@ -111,12 +109,25 @@ mod tests {
                         to: Rate::per_second(*rate),
                     })
                     .collect(),
+                times: vec![],
+                retry: None,
             }],
+            crowds: vec![],
             journeys: vec![JourneyPlan { name: "j".to_owned(), steps: (0..steps).map(StepId).collect() }],
             steps: vec![],
             clients: 1,
             timeout: Nanos::from_secs(10),
         };
+        let users = |users| scenarios::Crowd {
+            mix: vec![],
+            users: vec![scenarios::Headcount { duration: Nanos::from_secs(1), from: 0, to: users }],
+            rest: units::Distribution::NONE,
+            first_client: 0,
+            clients: 1,
+            retry: None,
+        };
+        let closed = LoadPlan { crowds: vec![users(300), users(200)], ..plan(&[100], 1) };
+        assert_eq!(workers_for(&closed), 700, "a user needs one worker at most");
         for (case, rates, steps, want) in [
             ("nothing still gets a few", &[0][..], 1, 64),
             ("the peak counts, not the mean", &[10, 500, 10], 1, 1_000),

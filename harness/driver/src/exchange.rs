@@ -9,7 +9,7 @@ use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use record::{Cause, Hops, Observation, wire as headers};
-use scenarios::{LoadPlan, Step};
+use scenarios::{LoadPlan, Payload, Step};
 use units::{Nanos, Purpose, RequestId, Seed};
 
 use crate::backlog::{Backlog, Due};
@@ -47,6 +47,7 @@ struct Template {
     uri: Uri,
     host: HeaderValue,
     has_body: bool,
+    payload: Option<Payload>,
 }
 
 /// How an attempt ended.
@@ -65,15 +66,20 @@ impl Template {
         let refuse = |what: &'static str| DriveError::Step { step: step.name.clone(), what };
         let method = Method::from_bytes(step.method.as_bytes()).map_err(|_| refuse("method"))?;
         Ok(Self {
-            has_body: [Method::POST, Method::PUT, Method::PATCH].contains(&method),
+            has_body: step.payload.is_some() || [Method::POST, Method::PUT, Method::PATCH].contains(&method),
             method,
+            payload: step.payload,
             uri: step.path.parse().map_err(|_| refuse("path"))?,
             host: HeaderValue::from_str(&step.host).map_err(|_| refuse("host"))?,
         })
     }
 
     fn request(&self, seed: Seed, id: RequestId) -> Request<Full<Bytes>> {
-        let body = if self.has_body { payload(seed, id) } else { Bytes::new() };
+        let body = match &self.payload {
+            Some(payload) => payload.body(seed, id).into(),
+            None if self.has_body => payload(seed, id),
+            None => Bytes::new(),
+        };
         let mut request = Request::new(Full::new(body)); // whose size hint becomes the content-length
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
@@ -81,7 +87,8 @@ impl Template {
         map.insert(HOST, self.host.clone());
         map.insert(REQUEST, HeaderValue::try_from(id.to_string()).expect("hexadecimal and a hyphen"));
         if self.has_body {
-            map.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            let kind = self.payload.map_or("application/json", |payload| payload.content_type());
+            map.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         }
         request
     }
@@ -117,25 +124,30 @@ impl Player {
     pub(crate) async fn play(&self, due: &Due) -> Option<Due> {
         let sent = self.clock.now();
         if due.intended + self.plan.timeout < sent {
-            self.give_up(due, sent);
-            return None;
+            return self.give_up(due, sent);
         }
         let limit = Duration::from_nanos(self.plan.timeout.get());
         // tokio's timer is a millisecond late, which does not matter to a limit, and cheaper than the clock's queue.
         let attempt = tokio::time::timeout(limit, self.attempt(due));
-        let outcome = attempt.await.unwrap_or_else(|_| Outcome::failed(Cause::Timeout));
+        let mut outcome = attempt.await.unwrap_or_else(|_| Outcome::failed(Cause::Timeout));
+        outcome.cause = self.plan.step(due.step).judge(outcome.status, outcome.cause);
         let done = self.clock.now();
         let sent = if outcome.cause == Cause::NotSent { done } else { sent };
         self.observe(due, sent, done, &outcome);
-        let mut journey = due.journey;
-        let next = journey.proceed(&self.plan, done, outcome.cause == Cause::None);
-        Due::of(journey, next)
+        self.after(due, done, outcome.cause)
     }
 
-    /// Records a request that was never sent, as given up at `now`; its session ends, since the user did not
-    /// get what was asked for.
-    pub(crate) fn give_up(&self, due: &Due, now: Nanos) {
+    /// Records a request that was never sent, as given up at `now`. Its session ends, since the user did not get what
+    /// was asked for; a user of closed load comes back, which is what is returned.
+    pub(crate) fn give_up(&self, due: &Due, now: Nanos) -> Option<Due> {
         self.observe(due, now, now, &Outcome::failed(Cause::NotSent));
+        self.after(due, now, Cause::NotSent)
+    }
+
+    fn after(&self, due: &Due, done: Nanos, cause: Cause) -> Option<Due> {
+        let mut journey = due.journey;
+        let next = journey.proceed(&self.plan, done, cause);
+        Due::of(journey, next)
     }
 
     fn observe(&self, due: &Due, sent: Nanos, done: Nanos, outcome: &Outcome) {

@@ -57,7 +57,11 @@ impl Schedule {
 /// A worker is done with a request, and its session goes on with `next`: at once, after some thought, or not at all.
 pub(crate) fn proceed(player: &'static Player, next: Option<Due>) {
     player.backlog.release(next.is_some());
-    let Some(request) = next else { return };
+    next.into_iter().for_each(|request| think(player, request));
+}
+
+/// The user of this request thinks until it is due.
+fn think(player: &'static Player, request: Due) {
     if request.intended <= player.clock.now() {
         player.backlog.push_thought(request);
     } else {
@@ -70,7 +74,8 @@ fn expire(player: &'static Player) {
     let timeout = player.plan.timeout;
     let period = (timeout / 20).clamp(Nanos::from_millis(1), Nanos::from_millis(50));
     player.clock.call_at(player.clock.now() + period, move |now| {
-        player.backlog.expire(now - timeout, |request| player.give_up(&request, now));
+        let coming = player.backlog.expire(now - timeout, |request| player.give_up(&request, now));
+        coming.into_iter().for_each(|request| think(player, request));
         expire(player);
     });
 }

@@ -1,19 +1,29 @@
 //! What nginx decides, as pure rules: which server and location take a request, whether a limit zone lets it pass,
 //! which peer of an upstream gets it, and what the client is told.
 //!
-//! [`Exchange`] is one request on its way. It holds no shared state and never waits: it *asks* ([`Ask`]), and the live
-//! gateway or the simulator answers. What requests share, the limit zones and the upstreams of one gateway pod, is in
-//! [`Zones`] and [`Upstreams`].
+//! [`resolve`] does what comes before any limit. [`Exchange`] is one request on its way from there. It holds no shared
+//! state and never waits: it *asks* ([`Ask`]), and the live gateway, the simulator or a [`Replay`] answers. What
+//! requests share, the limit zones and the upstreams of one gateway pod, is in [`Zones`], [`Connections`] and
+//! [`Upstreams`]. [`ingress`] is the hop in front.
 
+mod connections;
 mod exchange;
+mod hashing;
+pub mod ingress;
 mod path;
+mod replay;
+mod request;
+mod rewriting;
 mod route;
 mod upstream;
 mod zone;
 mod zones;
 
-pub use exchange::{Answer, Ask, Broken, Exchange, Reply, ReplyFrom};
-pub use route::{Routed, rewrite, route};
-pub use upstream::{Peer, Upstreams};
+pub use connections::Connections;
+pub use exchange::{Answer, Ask, Broken, Exchange, Reply, ReplyFrom, allowed};
+pub use replay::{Ending, Offered, Outcome, Replay, Script, Try, Verdict};
+pub use request::{Headers, Request, real_ip};
+pub use route::{Resolved, Routed, resolve, rewrite, route};
+pub use upstream::{Choice, Peer, Upstreams};
 pub use zone::{Admission, Excess, Key, Zone};
 pub use zones::Zones;

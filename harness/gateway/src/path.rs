@@ -13,8 +13,8 @@ pub(crate) struct Target<'a> {
     pub(crate) query: &'a str,
 }
 
-/// `None` where nginx answers 400: above the root, `%` without two digits, or a zero byte.
-pub(crate) fn parse(target: &str) -> Option<Target<'_>> {
+/// `None` where nginx answers 400: above the root, `%` without two digits, or a zero byte. `merge` is `merge_slashes`.
+pub(crate) fn parse(target: &str, merge: bool) -> Option<Target<'_>> {
     let target = target.split('#').next().unwrap_or_default();
     let (raw, query) = target.split_once('?').unwrap_or((target, ""));
     let mut path = Vec::with_capacity(raw.len());
@@ -35,7 +35,7 @@ pub(crate) fn parse(target: &str) -> Option<Target<'_>> {
             plain => plain,
         };
         state = match (state, byte) {
-            (State::Slash, b'/') => continue,
+            (State::Slash, b'/') if merge => continue,
             (State::Dot, b'/') => {
                 path.pop();
                 State::Slash
@@ -125,7 +125,7 @@ mod tests {
             ("so is a wrong digit", "/a%2g", None),
             ("and a zero byte", "/a%00", None),
         ] {
-            let got = parse(target).map(|target| String::from_utf8(target.path).unwrap());
+            let got = parse(target, true).map(|target| String::from_utf8(target.path).unwrap());
             assert_eq!(got.as_deref(), want, "{case}");
         }
     }

@@ -3,13 +3,43 @@
 //! Source: nginx `src/http/modules/ngx_http_limit_req_module.c` (1.22 to 1.31 agree). Requests count in thousandths,
 //! time in whole milliseconds.
 
+use std::net::IpAddr;
+
 use platform::{LimitMode, LimitUse};
 use rustc_hash::FxHashMap;
 use units::{Bytes, Nanos, Rate};
 
-/// What shares a bucket: an IPv4 client address.
+/// What shares a bucket: the client's address, or whatever the zone's key says.
+///
+/// An IPv4 address is itself; everything else is a hash of 63 bits, so that a key takes no memory of its own: among a
+/// million keys two are taken for one once in twenty million times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Key(pub u32);
+pub struct Key(pub u64);
+
+impl Key {
+    /// An IPv4 client.
+    pub const fn v4(address: u32) -> Self {
+        Self(address as u64)
+    }
+
+    /// A client.
+    pub fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => Self::v4(address.to_bits()),
+            IpAddr::V6(address) => Self::of_bytes(&address.octets()),
+        }
+    }
+
+    /// Any other key.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        // FNV-1a, then mixed: stable everywhere, and the table that holds keys hashes them again.
+        let folded = bytes
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+        let mixed = (folded ^ (folded >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        Self((mixed ^ (mixed >> 33)) | 1 << 63)
+    }
+}
 
 /// How far a bucket is filled, in thousandths of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +78,7 @@ pub struct Zone {
     newest: u32,
     oldest: u32,
     free: Vec<u32>,
+    seen: Excess,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +115,7 @@ impl Zone {
             newest: NONE,
             oldest: NONE,
             free: Vec::new(),
+            seen: Excess(0),
         }
     }
 
@@ -92,15 +124,18 @@ impl Zone {
         let now_ms = now.as_millis() as i64;
         let Some(&at) = self.index.get(&key) else {
             // A new key starts empty: its first request is free, so burst + 1 pass at once.
+            self.seen = Excess(0);
             self.insert(key, now_ms);
             return Admission::Now;
         };
         self.touch(at);
         let excess = self.excess(at, now_ms);
         if excess.0 > i64::from(limit.burst) * 1_000 {
+            self.seen = excess;
             return Admission::Refused; // and nothing is stored
         }
         self.charge_at(at, excess, now_ms);
+        self.seen = excess;
         self.delay(excess, limit.mode)
     }
 
@@ -109,11 +144,13 @@ impl Zone {
         let now_ms = now.as_millis() as i64;
         let Some(&at) = self.index.get(&key) else {
             // As if last seen long ago: charging it afterwards still finds the first request free.
+            self.seen = Excess(0);
             self.insert(key, now_ms - LONG_AGO_MS);
             return Admission::Now;
         };
         self.touch(at);
         let excess = self.excess(at, now_ms);
+        self.seen = excess;
         if excess.0 > i64::from(limit.burst) * 1_000 {
             return Admission::Refused;
         }
@@ -127,6 +164,11 @@ impl Zone {
             let excess = self.excess(at, now_ms);
             self.charge_at(at, excess, now_ms);
         }
+    }
+
+    /// The excess that the last offer or peek found, as nginx logs it: also that of a refusal, which is not stored.
+    pub const fn seen(&self) -> Excess {
+        self.seen
     }
 
     /// How full the bucket of `key` was left, if it has one.
@@ -331,7 +373,7 @@ mod tests {
         let mut zone = Zone::new(Rate::per_second(1), Bytes::new(1_024));
         let limit = limit(0, LimitMode::NoDelay);
         for key in 0..9 {
-            assert_eq!(zone.offer(Key(key), &limit, Nanos::from_millis(u64::from(key))), Admission::Now);
+            assert_eq!(zone.offer(Key(key), &limit, Nanos::from_millis(key)), Admission::Now);
         }
         assert_eq!(zone.len(), 8);
         assert_eq!(zone.offer(Key(0), &limit, Nanos::from_millis(10)), Admission::Now, "forgotten, so free again");

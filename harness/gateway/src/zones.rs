@@ -22,22 +22,40 @@ impl Zones {
         Self { zones: config.zones.iter().map(|z| Mutex::new(Zone::new(z.rate, z.size))).collect() }
     }
 
-    /// Offers one request to every limit in force. `now` is read under each zone's lock.
+    /// Offers one request of one key to every limit in force. `now` is read under each zone's lock.
+    pub fn offer(&self, limits: &[LimitUse], key: Key, now: impl Fn() -> Nanos) -> Admission {
+        self.offer_each(limits, |_| Some(key), now, |_, _| {})
+    }
+
+    /// The same where each zone has a key of its own: a limit without a key (an empty one) is skipped. `told` hears the
+    /// excess that each zone found.
     ///
     /// As nginx does it: every zone but the last is only peeked at, the first refusal ends it with no zone charged,
     /// and when all agree the peeked ones are charged. The longest delay counts.
-    pub fn offer(&self, limits: &[LimitUse], key: Key, now: impl Fn() -> Nanos) -> Admission {
-        let Some((last, earlier)) = limits.split_last() else { return Admission::Now };
+    pub fn offer_each(
+        &self,
+        limits: &[LimitUse],
+        key: impl Fn(&LimitUse) -> Option<Key>,
+        now: impl Fn() -> Nanos,
+        mut told: impl FnMut(&LimitUse, Excess),
+    ) -> Admission {
         let mut admission = Admission::Now;
-        for limit in earlier {
-            admission = admission.stricter(self.with(limit, |zone| zone.peek(key, limit, now())));
+        for (index, limit) in limits.iter().enumerate() {
+            let Some(key) = key(limit) else { continue };
+            let last = index + 1 == limits.len();
+            let (answer, excess) = self.with(limit, |zone| {
+                let answer = if last { zone.offer(key, limit, now()) } else { zone.peek(key, limit, now()) };
+                (answer, zone.seen())
+            });
+            told(limit, excess);
+            admission = admission.stricter(answer);
             if admission == Admission::Refused {
                 return admission;
             }
         }
-        admission = admission.stricter(self.with(last, |zone| zone.offer(key, last, now())));
-        if admission != Admission::Refused {
-            for limit in earlier {
+        // The last one is charged by its offer, unless it was skipped.
+        for limit in limits.iter().rev().skip(1) {
+            if let Some(key) = key(limit) {
                 self.with(limit, |zone| zone.charge(key, now()));
             }
         }
@@ -65,7 +83,7 @@ mod tests {
     fn the_first_zone_that_refuses_keeps_all_uncharged() {
         let zone = |name: &str| LimitZone {
             name: name.into(),
-            key: platform::ClientAddress::Peer,
+            key: platform::LimitKey::Peer,
             rate: Rate::per_second(10),
             size: Bytes::from_mebi(1),
             place: Place::default(),

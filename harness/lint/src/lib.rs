@@ -1,109 +1,88 @@
-//! What bites in production that no objective shows: findings about a platform, told with their consequence first.
+//! What makes the rehearsal, or production, behave otherwise than the author believes.
 //!
-//! So far the gateway's three documented surprises; the rest of the rules come with `rehearse lint`.
+//! Owns the rules ([`catalogue`]), what they find in a platform ([`lint`]), what of it is denied, allowed or accepted
+//! ([`Policy`]), and how it is written down ([`present`]). General hygiene is left to tools such as kube-linter and
+//! kubeconform. Pure: files are read by `manifests`.
 
-use std::collections::BTreeSet;
+mod catalogue;
+pub mod drift;
+mod finding;
+mod policy;
+pub mod present;
+mod rules;
 
-use platform::{GatewayConfig, Location, Platform};
-use record::Finding;
+pub use catalogue::{catalogue, rule};
+pub use finding::{Finding, Rule, Severity};
+pub use policy::{Accepted, Policy, UnknownRule};
+
+use drift::Provided;
+use manifests::{Loaded, ManifestError};
+use platform::{Node, Platform};
 use scenarios::Plan;
-use units::Rate;
 
-/// Findings about a plan's platform, in a fixed order.
-pub fn findings(plan: &Plan) -> Vec<Finding> {
-    let Some(gateway) = &plan.platform.gateway else { return Vec::new() };
-    let config = &gateway.config;
-    let replicas = plan.platform.workload(gateway.workload).replicas.unwrap_or(1);
-    [limiter_answers_503(config), limit_multiplies(&plan.platform, config, replicas), lone_server_never_fails(config)]
-        .into_iter()
-        .flatten()
-        .collect()
+use rules::{Check, Context};
+
+const CHECKS: &[Check] = &[
+    rules::start::check,
+    rules::placement::check,
+    rules::reach::check,
+    rules::autoscaling::check,
+    rules::lifecycle::check,
+    rules::disruption::check,
+    rules::traffic::check,
+    rules::ingress::check,
+    rules::gateway::check,
+    rules::data::check,
+    rules::observability::check,
+];
+
+/// Everything the rules find, the worst first; findings of one severity stay in the order of the rules. Without nodes
+/// nothing is said about placement.
+pub fn lint(platform: &Platform, nodes: &[Node]) -> Vec<Finding> {
+    checked(&Context { platform, nodes, provided: &[] })
 }
 
-fn limited(config: &GatewayConfig) -> impl Iterator<Item = &Location> {
-    config.servers.iter().flat_map(|server| &server.locations).filter(|location| !location.limits.is_empty())
+/// The same of manifests with their files: also what their kustomizations do. `provided` comes from outside of them.
+pub fn lint_loaded(loaded: &Loaded, nodes: &[Node], provided: &[Provided]) -> Vec<Finding> {
+    let mut found = checked(&Context { platform: &loaded.platform, nodes, provided });
+    rules::build::check(loaded, &mut found);
+    found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    found
 }
 
-fn limiter_answers_503(config: &GatewayConfig) -> Option<Finding> {
-    let location = limited(config).find(|location| location.limit_status == 503)?;
-    Some(Finding {
-        id: "limiter-answers-503".into(),
-        consequence: "An alert on 429 can never fire, and every reject is charged to the 5xx budget.".into(),
-        because: "No limit_req_status is set, so nginx answers a request over the limit with its default, 503.".into(),
-        place: location.place.to_string(),
-    })
+/// What kept manifests from loading, as findings.
+pub fn build_findings(errors: &[ManifestError]) -> Vec<Finding> {
+    rules::build::errors(errors)
 }
 
-fn limit_multiplies(platform: &Platform, config: &GatewayConfig, replicas: u32) -> Option<Finding> {
-    if replicas < 2 {
-        return None;
+fn checked(context: &Context<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for check in CHECKS {
+        check(context, &mut found);
     }
-    let used: BTreeSet<_> = limited(config).flat_map(|location| &location.limits).map(|limit| limit.zone).collect();
-    let zones: Vec<_> = used.iter().map(|zone| &config.zones[usize::from(zone.0)]).collect();
-    let first = zones.first()?;
-    let effective = |rate: Rate| Rate::from_milli(rate.milli() * u64::from(replicas));
-    let list: Vec<_> = zones.iter().map(|z| format!("{}: {} becomes {}", z.name, z.rate, effective(z.rate))).collect();
-    let gateway = platform.gateway.as_ref().map_or("gateway", |g| platform.workload(g.workload).name.as_str());
-    Some(Finding {
-        id: "limit-multiplies-with-replicas".into(),
-        consequence: format!("One client may send {replicas} times the documented rate."),
-        because: format!("Each of the {replicas} pods of {gateway} keeps buckets of its own ({}).", list.join(", ")),
-        place: first.place.to_string(),
-    })
+    found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    found
 }
 
-fn lone_server_never_fails(config: &GatewayConfig) -> Option<Finding> {
-    let lone: Vec<_> =
-        config.upstreams.iter().filter(|u| u.servers.len() == 1 && u.servers[0].max_fails != 1).collect();
-    let first = lone.first()?;
-    Some(Finding {
-        id: "lone-server-never-fails".into(),
-        consequence: "max_fails and fail_timeout have no effect; failover is left to the Service's endpoints.".into(),
-        because: format!(
-            "{} of {} upstreams have one server, and nginx never marks a lone server as failed nor retries it.",
-            lone.len(),
-            config.upstreams.len()
-        ),
-        place: first.place.to_string(),
-    })
+/// What a report tells beside its verdict: warnings and errors about the platform that was rehearsed.
+pub fn findings(plan: &Plan) -> Vec<record::Finding> {
+    let told = |finding: Finding| record::Finding {
+        id: finding.rule.id.into(),
+        consequence: finding.consequence,
+        because: finding.because,
+        place: finding.place.to_string(),
+    };
+    lint(&plan.platform, &plan.nodes).into_iter().filter(|f| f.severity > Severity::Note).map(told).collect()
+}
+
+/// The candidate nearest to `word`, if it is near enough to be meant.
+pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .min()
+        .filter(|(distance, _)| *distance <= 1 + word.len() / 4)
+        .map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use manifests::Source;
-    use scenarios::Scenario;
-    use units::Seed;
-
-    fn plan(change: impl FnOnce(&mut Platform)) -> Plan {
-        let shipped = scenarios::find("smoke").unwrap();
-        let mut platform = manifests::load(&Source::BuiltIn, "production").unwrap().platform;
-        change(&mut platform);
-        let scenario = Scenario::parse(shipped.text, shipped.file).unwrap();
-        let profiles = model::shipped().unwrap();
-        Plan::resolve(&scenario, Arc::new(platform), vec![], &profiles, Seed::new(1)).unwrap()
-    }
-
-    #[test]
-    fn the_shipped_gateway_has_its_three_documented_surprises() {
-        let found = findings(&plan(|_| {}));
-        let ids: Vec<_> = found.iter().map(|f| f.id.as_str()).collect();
-        assert_eq!(ids, ["limiter-answers-503", "limit-multiplies-with-replicas", "lone-server-never-fails"]);
-        assert!(found[1].because.contains("api: 10/s becomes 50/s"), "{}", found[1].because);
-        assert!(found.iter().all(|f| f.place.contains("nginx.conf:")));
-    }
-
-    #[test]
-    fn a_gateway_without_them_has_none() {
-        let found = findings(&plan(|platform| {
-            let gateway = platform.gateway.as_mut().unwrap();
-            gateway.config.servers.iter_mut().flat_map(|s| &mut s.locations).for_each(|l| l.limit_status = 429);
-            gateway.config.upstreams.iter_mut().flat_map(|u| &mut u.servers).for_each(|s| s.max_fails = 1);
-            let workload = usize::from(gateway.workload.0);
-            platform.workloads[workload].replicas = Some(1);
-        }));
-        assert_eq!(found, []);
-    }
-}
+mod tests;

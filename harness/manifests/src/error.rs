@@ -49,12 +49,38 @@ pub enum ManifestError {
         path: PathBuf,
     },
     /// The build failed.
-    #[error("`{command}` failed: {stderr}; run that command and correct the kustomization until it succeeds")]
+    #[error("`{command}` failed: {}; run that command and correct the kustomization until it succeeds", told(explained.as_deref(), stderr))]
     Kustomize {
         /// The command as a person would type it.
         command: String,
         /// What it said.
         stderr: String,
+        /// The same in words, with the files and lines in question, where the message is a known one.
+        explained: Option<String>,
+    },
+    /// A file is larger than anything that is read.
+    #[error("{path} is larger than {} MiB; give fewer manifests at once", limit >> 20)]
+    TooLarge {
+        /// Which one.
+        path: PathBuf,
+        /// Bytes that are read at most.
+        limit: u64,
+    },
+    /// A directory is a Helm chart.
+    #[error(
+        "{path} is a Helm chart, whose templates are no manifests yet; render it: helm template {path} | rehearse run --platform -"
+    )]
+    HelmChart {
+        /// The chart's directory.
+        path: PathBuf,
+    },
+    /// A revision cannot be had from git.
+    #[error("cannot read {revision} from git: {problem}; write git:REV or git:REV:PATH, from within the repository")]
+    Git {
+        /// `git:REV[:PATH]` as given.
+        revision: String,
+        /// What git said.
+        problem: String,
     },
     /// The text is no YAML, or is beyond the reader's budgets.
     #[error("{place}: {problem}; correct the YAML at that line")]
@@ -96,21 +122,12 @@ pub enum ManifestError {
         /// Where it came again.
         second: Place,
     },
-    /// An autoscaler names a Deployment that is not there.
-    #[error("{place}: {object} scales Deployment/{target}, which is not among these manifests; {fix}")]
-    UnknownTarget {
-        /// Where.
-        place: Place,
-        /// The autoscaler as `Kind/name`.
-        object: String,
-        /// What it names.
-        target: String,
-        /// What to do, with the names that exist.
-        fix: String,
-    },
     /// There is nothing to stand up.
-    #[error("{file} has no Deployment, so there is nothing to rehearse; check that it is the right path and overlay")]
-    NoDeployment {
+    #[error(
+        "{file} has no workload (Deployment, StatefulSet, DaemonSet, Pod, Job or CronJob), so there is nothing to \
+         rehearse; check that it is the right path and overlay"
+    )]
+    NoWorkload {
         /// What was read.
         file: String,
     },
@@ -123,4 +140,33 @@ pub enum ManifestError {
     /// The gateway's configuration is refused.
     #[error(transparent)]
     Nginx(#[from] NginxError),
+}
+
+impl ManifestError {
+    /// Where, for the errors that have a place.
+    pub const fn place(&self) -> Option<&Place> {
+        match self {
+            Self::Yaml { place, .. } | Self::NotAnObject { place, .. } | Self::Field { place, .. } => Some(place),
+            Self::Duplicate { second, .. } => Some(second),
+            Self::Nginx(error) => Some(error.place()),
+            Self::Read { .. }
+            | Self::NothingThere { .. }
+            | Self::NoSuchOverlay { .. }
+            | Self::NoKustomize { .. }
+            | Self::Kustomize { .. }
+            | Self::TooLarge { .. }
+            | Self::HelmChart { .. }
+            | Self::Git { .. }
+            | Self::NoWorkload { .. }
+            | Self::NoNode { .. } => None,
+        }
+    }
+}
+
+/// The words, then what the tool itself said.
+fn told(explained: Option<&str>, stderr: &str) -> String {
+    match explained {
+        Some(words) => format!("{words} (it said: {stderr})"),
+        None => stderr.to_owned(),
+    }
 }

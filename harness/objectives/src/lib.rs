@@ -18,5 +18,9 @@ pub use parse::parse;
 /// # Panics
 /// Never: a test parses them.
 pub fn built_in() -> Vec<Objective> {
-    parse(include_str!("../library/core-latency.yaml"), "built-in core-latency.yaml").expect("a test parses it")
+    let files = [
+        (include_str!("../library/core-latency.yaml"), "built-in core-latency.yaml"),
+        (include_str!("../library/ai-latency.yaml"), "built-in ai-latency.yaml"),
+    ];
+    files.into_iter().flat_map(|(text, file)| parse(text, file).expect("a test parses it")).collect()
 }

@@ -1,22 +1,29 @@
 //! HorizontalPodAutoscaler `autoscaling/v2`, as declared.
 
-use units::{Bytes, Millicores, Nanos};
+use std::fmt;
 
-use crate::{Place, WorkloadId};
+use units::{Milli, Nanos};
+
+use crate::{Operator, Place, Requirement, Selector, WorkloadId};
 
 /// An autoscaler and its target.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Autoscaler {
     /// `metadata.name`.
     pub name: String,
-    /// What it scales.
-    pub target: WorkloadId,
-    /// `minReplicas`, default 1.
+    /// `metadata.namespace`.
+    pub namespace: String,
+    /// What it scales, as `scaleTargetRef` writes it.
+    pub reference: ObjectRef,
+    /// The workload behind the reference. `None`: it is not among the manifests, or nothing that can be scaled;
+    /// Kubernetes takes such an autoscaler and fails at every sync (`FailedGetScale`).
+    pub target: Option<WorkloadId>,
+    /// `minReplicas`, default 1. 0 needs an Object or External metric and the gate `HPAScaleToZero`.
     pub min: u32,
     /// `maxReplicas`.
     pub max: u32,
     /// `metrics`; Kubernetes' default is CPU at 80 % (`pkg/apis/autoscaling/v2/defaults.go`).
-    pub metrics: Vec<ResourceMetric>,
+    pub metrics: Vec<Metric>,
     /// `behavior`. Kubernetes fills its defaults in **only if it is given at all**, and without it decides by an
     /// older path, so absence is kept.
     pub behavior: Option<Behavior>,
@@ -24,43 +31,110 @@ pub struct Autoscaler {
     pub place: Place,
 }
 
-/// A metric of type `Resource`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ResourceMetric {
-    /// Which resource.
-    pub resource: Resource,
+/// `apiVersion`, `kind` and `name` of an object (`CrossVersionObjectReference`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObjectRef {
+    /// `apiVersion`, such as `apps/v1`; may be empty.
+    pub api_version: String,
+    /// `kind`.
+    pub kind: String,
+    /// `name`.
+    pub name: String,
+}
+
+/// `Kind/name`.
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind, self.name)
+    }
+}
+
+/// One of `spec.metrics`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// Where its value comes from.
+    pub source: MetricSource,
     /// What it is held at.
     pub target: MetricTarget,
 }
 
-/// A resource an autoscaler can read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Resource {
-    /// CPU in millicores.
-    Cpu,
-    /// Working set in bytes.
-    Memory,
+/// Where a metric's value comes from: `type` of a metric with what that type names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetricSource {
+    /// A resource of the whole pod, such as `cpu` or `memory`.
+    Resource {
+        /// `name`.
+        resource: String,
+    },
+    /// A resource of one container in each pod.
+    ContainerResource {
+        /// `name`.
+        resource: String,
+        /// `container`.
+        container: String,
+    },
+    /// A custom metric that each pod has, averaged over them.
+    Pods(MetricId),
+    /// A custom metric of one object.
+    Object {
+        /// `describedObject`.
+        object: ObjectRef,
+        /// `metric`.
+        metric: MetricId,
+    },
+    /// A metric of something outside the cluster; the series that match are summed.
+    External(MetricId),
 }
 
-impl Resource {
-    /// As manifests and `kubectl` write it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Cpu => "cpu",
-            Self::Memory => "memory",
-        }
+/// Name and label selector of a custom or external metric.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricId {
+    /// `name`.
+    pub name: String,
+    /// `selector`; `None` where the manifest has none.
+    pub selector: Option<Selector>,
+}
+
+impl MetricId {
+    /// The selector in the form of `kubectl -l`, with keys and values sorted; empty without one.
+    pub fn label_query(&self) -> String {
+        let Some(selector) = &self.selector else { return String::new() };
+        let equal = selector.labels.iter().map(|(key, value)| (key, format!("{key}={value}")));
+        let other = selector.expressions.iter().map(|requirement| (&requirement.key, in_words(requirement)));
+        let mut parts = equal.chain(other).collect::<Vec<_>>();
+        parts.sort_by(|a, b| a.0.cmp(b.0));
+        parts.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(",")
+    }
+}
+
+fn in_words(requirement: &Requirement) -> String {
+    let list = |values: &[String]| {
+        let mut values = values.to_vec();
+        values.sort_unstable();
+        values.join(",")
+    };
+    let key = &requirement.key;
+    match &requirement.operator {
+        Operator::In(values) => format!("{key} in ({})", list(values)),
+        Operator::NotIn(values) => format!("{key} notin ({})", list(values)),
+        Operator::Exists => key.clone(),
+        Operator::DoesNotExist => format!("!{key}"),
+        Operator::Gt(bound) => format!("{key}>{bound}"),
+        Operator::Lt(bound) => format!("{key}<{bound}"),
     }
 }
 
 /// What a metric is held at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricTarget {
-    /// Percent of the request.
+    /// Percent of the request, at least 1; for resources.
     Utilization(u32),
-    /// CPU per pod.
-    AverageCpu(Millicores),
-    /// Memory per pod.
-    AverageMemory(Bytes),
+    /// Per pod.
+    AverageValue(Milli),
+    /// In total; for Object and External metrics.
+    Value(Milli),
+    /// The value that `type` names is not given. Kubernetes takes an Object metric like that and fails at every sync.
+    Missing,
 }
 
 /// `spec.behavior`, defaults filled in.
@@ -81,6 +155,26 @@ pub struct ScalingRules {
     pub select: SelectPolicy,
     /// `policies`.
     pub policies: Vec<Policy>,
+    /// `tolerance`; `None` means the controller's flag, 0.1. Read only where the gate `HPAConfigurableTolerance` is
+    /// on, as it is from 1.35.
+    pub tolerance: Option<Tolerance>,
+}
+
+/// A tolerance, in billionths: that is how fine a Kubernetes quantity gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tolerance(pub u64);
+
+impl Tolerance {
+    /// As the controller computes with it: `AsApproximateFloat64` of the canonical quantity, an integer times a power
+    /// of a thousandth (`k8s.io/apimachinery/pkg/api/resource/quantity.go`).
+    pub fn ratio(self) -> f64 {
+        for (unit, power) in [(1_000_000_000, 1.0), (1_000_000, 1e-3), (1_000, 1e-6)] {
+            if self.0.is_multiple_of(unit) {
+                return (self.0 / unit) as f64 * power;
+            }
+        }
+        self.0 as f64 * 1e-9
+    }
 }
 
 /// Which policy counts.
@@ -124,11 +218,13 @@ impl Behavior {
                 stabilization_window: Some(Nanos::ZERO),
                 select: SelectPolicy::Max,
                 policies: vec![policy(PolicyKind::Pods, 4), policy(PolicyKind::Percent, 100)],
+                tolerance: None,
             },
             down: ScalingRules {
                 stabilization_window: None,
                 select: SelectPolicy::Max,
                 policies: vec![policy(PolicyKind::Percent, 100)],
+                tolerance: None,
             },
         }
     }

@@ -5,6 +5,7 @@
 //! `gateway` decide) and no figure of its own: every default here is Kubernetes' or nginx's documented one.
 
 mod autoscaler;
+mod data;
 mod gateway;
 mod ingress;
 mod node;
@@ -16,14 +17,17 @@ mod service;
 mod workload;
 
 pub use autoscaler::{
-    Autoscaler, Behavior, MetricTarget, Policy, PolicyKind, Resource, ResourceMetric, ScalingRules, SelectPolicy,
+    Autoscaler, Behavior, Metric, MetricId, MetricSource, MetricTarget, ObjectRef, Policy, PolicyKind, ScalingRules,
+    SelectPolicy, Tolerance,
 };
 pub use gateway::{
-    Action, ClientAddress, GatewayConfig, LimitMode, LimitUse, LimitZone, Location, LocationId, LocationMatch, Server,
-    Upstream, UpstreamId, UpstreamServer, ZoneId,
+    AccessRule, Action, Balance, Captures, Condition, ConnUse, ConnZone, ConnZoneId, ErrorPage, GatewayConfig,
+    LimitKey, LimitMode, LimitUse, LimitZone, Location, LocationId, LocationMatch, Map, Network, NextUpstream, Part,
+    Pattern, RealIp, RealIpHeader, RewriteFlag, RewriteStep, Server, Template, Upstream, UpstreamId, UpstreamServer,
+    Variable, ZoneId,
 };
 pub use ingress::{Ingress, IngressPolicy, IngressRule, PathType};
-pub use node::{Effect, Node, NodeName, Taint, Toleration};
+pub use node::{Effect, Node, NodeGroup, NodeName, Taint, Toleration};
 pub use place::Place;
 pub use placement::{Namespace, PodAffinity, SpreadConstraint};
 pub use policy::{
@@ -69,12 +73,16 @@ pub struct Platform {
     pub network_policies: Vec<NetworkPolicy>,
     /// Namespaces that are declared.
     pub namespaces: Vec<Namespace>,
-    /// ConfigMaps and Secrets, by their keys.
+    /// Each `ConfigMap` and Secret by its keys.
     pub configs: Vec<Config>,
     /// Claims for storage.
     pub claims: Vec<Claim>,
-    /// Names of the ServiceAccounts that are declared, with their namespace.
+    /// ServiceAccounts that are declared: name and namespace. Each namespace has `default` besides.
     pub service_accounts: Vec<(String, String)>,
+    /// Names of the PriorityClasses that are declared.
+    pub priority_classes: Vec<String>,
+    /// Groups of nodes that grow with the pods that find no room. Empty unless a nodes file declares some.
+    pub node_groups: Vec<NodeGroup>,
     /// ResourceQuotas.
     pub quotas: Vec<Quota>,
     /// LimitRanges.
@@ -105,14 +113,36 @@ impl Platform {
     pub fn service(&self, id: ServiceId) -> &Service {
         &self.services[usize::from(id.0)]
     }
-    /// The workload called `name`.
+    /// The workload called `name`: of the rehearsed namespace if it has one, else the first of any.
     pub fn workload_named(&self, name: &str) -> Option<WorkloadId> {
-        self.workloads.iter().position(|w| w.name == name).map(|i| WorkloadId(i as u16))
+        let of = |namespace: Option<&str>| {
+            let is = |w: &Workload| w.name == name && namespace.is_none_or(|namespace| w.namespace == namespace);
+            self.workloads.iter().position(is).map(|i| WorkloadId(i as u16))
+        };
+        of(Some(&self.namespace)).or_else(|| of(None))
     }
-    /// The Service called `name`; `name.namespace.svc…` counts too.
-    pub fn service_named(&self, name: &str) -> Option<ServiceId> {
-        let short = name.split('.').next().unwrap_or(name);
-        self.services.iter().position(|s| s.name == short).map(|i| ServiceId(i as u16))
+    /// The workload of this kind, namespace and name.
+    pub fn workload_of(&self, kind: &str, namespace: &str, name: &str) -> Option<WorkloadId> {
+        let is = |w: &Workload| w.name == name && w.namespace == namespace && w.kind.name() == kind;
+        self.workloads.iter().position(is).map(|i| WorkloadId(i as u16))
+    }
+    /// The Service that a host name means inside of the rehearsed namespace.
+    pub fn service_named(&self, host: &str) -> Option<ServiceId> {
+        self.service_from(&self.namespace, host)
+    }
+    /// The Service that a host name means to a pod of `namespace`: `name`, `name.ns`, `name.ns.svc`, or
+    /// `name.ns.svc.` and the cluster's domain, which is `cluster.local` unless an operator chose another.
+    pub fn service_from(&self, namespace: &str, host: &str) -> Option<ServiceId> {
+        let mut labels = host.trim_end_matches('.').split('.');
+        let name = labels.next()?;
+        let namespace = labels.next().unwrap_or(namespace);
+        // `api.example.com` is no Service, even if there is one called `api` in a namespace `example`.
+        if labels.next().is_some_and(|label| label != "svc") || labels.next().is_some_and(|domain| domain != "cluster")
+        {
+            return None;
+        }
+        let is = |s: &Service| s.name == name && s.namespace == namespace;
+        self.services.iter().position(is).map(|i| ServiceId(i as u16))
     }
     /// The workloads whose pods a Service selects. An empty selector selects nothing.
     pub fn selected_by(&self, service: &Service) -> impl Iterator<Item = WorkloadId> {

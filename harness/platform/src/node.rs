@@ -1,6 +1,6 @@
 //! Nodes: what pods are scheduled to.
 
-use units::{Bytes, Millicores};
+use units::{Bytes, Millicores, Nanos};
 
 use crate::Labels;
 
@@ -22,6 +22,23 @@ pub struct Node {
     pub pods: u32,
     /// Taints.
     pub taints: Vec<Taint>,
+}
+
+/// Nodes that come when pods find no room, and go when nobody uses them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeGroup {
+    /// Its name; its nodes are called so with a number behind.
+    pub name: String,
+    /// What each of its nodes is like; its name does not count.
+    pub template: Node,
+    /// How many nodes it has at least, from the beginning.
+    pub min: u32,
+    /// How many nodes it has at most.
+    pub max: u32,
+    /// From the moment a pod found no room until the new node takes pods.
+    pub provision: Nanos,
+    /// How long a node carries nothing but DaemonSets before it goes. `None`: it stays.
+    pub idle: Option<Nanos>,
 }
 
 /// Keeps pods away that do not tolerate it.
@@ -55,6 +72,8 @@ pub struct Toleration {
     pub value: Option<String>,
     /// `None` tolerates every effect.
     pub effect: Option<Effect>,
+    /// `tolerationSeconds`: how long a taint of effect `NoExecute` is borne. `None`: for ever.
+    pub seconds: Option<Nanos>,
 }
 
 impl Toleration {

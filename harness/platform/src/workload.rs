@@ -25,6 +25,8 @@ pub struct Workload {
     pub init_containers: Vec<Container>,
     /// Main containers. The first one serves.
     pub containers: Vec<Container>,
+    /// Requests of the pod as a whole (`spec.resources`): what they name counts instead of the containers' sum.
+    pub pod_requests: Resources,
     /// How an update replaces pods.
     pub strategy: Strategy,
     /// `minReadySeconds`: how long a pod is ready before it counts as available.
@@ -47,7 +49,7 @@ pub struct Workload {
     pub tolerations: Vec<Toleration>,
     /// Value of its PriorityClass, 0 without one.
     pub priority: i32,
-    /// ConfigMaps, Secrets, claims and service account that its pods need to start.
+    /// What its pods need to start that is declared elsewhere: configuration, secrets, claims, a service account.
     pub references: Vec<Reference>,
     /// Where it was declared.
     pub place: Place,
@@ -108,7 +110,8 @@ impl WorkloadKind {
 
 impl Workload {
     /// What the scheduler fits: the main containers and sidecars together, or the neediest init container beside the
-    /// sidecars that started before it, whichever is more (`k8s.io/component-helpers/resource`, `PodRequests`).
+    /// sidecars that started before it, whichever is more; what the pod requests as a whole counts instead
+    /// (`k8s.io/component-helpers/resource`, `PodRequests`).
     pub fn requests(&self) -> Resources {
         let mut sidecars = Resources::default();
         let mut starting = Resources::default();
@@ -120,7 +123,8 @@ impl Workload {
                 starting = starting.max(sidecars.plus(container.requests));
             }
         }
-        self.containers.iter().map(|c| c.requests).fold(sidecars, Resources::plus).max(starting)
+        let sum = self.containers.iter().map(|c| c.requests).fold(sidecars, Resources::plus).max(starting);
+        Resources { cpu: self.pod_requests.cpu.or(sum.cpu), memory: self.pod_requests.memory.or(sum.memory) }
     }
     /// Sidecars and main containers: what runs for the pod's whole life.
     pub fn running(&self) -> impl Iterator<Item = &Container> {

@@ -28,7 +28,7 @@ mod window;
 pub mod wire;
 
 pub use chronicle::Chronicle;
-pub use event::{Event, EventKind, MetricReading, ScalingDecision};
+pub use event::{Event, EventKind, MetricReading, NodeState, ScalingCondition, ScalingDecision};
 pub use exit::ExitCode;
 pub use folder::{FolderError, RunFolder};
 pub use listener::{Deaf, Listener, Second};
@@ -36,7 +36,7 @@ pub use observation::{Cause, Hops, Observation, ObservationError, StepId};
 pub use observed::Observed;
 pub use recorder::{Block, Recorder, RecorderPlan, Recording, StepPlan, Watch, WatchCounts};
 pub use result::{
-    Asked, Check, Conclusion, Environment, Finding, Judgement, Origin, Percentile, PhaseKind, PhaseSpan, PlatformStamp,
+    Asked, Check, Conclusion, Environment, Expected, Finding, Judgement, Origin, Percentile, PhaseKind, PhaseSpan, PlatformStamp,
     Quantiles, RunResult, ScenarioStamp, StandIn, StepResult, TimeSplit, Timeline, Verdict, Window, WorkloadPoint,
     WorkloadSeries,
 };

@@ -2,7 +2,7 @@
 
 use units::Nanos;
 
-use crate::{Check, Chronicle, Observation, Recording};
+use crate::{Check, Chronicle, Expected, Observation, Recording};
 
 /// Everything a stage hands over at the end.
 #[derive(Clone, Debug)]
@@ -17,6 +17,10 @@ pub struct Observed {
     pub load_end: Nanos,
     /// Every observation, if they were kept.
     pub observations: Vec<Observation>,
+    /// What became of what the scenario expects.
+    pub expectations: Vec<Expected>,
+    /// Why it was given up early, if it was.
+    pub aborted: Option<String>,
     /// What only the stage can know about the run's validity.
     pub checks: Vec<Check>,
     /// Whether it was ended from outside.

@@ -84,6 +84,9 @@ pub struct RunResult {
     pub phases: Vec<PhaseSpan>,
     /// One per objective, in the order of the objectives.
     pub verdicts: Vec<Verdict>,
+    /// What the scenario expects, and what came of it. One that does not hold fails the run.
+    #[serde(default)]
+    pub expectations: Vec<Expected>,
     /// Whether the run can be believed. One broken check makes it invalid.
     pub checks: Vec<Check>,
     /// One per step and phase.
@@ -380,6 +383,17 @@ pub struct Finding {
     pub because: String,
     /// File and line.
     pub place: String,
+}
+
+/// Something that a scenario expects of a run, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expected {
+    /// As the scenario states it.
+    pub told: String,
+    /// Whether it came true.
+    pub held: bool,
+    /// What was seen, in a few words.
+    pub seen: String,
 }
 
 /// What stood in for the real thing, and how.

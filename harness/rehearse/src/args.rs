@@ -27,9 +27,56 @@ pub(crate) enum Command {
     },
     /// List the scenarios that are shipped
     List,
+    /// Print the JSON Schema of a file format, or the names of all of them
+    Schema {
+        /// Which format, such as `scenario`
+        name: Option<String>,
+    },
+    /// What an nginx configuration does with given requests: server, location, limits, upstream
+    Gateway(GatewayArgs),
+    /// What an autoscaler does on given pods, samples and metrics: recommendations, limits, conditions
+    Hpa(crate::hpa::HpaArgs),
+    /// Make a tree of manifests ready to rehearse: a project, assumed costs, a smoke scenario over its routes
+    Init(crate::init::InitArgs),
+    /// Say what is wrong with a platform before load is driven
+    Lint(crate::lint::LintArgs),
+    /// Say what a rule of `lint` is about; all rules if none is named
+    Explain {
+        /// The rule's id
+        id: Option<String>,
+    },
     /// The load driver; `run` starts it by itself
     #[command(hide = true)]
     Drive,
+}
+
+/// Of `gateway`.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct GatewayArgs {
+    /// An nginx.conf, or a manifest with the ConfigMap that holds it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Requests as JSON Lines, `-` for standard input; see `docs/gateway.md`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) requests: Option<PathBuf>,
+    /// How many gateway pods: each has limits of its own, and requests take turns unless they name one
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) replicas: u32,
+    /// In which order requests come: that of their instants, or that of the file, where nginx's clock may go back
+    #[arg(long, value_enum, default_value_t = Order::Time)]
+    pub(crate) order: Order,
+    /// What is printed: a summary for people, or a JSON line for each request
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+/// In which order requests are played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Order {
+    /// Of their instants; of equals that of the file.
+    Time,
+    /// Of the file.
+    File,
 }
 
 /// What `run` and `simulate` share.
@@ -38,12 +85,13 @@ pub(crate) struct PlayArgs {
     /// A shipped scenario's name (see `rehearse list`) or a scenario file
     #[arg(default_value = "smoke")]
     pub(crate) scenario: String,
-    /// A kustomization directory, a directory of manifests or a rendered file; the built-in platform if left out
-    #[arg(long, value_name = "SRC")]
-    pub(crate) platform: Option<PathBuf>,
-    /// Which overlay of the platform
-    #[arg(long, value_name = "NAME", default_value = "production")]
-    pub(crate) overlay: String,
+    /// A kustomization, a directory of manifests, a rendered file, `-` for standard input, or `git:REV[:PATH]`; the
+    /// built-in platform if left out
+    #[arg(long, value_name = "SRC", allow_hyphen_values = true)]
+    pub(crate) platform: Option<String>,
+    /// Which overlay of the platform; production if left out
+    #[arg(long, value_name = "NAME")]
+    pub(crate) overlay: Option<String>,
     /// The nodes that pods are scheduled to; the built-in ones if left out
     #[arg(long, value_name = "FILE")]
     pub(crate) nodes: Option<PathBuf>,

@@ -9,7 +9,14 @@ pub(crate) struct Failure {
     pub(crate) code: ExitCode,
     /// What, to what, and now what; then each cause.
     pub(crate) chain: Vec<String>,
+    /// The source lines in question.
+    pub(crate) excerpt: String,
+    /// What else is wrong.
+    pub(crate) more: Vec<Failure>,
 }
+
+/// Errors that are told at once; the others are counted.
+const TOLD_MAX: usize = 10;
 
 impl Failure {
     pub(crate) fn new(code: ExitCode, error: &dyn std::error::Error) -> Self {
@@ -19,7 +26,7 @@ impl Failure {
             chain.push(error.to_string());
             cause = error.source();
         }
-        Self { code, chain }
+        Self { code, chain, excerpt: String::new(), more: Vec::new() }
     }
 
     pub(crate) fn internal(error: &dyn std::error::Error) -> Self {
@@ -27,7 +34,32 @@ impl Failure {
     }
 
     pub(crate) fn usage(text: impl Into<String>) -> Self {
-        Self { code: ExitCode::Usage, chain: vec![text.into()] }
+        Self::of_text(ExitCode::Usage, text.into())
+    }
+
+    /// All errors of a load, each with its source lines.
+    pub(crate) fn of_manifests(loaded: &manifests::Loaded, errors: &[manifests::ManifestError]) -> Self {
+        let one = |error: &manifests::ManifestError| {
+            let excerpt = error.place().and_then(|place| {
+                let file = || manifests::excerpt(&std::fs::read_to_string(&place.file).ok()?, place.line);
+                loaded.excerpt(place).or_else(file)
+            });
+            Self { excerpt: excerpt.unwrap_or_default(), ..Self::new(ExitCode::Manifests, error) }
+        };
+        let mut all = errors.iter().take(TOLD_MAX).map(one);
+        let Some(mut first) = all.next() else {
+            return Self::of_text(ExitCode::Internal, "the manifests were refused without a reason".to_owned());
+        };
+        first.more = all.collect();
+        if let Some(left) = errors.len().checked_sub(TOLD_MAX).filter(|left| *left > 0) {
+            let text = format!("the manifests have {left} more errors; correct these first");
+            first.more.push(Self::of_text(ExitCode::Manifests, text));
+        }
+        first
+    }
+
+    fn of_text(code: ExitCode, text: String) -> Self {
+        Self { code, chain: vec![text], excerpt: String::new(), more: Vec::new() }
     }
 }
 

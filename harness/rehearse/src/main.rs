@@ -3,10 +3,17 @@
 
 mod args;
 mod failure;
+mod gateway;
+mod hpa;
+mod init;
+mod lint;
 mod machine;
 mod play;
 mod progress;
+mod project;
 mod resolve;
+mod schema;
+mod support;
 mod told;
 
 use std::process::ExitCode as Process;
@@ -24,6 +31,12 @@ fn main() -> Process {
         Command::Simulate(args) => play::simulate(&args),
         Command::Report { folder } => play::report(&folder),
         Command::List => told::list(),
+        Command::Schema { name } => schema::schema(name.as_deref()),
+        Command::Gateway(args) => gateway::run(&args),
+        Command::Hpa(args) => hpa::run(&args),
+        Command::Init(args) => init::init(&args),
+        Command::Lint(args) => lint::lint(&args),
+        Command::Explain { id } => lint::explain(id.as_deref()),
         Command::Drive => driver::drive().map(|()| ExitCode::Pass).map_err(|error| Failure::internal(&error)),
     };
     let code = ended.unwrap_or_else(|failure| {

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use record::{Conclusion, Deaf, Environment, ExitCode, Observation, Observed, RunFolder, RunResult};
+use record::{Conclusion, Deaf, Environment, ExitCode, Expected, Observation, Observed, RunFolder, RunResult};
 use reports::{Played, Twin};
 use simulation::Settings;
 use stage::EmbeddedSettings;
@@ -77,12 +77,15 @@ fn begin(args: &PlayArgs, rehearsal: &Rehearsal, began: &Began) -> Result<Progre
     let folder = RunFolder::create(&args.out, &name, &rehearsal.asked)?;
     let progress = Progress::new(folder, args.quiet)?;
     let asked = &rehearsal.asked;
+    let platform = &asked.platform;
+    let on = if platform.overlay.is_empty() {
+        format!("{} ({})", platform.source, platform.digest)
+    } else {
+        format!("{} ({}, {})", platform.overlay, platform.source, platform.digest)
+    };
     progress.say(&format!(
-        "{} on {} ({}, {}), {} backend, seed {}",
+        "{} on {on}, {} backend, seed {}",
         asked.scenario,
-        asked.platform.overlay,
-        asked.platform.source,
-        asked.platform.digest,
         asked.backend,
         asked.seed.get()
     ));
@@ -92,6 +95,12 @@ fn begin(args: &PlayArgs, rehearsal: &Rehearsal, began: &Began) -> Result<Progre
 fn conclude(rehearsal: &Rehearsal, backend: &str, observed: Observed) -> RunResult {
     let mut checks = reports::validity(&observed.recording, rehearsal.tightest_limit());
     checks.extend(observed.checks);
+    let mut expectations = observed.expectations;
+    expectations.extend(observed.aborted.map(|reason| Expected {
+        told: "the run is not given up before its end".into(),
+        held: false,
+        seen: reason,
+    }));
     let played = Played {
         scenario: rehearsal.plan.scenario.clone(),
         platform: rehearsal.asked.platform.clone(),
@@ -103,8 +112,9 @@ fn conclude(rehearsal: &Rehearsal, backend: &str, observed: Observed) -> RunResu
         bounds: rehearsal.bounds(),
         chronicle: observed.chronicle,
         recording: observed.recording,
+        expectations,
         checks,
-        findings: lint::findings(&rehearsal.plan),
+        findings: ::lint::findings(&rehearsal.plan),
         stand_ins: rehearsal.stand_ins.clone(),
         interrupted: observed.interrupted,
     };
@@ -120,7 +130,8 @@ struct Ended {
 
 /// The same scenario and seed in virtual time, held against what was seen live.
 fn twin(rehearsal: &Rehearsal, live: &[Observation], progress: &Progress) -> Result<Twin, Failure> {
-    let settings = Settings { keep_observations: true, ..Settings::default() };
+    // Live mock pods have no data layer yet: the time of their databases is a plain wait, and so it is in their twin.
+    let settings = Settings { keep_observations: true, data_layer: false, ..Settings::default() };
     let simulated = simulation::simulate(&rehearsal.plan, rehearsal.watches.clone(), &settings, &mut Deaf)?;
     let twin = reports::compare(live, &simulated.observed.observations, &rehearsal.plan.load.step_plans());
     progress.say(if twin.agrees() {

@@ -114,6 +114,15 @@ impl Listener for Progress {
             }
             EventKind::PodUnschedulable { pod, reason } => format!("pod {pod} is pending: {reason}"),
             EventKind::PodRestarted { pod, reason } => format!("pod {pod} restarted: {reason}"),
+            EventKind::RolloutStarted { workload, revision } => format!("{workload}: rollout of revision {revision} begins"),
+            EventKind::RolloutComplete { workload, revision } => {
+                format!("{workload}: rollout of revision {revision} is complete")
+            }
+            EventKind::DeadlineExceeded { workload, message } => format!("{workload}: {message}"),
+            EventKind::CreateFailed { workload, reason } => format!("{workload}: {reason}"),
+            EventKind::PodEvicted { pod, reason } => format!("pod {pod} evicted: {reason}"),
+            EventKind::EvictionRefused { pod, reason, .. } => format!("pod {pod} not evicted: {reason}"),
+            EventKind::NodeChanged { node, state } => format!("node {node} is {state}"),
             EventKind::Substituted { what, by } if !self.substituted => {
                 self.substituted = true; // one line tells; events.jsonl has them all
                 format!("{what} became {by}, and so for others of its kind")

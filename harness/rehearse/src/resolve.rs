@@ -5,15 +5,16 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use manifests::Source;
+use manifests::{Source, WayIn};
 use objectives::Objective;
 use platform::Node;
-use record::{Asked, Origin, PlatformStamp, StandIn, Watch};
+use record::{Asked, ExitCode, Origin, PlatformStamp, StandIn, Watch};
 use scenarios::{Plan, Scenario};
 use units::{Bytes, Millicores, Nanos, Seed};
 
 use crate::args::PlayArgs;
 use crate::failure::Failure;
+use crate::project::Project;
 
 /// Everything there is to know before anything starts.
 pub(crate) struct Rehearsal {
@@ -26,10 +27,14 @@ pub(crate) struct Rehearsal {
 
 impl Rehearsal {
     pub(crate) fn resolve(args: &PlayArgs, backend: &str) -> Result<Self, Failure> {
-        let scenario = scenario(&args.scenario)?;
-        let source = args.platform.clone().map_or(Source::BuiltIn, Source::Path);
-        let loaded = manifests::load(&source, &args.overlay)?;
+        let project = Project::here()?;
+        let args = &project.play(args);
+        let scenario = scenario(&project, &args.scenario)?;
+        let mut loaded = platform(args)?;
+        let way_in = manifests::way_in(&mut loaded.platform);
+        let way_in = way_in.map_err(|error| Failure::new(ExitCode::Manifests, &error))?;
         let nodes = manifests::load_nodes(args.nodes.as_deref())?;
+        loaded.platform.node_groups = manifests::load_node_groups(args.nodes.as_deref())?;
         let stamp = PlatformStamp {
             source: loaded.source,
             overlay: loaded.overlay,
@@ -38,9 +43,12 @@ impl Rehearsal {
         };
         let described: Vec<String> = nodes.iter().map(describe).collect();
         let seed = Seed::new(args.seed);
-        let plan = Plan::resolve(&scenario, Arc::new(loaded.platform), nodes, &model::shipped()?, seed)?;
+        let plan = Plan::resolve(&scenario, Arc::new(loaded.platform), nodes, &project.profiles()?, seed)?;
+        crate::support::check(&plan, backend)?;
         let steps = plan.load.step_plans();
-        let objectives = objectives::built_in();
+        // An objective about a flow that this scenario does not have says nothing here.
+        let has = |objective: &Objective| steps.iter().any(|step| step.flow == objective.flow);
+        let objectives: Vec<Objective> = objectives::built_in().into_iter().filter(has).collect();
         let watches = objectives.iter().map(|objective| objective.watch(&steps)).collect::<Result<_, _>>()?;
         let asked = Asked {
             schema: "rehearse/run/v1".into(),
@@ -52,7 +60,7 @@ impl Rehearsal {
             platform: stamp,
             nodes: described,
         };
-        let stand_ins = stand_ins(&plan, backend);
+        let stand_ins = stand_ins(&plan, way_in, backend);
         Ok(Self { plan: Arc::new(plan), objectives, watches, asked, stand_ins })
     }
 
@@ -63,21 +71,36 @@ impl Rehearsal {
 
     /// Bounds of each autoscaler by the name of its workload.
     pub(crate) fn bounds(&self) -> BTreeMap<String, (u32, u32)> {
-        let bounds = |a: &platform::Autoscaler| (self.plan.platform.workload(a.target).name.clone(), (a.min, a.max));
-        self.plan.platform.autoscalers.iter().map(bounds).collect()
+        let bounds = |a: &platform::Autoscaler| {
+            Some((self.plan.platform.workload(a.target?).name.clone(), (a.min, a.max)))
+        };
+        self.plan.platform.autoscalers.iter().filter_map(bounds).collect()
     }
 }
 
-/// A shipped scenario by its name, or a file.
-fn scenario(name: &str) -> Result<Scenario, Failure> {
-    if let Some(shipped) = scenarios::find(name) {
+/// The platform, or everything that is wrong with its manifests at once.
+fn platform(args: &PlayArgs) -> Result<manifests::Loaded, Failure> {
+    let source = args.platform.as_deref().map_or(Source::BuiltIn, Source::parse);
+    let (loaded, errors) = manifests::load_all(&source, args.overlay.as_deref().unwrap_or_default());
+    if errors.is_empty() { Ok(loaded) } else { Err(Failure::of_manifests(&loaded, &errors)) }
+}
+
+/// A scenario of the project or a shipped one by its name, or a file.
+fn scenario(project: &Project, name: &str) -> Result<Scenario, Failure> {
+    let own = project.scenario(name);
+    if let (None, Some(shipped)) = (&own, scenarios::find(name)) {
         return Ok(Scenario::parse(shipped.text, shipped.file)?);
     }
-    let path = Path::new(name);
+    let path = own.as_deref().unwrap_or(Path::new(name));
     if path.exists() {
         let text = fs::read_to_string(path)
             .map_err(|error| Failure::usage(format!("cannot read scenario {name}: {error}")))?;
-        return Ok(Scenario::parse(&text, name)?);
+        let beside = path.parent().unwrap_or(Path::new("")).to_owned();
+        let read = move |file: &str| {
+            let file = beside.join(file);
+            fs::read_to_string(&file).map_err(|error| format!("cannot read {}: {error}", file.display()))
+        };
+        return Ok(Scenario::parse_with(&text, &path.display().to_string(), &read)?);
     }
     let known: Vec<_> = scenarios::LIBRARY.iter().map(|shipped| shipped.name).collect();
     Err(Failure::usage(format!(
@@ -90,8 +113,8 @@ fn scenario(name: &str) -> Result<Scenario, Failure> {
 fn command(args: &PlayArgs, backend: &str) -> String {
     let verb = if backend == "simulated" { "simulate" } else { "run" };
     let mut words = vec![format!("rehearse {verb} {} --seed {}", args.scenario, args.seed)];
-    words.extend(args.platform.iter().map(|platform| format!("--platform {}", platform.display())));
-    words.extend((args.overlay != "production").then(|| format!("--overlay {}", args.overlay)));
+    words.extend(args.platform.iter().map(|platform| format!("--platform {platform}")));
+    words.extend(args.overlay.iter().filter(|name| *name != "production").map(|name| format!("--overlay {name}")));
     words.extend(args.nodes.iter().map(|nodes| format!("--nodes {}", nodes.display())));
     words.join(" ")
 }
@@ -105,12 +128,13 @@ fn describe(node: &Node) -> String {
 }
 
 /// What stands in for the real thing.
-fn stand_ins(plan: &Plan, backend: &str) -> Vec<StandIn> {
+fn stand_ins(plan: &Plan, way_in: Option<WayIn>, backend: &str) -> Vec<StandIn> {
     let rules = |what: &str, how: &str| StandIn { what: what.into(), how: how.into(), origin: Origin::Documented };
-    let mut all = vec![
-        rules("the control plane", "rules of Kubernetes 1.34, played by rehearse"),
-        rules("the gateway", "rules of nginx on the manifests' own configuration, played by rehearse"),
-    ];
+    let mut all = vec![rules("the control plane", "rules of Kubernetes 1.34, played by rehearse")];
+    all.push(match way_in {
+        Some(WayIn { what, how, .. }) => StandIn { what, how, origin: Origin::Assumed },
+        None => rules("the gateway", "rules of nginx on the manifests' own configuration, played by rehearse"),
+    });
     if backend == "simulated" {
         let hop = simulation::Settings::default().hop;
         all.push(StandIn {

@@ -19,7 +19,9 @@ pub(crate) fn failure(failure: &Failure) {
         text += line.trim_end();
         text.push('\n');
     }
+    text += &failure.excerpt;
     std::io::stderr().lock().write_all(text.as_bytes()).ok();
+    failure.more.iter().for_each(self::failure);
 }
 
 /// `cpu 212 % of 70 %`.

@@ -1,6 +1,8 @@
 //! Clients: sessions under way and the connections they keep.
 
 use cluster::PodId;
+use gateway::Exchange;
+use platform::LocationId;
 use record::{Hops, StepId};
 use scenarios::Journey;
 use units::{Nanos, RequestId};
@@ -17,6 +19,10 @@ pub(crate) struct Session {
     pub(crate) gateway: PodId,
     pub(crate) pod: u16,
     pub(crate) hops: Hops,
+    /// Its request at the gateway.
+    pub(crate) exchange: Exchange,
+    /// Where `limit_conn` counts it.
+    pub(crate) held: Option<LocationId>,
 }
 
 /// The kept-alive connections of each client address to gateway pods. The most recently used idle one is taken.

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use cluster::{ControlInput, ControlWake, Endpoints, Host, PodId, Question, Usage};
 use gateway::{Ask, Exchange};
+use model::data::DataInput;
 use model::{StationInput, Work};
 use platform::{Probe, ProbeAction, WorkloadId};
 use record::{EventKind, Hops};
 use units::{Nanos, RequestId};
 
-use crate::call::{Call, Parent};
+use crate::call::{Call, CallId, Parent};
 use crate::place::{Pod, Process};
 use crate::world::{Event, World};
 
@@ -40,17 +41,39 @@ impl World<'_> {
         if pod.terminating && idle {
             pod.process = Process::None;
             self.queue.schedule(self.now, Event::Drained { pod: id.0 });
+            self.data(DataInput::Ended { pod: id.0 });
         }
     }
 
-    pub(crate) fn new_call(&mut self, id: RequestId, parent: Parent, target: scenarios::Call, pod: PodId) -> u32 {
-        let call = Call { id, parent, target, pod: pod.0, next: 0, job: None, failed: false, hops: Hops::default() };
-        self.calls.insert(Some(call))
+    pub(crate) fn new_call(&mut self, id: RequestId, parent: Parent, target: scenarios::Call, pod: PodId) -> CallId {
+        self.lives = self.lives.wrapping_add(1);
+        let call = Call {
+            life: self.lives,
+            id,
+            parent,
+            target,
+            pod: pod.0,
+            next: 0,
+            job: None,
+            outstanding: 0,
+            failed: false,
+            hops: Hops::default(),
+        };
+        CallId { slot: self.calls.insert(Some(call)), life: self.lives }
+    }
+
+    /// Something worth keeping happened.
+    pub(crate) fn tell_event(&mut self, kind: EventKind) {
+        if let Some(referee) = &mut self.referee {
+            referee.event(self.now, &kind);
+        }
+        let event = self.chronicle.note(self.now, kind);
+        self.listener.event(event);
     }
 
     /// A health check reached its pod, and queues there like everything else.
-    pub(crate) fn probe_reached(&mut self, call: u32, pod: u32) {
-        self.station(pod, StationInput::Arrive { tag: u64::from(call), work: Work::HEALTH });
+    pub(crate) fn probe_reached(&mut self, call: CallId, pod: u32) {
+        self.station(pod, StationInput::Arrive { tag: call.tag(), work: Work::HEALTH });
     }
 
     pub(crate) fn pod_mut(&mut self, id: PodId) -> Option<&mut Pod> {
@@ -67,10 +90,12 @@ impl Host for World<'_> {
         self.pods[index] = Some(Pod::new(workload));
     }
 
-    fn start(&mut self, pod: PodId) {
+    fn start(&mut self, id: PodId) {
         let (plan, now) = (self.plan, self.now);
-        if let Some(pod) = self.pod_mut(pod) {
+        if let Some(pod) = self.pod_mut(id) {
             pod.start(plan, now);
+            let workload = pod.workload;
+            self.data_started(id.0, workload);
         }
     }
 
@@ -87,7 +112,14 @@ impl Host for World<'_> {
             pod.process = Process::None;
             pod.terminating = false; // a restarted container accepts again
         }
+        self.data(DataInput::Ended { pod: id.0 });
         self.lose_calls_at(id);
+    }
+
+    fn reachable(&mut self, id: PodId, reachable: bool) {
+        if let Some(pod) = self.pod_mut(id) {
+            pod.reached = reachable;
+        }
     }
 
     /// A service answers through its own queue; silence until the timeout is a failure.
@@ -132,8 +164,7 @@ impl Host for World<'_> {
     }
 
     fn note(&mut self, kind: EventKind) {
-        let event = self.chronicle.note(self.now, kind);
-        self.listener.event(event);
+        self.tell_event(kind);
     }
 
     fn wake(&mut self, at: Nanos, wake: ControlWake) {

@@ -5,8 +5,11 @@
 //! bytes.
 
 mod call;
+mod calls;
 mod client;
 mod control;
+mod data;
+mod faults;
 mod place;
 mod queue;
 mod slab;

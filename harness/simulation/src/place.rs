@@ -1,7 +1,7 @@
 //! Where pods live in virtual time: each has a station, or a gateway's state, while its container runs.
 
 use cluster::Usage;
-use gateway::{Upstreams, Zones};
+use gateway::{Connections, Upstreams, Zones};
 use model::Station;
 use platform::WorkloadId;
 use scenarios::Plan;
@@ -15,6 +15,19 @@ pub(crate) struct Pod {
     pub(crate) started: Nanos,
     /// It was asked to end and finishes what it has.
     pub(crate) terminating: bool,
+    /// Whether packets get to its node: neither cut off nor without power.
+    pub(crate) reached: bool,
+}
+
+/// What a new connection to a pod meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// Somebody accepts.
+    Open,
+    /// Nobody listens, and the node says so.
+    Refuses,
+    /// Nobody answers at all.
+    Silent,
 }
 
 /// What runs in it.
@@ -32,13 +45,14 @@ pub(crate) enum Process {
 #[derive(Debug)]
 pub(crate) struct GatewayProcess {
     pub(crate) zones: Zones,
+    pub(crate) connections: Connections,
     pub(crate) upstreams: Upstreams,
     pub(crate) cpu: Nanos,
 }
 
 impl Pod {
     pub(crate) const fn new(workload: WorkloadId) -> Self {
-        Self { workload, process: Process::None, started: Nanos::ZERO, terminating: false }
+        Self { workload, process: Process::None, started: Nanos::ZERO, terminating: false, reached: true }
     }
 
     /// Starts its container.
@@ -47,19 +61,24 @@ impl Pod {
         self.process = match &plan.platform.gateway {
             Some(gateway) if gateway.workload == self.workload => Process::Gateway(GatewayProcess {
                 zones: Zones::new(&gateway.config),
+                connections: Connections::new(&gateway.config),
                 upstreams: Upstreams::new(&gateway.config),
                 cpu: Nanos::ZERO,
             }),
             _ => {
-                let limit = plan.platform.workload(self.workload).containers.first().and_then(|c| c.limits.cpu);
-                Process::Service(Station::new(plan.profile(self.workload).station(limit), now))
+                let limits = plan.platform.workload(self.workload).containers.first().map(|c| c.limits).unwrap_or_default();
+                Process::Service(Station::new(plan.profile(self.workload).station(limits.cpu, limits.memory), now))
             }
         };
     }
 
-    /// Whether a new connection to it is accepted.
-    pub(crate) fn accepts(&self) -> bool {
-        !self.terminating && !matches!(self.process, Process::None)
+    /// What a new connection to it meets.
+    pub(crate) fn door(&self) -> Door {
+        match self.process {
+            _ if !self.reached => Door::Silent,
+            Process::Service(_) | Process::Gateway(_) if !self.terminating => Door::Open,
+            _ => Door::Refuses,
+        }
     }
 
     /// What metrics-server reads; nothing while no container runs.

@@ -1,17 +1,19 @@
-//! The traffic side: a session's request through the gateway to its service, the calls that one makes, and the way
-//! back.
+//! The traffic side: a session's request through the gateway to its service, and its answer.
 
-use cluster::{PodId, service_proxy};
-use gateway::{Answer, Ask, Broken, Exchange, Key, Reply, ReplyFrom, Routed};
-use model::{Spent, StationEffect, StationInput};
+use std::net::IpAddr;
+
+use cluster::PodId;
+use cluster::service_proxy::Caller;
+use gateway::{Answer, Ask, Broken, Choice, Exchange, Key, Peer, Reply, ReplyFrom, Routed};
 use record::{Cause, Hops, Observation, StepId};
-use scenarios::{Arrival, Journey, Next};
-use units::{Machine, Nanos, Purpose, RequestId};
+use scenarios::{Arrival, Ending, Journey, Next, Party, Verdict};
+use units::{Nanos, Purpose, RequestId};
 
-use crate::call::{Call, Parent};
+use crate::call::Parent;
+use crate::calls::Dialled;
 use crate::client::Session;
-use crate::place::Process;
-use crate::world::{Event, Sink, World};
+use crate::place::{Door, Process};
+use crate::world::{Event, World};
 
 impl World<'_> {
     pub(crate) fn arrive(&mut self, arrival: Arrival) {
@@ -26,6 +28,8 @@ impl World<'_> {
             gateway: PodId(0),
             pod: 0,
             hops: Hops::default(),
+            exchange: Exchange::new(Routed::Nothing),
+            held: None,
         });
         self.send(session);
     }
@@ -42,24 +46,62 @@ impl World<'_> {
         if let Some(expires) = self.timeouts.begin(self.now, (session, generation)) {
             self.queue.schedule(expires, Event::ClientTimeouts);
         }
-        let Some(pod) = self.connect_to_gateway(client, id) else {
-            return self.complete(session, self.now + self.settings.hop, 0, Cause::Refused);
+        let delay = match self.way_in(id) {
+            Verdict::Pass { delay } => delay,
+            Verdict::Answer { status } => {
+                let cause = if status < 500 { Cause::ClientError } else { Cause::ServerError };
+                return self.complete(session, self.now + self.settings.hop * 2, status, cause);
+            }
+            Verdict::Lost => return, // the client waits until it gives up
+            Verdict::Unresolved => return self.complete(session, self.now + self.settings.hop, 0, Cause::Refused),
         };
+        let (pod, door) = self.connect_to_gateway(client, id);
+        match door {
+            Door::Open => {}
+            Door::Refuses => return self.complete(session, self.now + self.settings.hop, 0, Cause::Refused),
+            Door::Silent => return,
+        }
         self.sessions[session].gateway = pod;
         if let Some(Process::Gateway(process)) = self.process_mut(pod) {
             process.cpu += model::GATEWAY_CPU;
         }
-        self.exchange(session, None);
+        if delay == Nanos::ZERO {
+            self.exchange(session, None);
+        } else {
+            self.queue.schedule(self.now + delay, Event::Entered { session, generation });
+        }
     }
 
-    fn connect_to_gateway(&mut self, client: u32, id: RequestId) -> Option<PodId> {
-        let service = self.plan.platform.gateway.as_ref()?.service;
-        let pods = &self.pods;
-        let accepts = |pod: PodId| pods[pod.0 as usize].as_ref().is_some_and(super::place::Pod::accepts);
-        self.connections.take(client, accepts).or_else(|| {
-            let draw = self.plan.load.seed.draw(id, Purpose::Endpoint);
-            service_proxy::choose(self.endpoints.ready(service), draw).filter(|pod| accepts(*pod))
-        })
+    pub(crate) fn entered(&mut self, session: u32, generation: u32) {
+        if self.sessions[session].generation == generation {
+            self.exchange(session, None);
+        }
+    }
+
+    /// What the network does to a request of a client.
+    fn way_in(&self, id: RequestId) -> Verdict {
+        if self.network.is_calm() {
+            return Verdict::UNDISTURBED;
+        }
+        let since = self.now - self.load_start;
+        self.network.verdict(since, Party::Clients, Party::Gateway, None, self.plan.load.seed, id)
+    }
+
+    /// A gateway pod for a client's request, by a connection that is kept or a new one, and what it meets there.
+    fn connect_to_gateway(&mut self, client: u32, id: RequestId) -> (PodId, Door) {
+        let Some(gateway) = &self.plan.platform.gateway else { return (PodId(0), Door::Refuses) };
+        let (pods, service) = (&self.pods, gateway.service);
+        let door = |pod: PodId| pods[pod.0 as usize].as_ref().map_or(Door::Refuses, super::place::Pod::door);
+        // A kept connection to a pod that vanished without a word is only found out by using it.
+        if let Some(pod) = self.connections.take(client, |pod| door(pod) != Door::Refuses) {
+            return (pod, door(pod));
+        }
+        let draw = self.plan.load.seed.draw(id, Purpose::Endpoint);
+        let (to, caller) = ((service, self.plan.platform.service(service)), Caller::Outside(client));
+        match self.affinities.choose(self.now, to, caller, self.endpoints.ready(service), draw) {
+            Some(pod) => (pod, door(pod)),
+            None => (PodId(0), Door::Refuses),
+        }
     }
 
     fn process_mut(&mut self, pod: PodId) -> Option<&mut Process> {
@@ -67,36 +109,64 @@ impl World<'_> {
     }
 
     /// Drives a session's exchange at its gateway pod until it has to wait.
-    fn exchange(&mut self, session: u32, mut answer: Option<Answer>) {
+    pub(crate) fn exchange(&mut self, session: u32, mut answer: Option<Answer>) {
         let plan = self.plan;
         let Some(gateway) = &plan.platform.gateway else { return };
         let s = self.sessions[session];
-        let exchange = Exchange::new(Routed::To(plan.target(s.step).location));
+        let mut exchange = match answer {
+            None => Exchange::new(Routed::To(plan.target(s.step).location))
+                .by(&plan.load.steps[usize::from(s.step.0)].method),
+            Some(_) => s.exchange,
+        };
+        let key = Key::v4(s.journey.arrival.client.address);
         let at_gateway = self.now + self.settings.hop;
         loop {
             let ask = match answer {
                 None => exchange.begin(&gateway.config),
                 Some(answer) => exchange.proceed(&gateway.config, at_gateway, answer),
             };
+            self.sessions[session].exchange = exchange;
             let Some(Process::Gateway(process)) = self.process_mut(s.gateway) else {
                 return self.complete(session, at_gateway, 0, Cause::Reset);
             };
             answer = Some(match ask {
                 Ask::Offer(location) => {
                     let limits = &gateway.config.location(location).limits;
-                    let key = Key(s.journey.arrival.client.address);
                     Answer::Offered(process.zones.offer(limits, key, || at_gateway))
                 }
-                Ask::Pick(upstream) => Answer::Picked(process.upstreams.pick(upstream)),
+                Ask::Hold(location) => {
+                    let limits = &gateway.config.location(location).conn_limits;
+                    let held = process.connections.hold(limits, |_| Some(key)).is_ok();
+                    self.sessions[session].held = held.then_some(location);
+                    Answer::Held(held)
+                }
+                Ask::Pick(upstream) => {
+                    let client = IpAddr::V4(s.journey.arrival.client.address.into());
+                    let address = s.journey.arrival.client.address.to_be_bytes();
+                    // A hash of whatever key spreads clients: no header is known here.
+                    let choice =
+                        Choice { tried: exchange.tried(), client, key: &address, draw: key.0, now: at_gateway };
+                    Answer::Picked(process.upstreams.pick(upstream, &choice))
+                }
+                Ask::Free(peer, failed) => {
+                    process.upstreams.free(peer, failed, at_gateway);
+                    Answer::Freed
+                }
                 Ask::Until(at) => {
                     let delay = (at - at_gateway).as_micros() as u32;
                     self.sessions[session].hops.limiter_us += delay;
                     let released = Event::Released { session, generation: s.generation };
                     return self.queue.schedule(at, released);
                 }
-                Ask::Send(_) => match self.forward(session, at_gateway) {
-                    Some(()) => return,
-                    None => Answer::Broken(Broken::Connect),
+                Ask::Send(peer) => match self.forward(session, at_gateway, peer) {
+                    Dialled::Call(..) => return,
+                    Dialled::Refused => Answer::Broken(Broken::Connect),
+                    Dialled::Answer(status) => Answer::Replied(status),
+                    Dialled::Silent => {
+                        let location = gateway.config.location(plan.target(s.step).location);
+                        let given_up = Event::GivenUp { session, generation: s.generation, connecting: true };
+                        return self.queue.schedule(at_gateway + location.connect_timeout, given_up);
+                    }
                 },
                 Ask::Reply(reply) => return self.reply(session, reply),
             });
@@ -109,162 +179,51 @@ impl World<'_> {
         }
     }
 
-    /// Sends a session's request to the service behind its location. `None`: nobody takes it.
-    fn forward(&mut self, session: u32, at_gateway: Nanos) -> Option<()> {
+    /// Sends a session's request to the service behind its location.
+    fn forward(&mut self, session: u32, at_gateway: Nanos, peer: Peer) -> Dialled {
         let s = self.sessions[session];
-        let target = self.plan.target(s.step).behind?;
-        let parent = Parent::Gateway { session, generation: s.generation };
-        let call = self.dial(s.id.call(0), parent, target)?;
-        self.sessions[session].pod = self.calls[call].map_or(0, |call| call.pod as u16 + 1);
-        self.queue.schedule(at_gateway + self.settings.hop, Event::Reached { call });
-        Some(())
-    }
-
-    /// Opens a connection to a Service: an endpoint is chosen, and refuses if its pod does.
-    fn dial(&mut self, id: RequestId, parent: Parent, target: scenarios::Call) -> Option<u32> {
-        let draw = self.plan.load.seed.draw(id, Purpose::Endpoint);
-        let pod = service_proxy::choose(self.endpoints.ready(target.service), draw)?;
-        self.pods[pod.0 as usize].as_ref().filter(|pod| pod.accepts())?;
-        Some(self.new_call(id, parent, target, pod))
-    }
-
-    pub(crate) fn reached(&mut self, call: u32) {
-        let Some(Call { id, parent, target, pod, .. }) = self.calls[call] else { return };
-        if matches!(parent, Parent::Probe(_)) {
-            return self.probe_reached(call, pod);
-        }
-        let route = &self.plan.profile(target.workload).routes[usize::from(target.route.0)];
-        let work = route.work(self.plan.load.seed, id);
-        self.station(pod, StationInput::Arrive { tag: u64::from(call), work });
-    }
-
-    /// Feeds a pod's station and does what it wants.
-    pub(crate) fn station(&mut self, pod: u32, input: StationInput) {
-        let Some(Process::Service(station)) = self.pods[pod as usize].as_mut().map(|pod| &mut pod.process) else {
-            if let StationInput::Arrive { tag, .. } = input {
-                self.lose(tag as u32); // the pod went away while the request was on its way
-            }
-            return;
+        let Some(target) = self.plan.target(s.step).behind.and_then(|first| self.at_server(first, peer)) else {
+            return Dialled::Refused;
         };
-        let mut effects = std::mem::take(&mut self.station_effects);
-        let mut sink =
-            Sink { queue: &mut self.queue, effects: &mut effects, event: |wake| Event::Station { pod, wake } };
-        station.step(self.now, input, &mut sink);
-        for effect in effects.drain(..) {
-            match effect {
-                StationEffect::Call { tag, job } => {
-                    if let Some(call) = &mut self.calls[tag as u32] {
-                        call.job = Some(job);
-                        self.make_next_call(tag as u32);
-                    }
-                }
-                StationEffect::Done { tag, spent } => self.served(tag as u32, spent),
-                StationEffect::Refused { tag } => self.answer(tag as u32, 503),
-            }
+        let parent = Parent::Gateway { session, generation: s.generation };
+        let dialled = self.dial(s.id.call(0), parent, target);
+        if let Dialled::Call(call, delay) = dialled {
+            self.sessions[session].pod = self.call(call).map_or(0, |call| call.pod as u16 + 1);
+            self.queue.schedule(at_gateway + self.settings.hop + delay, Event::Reached { call });
         }
-        self.station_effects = effects; // it may have been used within, and is empty again
-        if self.pods[pod as usize].as_ref().is_some_and(|pod| pod.terminating) {
-            self.drained(PodId(pod));
-        }
+        dialled
     }
 
-    /// Makes the next of a call's own calls, or lets it go on when there is none left.
-    pub(crate) fn make_next_call(&mut self, parent: u32) {
-        while let Some(call) = &mut self.calls[parent] {
-            let (id, target, pod, index) = (call.id, call.target, call.pod, call.next);
-            call.next += 1;
-            let Some(next) = self.plan.calls(target.workload, target.route).get(usize::from(index)) else {
-                let job = call.job.take();
-                if let Some(job) = job {
-                    self.station(pod, StationInput::Called(job));
-                }
-                return;
-            };
-            if let Some(child) = self.dial(id.call(u32::from(index)), Parent::Call(parent), *next) {
-                return self.queue.schedule(self.now + self.settings.hop, Event::Reached { call: child });
-            }
-            self.call_failed(parent);
+    /// The step's call at another server of its upstream, which has the same routes.
+    fn at_server(&self, first: scenarios::Call, peer: Peer) -> Option<scenarios::Call> {
+        let platform = &self.plan.platform;
+        if peer.server == 0 {
+            return Some(first);
         }
+        let config = &platform.gateway.as_ref()?.config;
+        let server = &config.upstream(peer.upstream).servers[usize::from(peer.server)];
+        let service = platform.service_named(&server.host)?;
+        let workload = platform.selected_by(platform.service(service)).next()?;
+        let same = usize::from(first.route.0) < self.plan.profile(workload).routes.len();
+        same.then_some(scenarios::Call { service, workload, ..first })
     }
 
-    fn call_failed(&mut self, parent: u32) {
-        if let Some(call) = &mut self.calls[parent] {
-            call.failed = true;
+    /// The peer of a session's request does not answer: the gateway gives up on it after its read timeout, counted from
+    /// now for want of the last packet's instant.
+    pub(crate) fn give_up_later(&mut self, session: u32, generation: u32) {
+        let plan = self.plan;
+        let Some(gateway) = &plan.platform.gateway else { return };
+        let location = gateway.config.location(plan.target(self.sessions[session].step).location);
+        self.queue
+            .schedule(self.now + location.read_timeout, Event::GivenUp { session, generation, connecting: false });
+    }
+
+    pub(crate) fn given_up(&mut self, session: u32, generation: u32, connecting: bool) {
+        let s = self.sessions[session];
+        if s.generation == generation && s.exchange.at_peer().is_some() {
+            let how = if connecting { Broken::ConnectTimeout } else { Broken::Timeout };
+            self.exchange(session, Some(Answer::Broken(how)));
         }
-    }
-
-    fn served(&mut self, call: u32, spent: Spent) {
-        let Some(served) = &mut self.calls[call] else { return };
-        let micros = |nanos: Nanos| nanos.as_micros() as u32;
-        served.hops = served.hops.plus(Hops {
-            queue_us: micros(spent.queue),
-            cpu_us: micros(spent.cpu),
-            wait_us: micros(spent.wait),
-            limiter_us: 0,
-        });
-        // A service that could not reach another one answers 500.
-        let status = if served.failed { 500 } else { 200 };
-        self.answer(call, status);
-    }
-
-    /// The answer of a pod goes back to who asked.
-    fn answer(&mut self, call: u32, status: u16) {
-        let Some(call) = self.release(call) else { return };
-        match call.parent {
-            Parent::Gateway { session, generation } => {
-                if self.sessions[session].generation == generation {
-                    let hops = &mut self.sessions[session].hops;
-                    *hops = hops.plus(call.hops);
-                    self.exchange(session, Some(Answer::Replied(status)));
-                }
-            }
-            Parent::Call(parent) => {
-                if let Some(waiting) = &mut self.calls[parent] {
-                    waiting.hops = waiting.hops.plus(call.hops);
-                    waiting.failed |= status >= 400;
-                    self.queue.schedule(self.now + self.settings.hop, Event::Returned { call: parent });
-                }
-            }
-            Parent::Probe(question) => {
-                let answered = Event::Probed { pod: call.pod, question, ok: status < 400 };
-                self.queue.schedule(self.now + self.settings.hop, answered);
-            }
-        }
-    }
-
-    /// A call's connection broke.
-    fn lose(&mut self, call: u32) {
-        let Some(call) = self.release(call) else { return };
-        match call.parent {
-            Parent::Gateway { session, generation } => {
-                if self.sessions[session].generation == generation {
-                    self.exchange(session, Some(Answer::Broken(Broken::Reset)));
-                }
-            }
-            Parent::Call(parent) => {
-                self.call_failed(parent);
-                self.queue.schedule(self.now + self.settings.hop, Event::Returned { call: parent });
-            }
-            Parent::Probe(question) => {
-                let answered = Event::Probed { pod: call.pod, question, ok: false };
-                self.queue.schedule(self.now + self.settings.hop, answered);
-            }
-        }
-    }
-
-    /// A pod was killed: every call it was serving is lost.
-    pub(crate) fn lose_calls_at(&mut self, pod: PodId) {
-        let lost: Vec<u32> =
-            self.calls.iter().filter(|(_, call)| call.is_some_and(|c| c.pod == pod.0)).map(|c| c.0).collect();
-        for call in lost {
-            self.lose(call);
-        }
-    }
-
-    fn release(&mut self, call: u32) -> Option<Call> {
-        let released = self.calls[call].take()?;
-        self.calls.release(call);
-        Some(released)
     }
 
     fn reply(&mut self, session: u32, reply: Reply) {
@@ -285,7 +244,20 @@ impl World<'_> {
     /// A session's request has ended; its journey goes on.
     fn complete(&mut self, session: u32, done: Nanos, status: u16, cause: Cause) {
         let s = self.sessions[session];
+        let cause = self.plan.load.step(s.step).judge(status, cause);
         let client = s.journey.arrival.client.address;
+        let config = self.plan.platform.gateway.as_ref().map(|gateway| &gateway.config);
+        if let (Some(config), Some(Process::Gateway(process))) = (config, self.process_mut(s.gateway)) {
+            if let Some(at) = s.held {
+                process.connections.release(&config.location(at).conn_limits, |_| Some(Key::v4(client)));
+            }
+            // The client is gone: its connection behind the gateway closes, too.
+            if let Some(peer) = s.exchange.at_peer() {
+                process.upstreams.free(peer, false, done);
+            }
+        }
+        let over = &mut self.sessions[session];
+        (over.exchange, over.held) = (Exchange::new(Routed::Nothing), None);
         let kept = !matches!(cause, Cause::Refused | Cause::Reset | Cause::Timeout);
         if kept {
             self.connections.give(client, s.gateway);
@@ -306,7 +278,7 @@ impl World<'_> {
         self.observe(&observation);
         self.sessions[session].generation = 0; // nothing that still comes for this request is heard
         let mut journey = s.journey;
-        match journey.proceed(&self.plan.load, done, observation.ok()) {
+        match journey.proceed(&self.plan.load, done, cause) {
             Next::Request { step, id, intended } => self.schedule_request(session, journey, step, id, intended),
             Next::End => self.sessions.release(session),
         }
@@ -322,6 +294,14 @@ impl World<'_> {
         if let Some(recorder) = &mut self.recorder {
             recorder.observe(observation);
         }
+        if let Some(referee) = &mut self.referee {
+            referee.observe(observation);
+        }
+        self.ended[match scenarios::ending(observation.cause) {
+            Ending::Answered => 0,
+            Ending::Rejected => 1,
+            Ending::Failed => 2,
+        }] += 1;
         if self.settings.keep_observations {
             self.observations.push(*observation);
         }

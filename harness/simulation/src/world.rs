@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use cluster::{ClusterConfig, ControlInput, ControlPlane, ControlWake, Endpoints, Host, PodId, Question};
+use cluster::{ClusterConfig, ControlInput, ControlPlane, ControlWake, Endpoints, Host, PodId, Question, service_proxy};
 use record::{Chronicle, EventKind, Listener, Observation, Observed, Recorder, RecorderPlan, Second, Watch};
-use scenarios::{Arrival, Arrivals, Plan};
+use scenarios::{Arrival, Arrivals, Ending, Network, Plan, Referee, Watchdog};
+use model::data::{DataEffect, DataInput, DataLayer};
 use units::{Nanos, Out, Wake};
 
-use crate::call::Call;
+use crate::call::{Call, CallId};
 use crate::client::{Connections, Session};
 use crate::place::Pod;
 use crate::queue::EventQueue;
@@ -24,11 +25,14 @@ pub struct Settings {
     pub hop: Nanos,
     /// Keep every observation, for comparison with a live run.
     pub keep_observations: bool,
+    /// Play databases and caches with their connections, queues and losses. Without it their time is a plain wait, as
+    /// mock pods of a live run have it.
+    pub data_layer: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { cluster: ClusterConfig::default(), hop: Nanos::from_micros(150), keep_observations: false }
+        Self { cluster: ClusterConfig::default(), hop: Nanos::from_micros(150), keep_observations: false, data_layer: true }
     }
 }
 
@@ -83,13 +87,35 @@ pub(crate) enum Event {
         session: u32,
         generation: u32,
     },
+    /// A session's request reaches its gateway later than usual.
+    Entered {
+        session: u32,
+        generation: u32,
+    },
+    /// The gateway gives up on a peer that does not answer.
+    GivenUp {
+        session: u32,
+        generation: u32,
+        connecting: bool,
+    },
     /// A call reaches its pod.
     Reached {
-        call: u32,
+        call: CallId,
     },
-    /// The answer to a call's own call comes back to it.
+    /// The answer to a call's own call comes back to it, or none does.
     Returned {
-        call: u32,
+        call: CallId,
+    },
+    Data {
+        wake: Wake,
+    },
+    /// A container ended by itself: it took more memory than it may have.
+    OutOfMemory {
+        pod: u32,
+    },
+    Fault {
+        index: u16,
+        over: bool,
     },
     ClientTimeouts,
     Second,
@@ -103,13 +129,25 @@ pub(crate) struct World<'a> {
     pub(crate) queue: EventQueue<Event>,
     pub(crate) control: Option<ControlPlane>,
     pub(crate) endpoints: Arc<Endpoints>,
+    pub(crate) affinities: service_proxy::Sessions,
     pub(crate) pods: Vec<Option<Pod>>,
     pub(crate) sessions: Slab<Session>,
     pub(crate) connections: Connections,
     pub(crate) timeouts: Timeouts<(u32, u32)>,
     pub(crate) requests: u32,
     pub(crate) calls: Slab<Option<Call>>,
+    /// How many calls there have been.
+    pub(crate) lives: u32,
     pub(crate) station_effects: Vec<model::StationEffect>,
+    /// Databases and caches; `None`: their time is part of what requests wait.
+    pub(crate) data: Option<DataLayer>,
+    pub(crate) data_effects: Vec<DataEffect>,
+    pub(crate) network: Network,
+    pub(crate) referee: Option<Referee>,
+    watchdog: Option<Watchdog>,
+    /// Requests that ended in this second, by ending.
+    pub(crate) ended: [u64; 3],
+    aborted: Option<String>,
     pub(crate) chronicle: Chronicle,
     pub(crate) recorder: Option<Recorder>,
     pub(crate) observations: Vec<Observation>,
@@ -136,13 +174,22 @@ pub fn simulate(
         queue: EventQueue::new(),
         control: Some(ControlPlane::new(Arc::clone(&plan.platform), plan.nodes.clone(), config)),
         endpoints: Arc::new(Endpoints::empty(plan.platform.services.len())),
+        affinities: service_proxy::Sessions::default(),
         pods: Vec::new(),
         sessions: Slab::new(),
         connections: Connections::new(plan.load.clients),
         timeouts: Timeouts::new(plan.load.timeout),
         requests: 0,
         calls: Slab::new(),
+        lives: 0,
         station_effects: Vec::new(),
+        data: settings.data_layer.then(|| crate::data::layer(&plan.platform, plan.load.seed)),
+        data_effects: Vec::new(),
+        network: Network::new(&plan.faults),
+        referee: None,
+        watchdog: plan.abort.map(Watchdog::new),
+        ended: [0; 3],
+        aborted: None,
         chronicle: Chronicle::default(),
         recorder: None,
         observations: Vec::new(),
@@ -168,7 +215,7 @@ impl World<'_> {
         }
         let end = (self.load_start + self.plan.load.end()).ceil_to_second();
         while self.now < end || self.sessions.len() > 0 {
-            if self.step().is_none() {
+            if self.aborted.is_some() || self.step().is_none() {
                 break;
             }
         }
@@ -179,6 +226,8 @@ impl World<'_> {
     /// here, unless it was ready on the very second.
     fn begin_load(&mut self) {
         self.load_start = self.now.ceil_to_second() + Nanos::from_secs(1);
+        self.referee = Some(Referee::new(self.plan, self.load_start));
+        self.plan_faults();
         self.note(EventKind::PlatformReady);
         let plan = RecorderPlan {
             steps: self.plan.load.step_plans(),
@@ -216,8 +265,16 @@ impl World<'_> {
             }
             Event::Due { session } => self.send(session),
             Event::Released { session, generation } => self.released(session, generation),
+            Event::Entered { session, generation } => self.entered(session, generation),
+            Event::GivenUp { session, generation, connecting } => self.given_up(session, generation, connecting),
             Event::Reached { call } => self.reached(call),
-            Event::Returned { call } => self.make_next_call(call),
+            Event::Data { wake } => self.data(DataInput::Wake(wake)),
+            Event::OutOfMemory { pod } => {
+                self.kill(PodId(pod));
+                self.control(ControlInput::Crashed { pod: PodId(pod), reason: "OOMKilled".into() });
+            }
+            Event::Fault { index, over } => self.fault(index, over),
+            Event::Returned { call } => self.returned(call),
             Event::ClientTimeouts => self.expire(),
             Event::Second => self.second(),
         }
@@ -228,8 +285,25 @@ impl World<'_> {
         self.queue.schedule(self.now + Nanos::from_secs(1), Event::Second);
         if self.load_start < Nanos::MAX {
             self.plan.load.milestones(self.load_start, self.now).into_iter().for_each(|kind| self.note(kind));
+            self.watch();
         }
         self.tell();
+    }
+
+    /// Gives the run up if its abort rule says so.
+    fn watch(&mut self) {
+        let ended = std::mem::take(&mut self.ended);
+        let Some((watchdog, rule)) = self.watchdog.as_mut().zip(self.plan.abort) else { return };
+        let of = |ending| match ending {
+            Ending::Answered => ended[0],
+            Ending::Rejected => ended[1],
+            Ending::Failed => ended[2],
+        };
+        if watchdog.second(of(rule.ended), ended.iter().sum()) {
+            let reason = rule.to_string();
+            self.note(EventKind::LoadAborted { reason: reason.clone() });
+            self.aborted = Some(reason);
+        }
     }
 
     /// Tells the listener how far the run is.
@@ -257,8 +331,10 @@ impl World<'_> {
             chronicle: self.chronicle,
             recording: recorder.finish(),
             load_start: self.load_start,
-            load_end: self.load_start + self.plan.load.end(),
+            load_end: if self.aborted.is_some() { self.now } else { self.load_start + self.plan.load.end() },
             observations: self.observations,
+            expectations: self.referee.map(Referee::finish).unwrap_or_default(),
+            aborted: self.aborted,
             checks: Vec::new(),
             interrupted: false,
         };

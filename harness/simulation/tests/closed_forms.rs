@@ -4,7 +4,7 @@
 //! Each figure comes from independent replications with fixed seeds, and its 99.9 % t-interval must contain the exact
 //! value and be narrow enough to notice an error of a tenth.
 
-use model::{Spent, Station, StationConfig, StationEffect, StationInput, Work};
+use model::{Discipline, Spent, Station, StationConfig, StationEffect, StationInput, Work};
 use simulation::EventQueue;
 use units::{Bytes, Distribution, Machine, Nanos, Out, Purpose, Seed, Wake};
 
@@ -31,7 +31,7 @@ struct World {
 impl Out<StationEffect> for World {
     fn emit(&mut self, effect: StationEffect) {
         match effect {
-            StationEffect::Done { tag, spent } => self.done.push((tag, spent)),
+            StationEffect::Done { tag, spent, .. } => self.done.push((tag, spent)),
             other => panic!("a queue without calls and without a bound: {other:?}"),
         }
     }
@@ -61,11 +61,13 @@ impl Case {
     /// One replication, from an empty station to an empty station.
     fn play(&self, seed: Seed) -> Sample {
         let config = StationConfig {
+            discipline: Discipline::Fcfs,
             workers: self.servers,
             limit: None,
             backlog: u32::MAX,
             memory: Bytes::from_mebi(1),
             memory_per_request: Bytes::new(0),
+            memory_limit: None,
         };
         let gaps =
             Distribution::Exponential(Nanos::from_secs_f64(MEAN.as_secs_f64() / (self.busy * f64::from(self.servers))));

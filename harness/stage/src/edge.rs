@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clock::Clock;
-use gateway::{Answer, Ask, Broken, Exchange, Key, Peer, Reply, ReplyFrom, Routed, Upstreams, Zones};
+use gateway::{
+    Answer, Ask, Broken, Choice, Connections, Exchange, Headers, Key, Peer, Reply, ReplyFrom, Resolved, Routed,
+    Upstreams, Zones,
+};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, LOCATION, TE, TRANSFER_ENCODING, UPGRADE};
-use hyper::http::request;
+use hyper::http::{HeaderMap, request};
 use hyper::{Request, Response, StatusCode};
-use platform::{Action, GatewayConfig, LocationId, Platform, ServiceId};
+use platform::{Action, Balance, ConnUse, GatewayConfig, Platform, ServiceId};
 use record::{Hops, wire};
 use server::{Handler, plain};
 use units::{Nanos, RequestId};
@@ -26,6 +29,7 @@ pub(crate) struct Edge {
     pub(crate) address: Ipv4Addr,
     pub(crate) port: u16,
     pub(crate) zones: Zones,
+    pub(crate) connections: Connections,
     pub(crate) upstreams: Upstreams,
     /// The Service of each upstream's servers, resolved as nginx does: once, at the start.
     pub(crate) services: Vec<Vec<Option<ServiceId>>>,
@@ -51,16 +55,21 @@ impl Edge {
 }
 
 impl Handler for Edge {
+    type Body = Full<Bytes>;
     async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
         self.cpu.fetch_add(model::GATEWAY_CPU.get(), Ordering::Relaxed);
         let (head, body) = request.into_parts();
         let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-        let routed = gateway::route(self.config(), self.port, host, target);
-        let location = match routed {
-            Routed::To(id) | Routed::Redirect(id) => Some(id),
-            Routed::Nothing | Routed::Malformed => None,
+        let headers = Sent(&head.headers);
+        let asked = gateway::Request {
+            peer,
+            method: head.method.as_str(),
+            headers: &headers,
+            ..gateway::Request::new(self.port, host, target)
         };
+        let resolved = gateway::resolve(self.config(), &asked);
+        let (routed, location) = (resolved.routed, resolved.location());
         // nginx looks at the size before it rewrites or limits, and reads no body that is too big.
         let most = location.map_or(u64::MAX, |id| match self.config().location(id).max_body.get() {
             0 => u64::MAX,
@@ -76,8 +85,13 @@ impl Handler for Edge {
             }
             Err(_) => return plain(StatusCode::BAD_REQUEST, "the body broke off"),
         };
-        let mut response = self.exchange(key(peer), routed, location, &head, body).await;
-        if let (Routed::Redirect(_), Ok(there)) = (routed, self.with_slash(host, target).parse()) {
+        let mut response = self.exchange(&resolved, &asked, &head, body).await;
+        let there = match (routed, resolved.text.as_deref()) {
+            (Routed::Redirect(_), _) => Some(self.with_slash(host, target)),
+            (Routed::Answer { .. }, Some(text)) if response.status().is_redirection() => Some(text.to_owned()),
+            _ => None,
+        };
+        if let Some(Ok(there)) = there.map(|there| there.parse()) {
             response.headers_mut().insert(LOCATION, there);
         }
         response
@@ -88,11 +102,32 @@ impl Handler for Edge {
 const NOT_PASSED_ON: [HeaderName; 7] =
     [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, TE, EXPECT, UPGRADE, HeaderName::from_static("keep-alive")];
 
-/// `$binary_remote_addr`. IPv6 peers share one bucket: there are none on our loopback.
-fn key(peer: IpAddr) -> Key {
-    match peer {
-        IpAddr::V4(address) => Key(address.to_bits()),
-        IpAddr::V6(_) => Key(0),
+/// Headers of a request as the rules look them up.
+struct Sent<'a>(&'a HeaderMap);
+
+impl Headers for Sent<'_> {
+    fn header(&self, name: &str) -> Option<String> {
+        let values: Vec<_> = self.0.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+        (!values.is_empty()).then(|| values.join(", "))
+    }
+}
+
+/// What a request holds at the gateway. It is given back also if the client goes away first.
+struct Held<'a> {
+    edge: &'a Edge,
+    counted: Option<(&'a [ConnUse], Vec<Option<Key>>)>,
+    exchange: Exchange,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if let Some((limits, keys)) = &self.counted {
+            let key = |limit: &ConnUse| keys[limits.iter().position(|other| other == limit)?];
+            self.edge.connections.release(limits, key);
+        }
+        if let Some(peer) = self.exchange.at_peer() {
+            self.edge.upstreams.free(peer, false, self.edge.clock.now());
+        }
     }
 }
 
@@ -111,60 +146,84 @@ impl Edge {
     /// Drives one exchange to its reply.
     async fn exchange(
         &self,
-        key: Key,
-        routed: Routed,
-        location: Option<LocationId>,
+        resolved: &Resolved,
+        asked: &gateway::Request<'_>,
         head: &request::Parts,
         body: Bytes,
     ) -> Response<Full<Bytes>> {
         let config = self.config();
-        let exchange = Exchange::new(routed);
+        // Clients have loopback addresses here: `allow` and `deny` say nothing about them.
+        let exchange = Exchange::new(resolved.routed).by(asked.method);
+        let mut held_here = Held { edge: self, counted: None, exchange };
         let mut upstream = None;
         let mut held = Nanos::ZERO;
-        let mut ask = exchange.begin(config);
+        let mut ask = held_here.exchange.begin(config);
         loop {
             let answer = match ask {
                 Ask::Offer(at) => {
-                    Answer::Offered(self.zones.offer(&config.location(at).limits, key, || self.clock.now()))
+                    let key = |limit: &platform::LimitUse| resolved.key(config, asked, limit.zone);
+                    let limits = &config.location(at).limits;
+                    Answer::Offered(self.zones.offer_each(limits, key, || self.clock.now(), |_, _| {}))
                 }
-                Ask::Pick(id) => Answer::Picked(self.upstreams.pick(id)),
+                Ask::Hold(at) => {
+                    let limits = config.location(at).conn_limits.as_slice();
+                    let key = |limit: &ConnUse| resolved.conn_key(config, asked, limit);
+                    let room = self.connections.hold(limits, key).is_ok();
+                    held_here.counted = room.then(|| (limits, limits.iter().map(key).collect()));
+                    Answer::Held(room)
+                }
+                Ask::Pick(id) => {
+                    let key = match &config.upstream(id).balance {
+                        Balance::Hash { key, .. } => resolved.value(config, asked, key),
+                        _ => String::new(),
+                    };
+                    let request = asked.headers.header(wire::REQUEST).unwrap_or_default();
+                    let choice = Choice {
+                        tried: held_here.exchange.tried(),
+                        client: resolved.client,
+                        key: key.as_bytes(),
+                        draw: Key::of_bytes(request.as_bytes()).0,
+                        now: self.clock.now(),
+                    };
+                    Answer::Picked(self.upstreams.pick(id, &choice))
+                }
+                Ask::Free(peer, failed) => {
+                    self.upstreams.free(peer, failed, self.clock.now());
+                    Answer::Freed
+                }
                 Ask::Until(at) => {
                     let began = self.clock.now();
                     held += self.clock.until(at).await - began;
                     Answer::Waited
                 }
-                Ask::Send(peer) => match self.send(peer, location, head, body.clone()).await {
+                Ask::Send(peer) => match self.send(peer, resolved, asked, head, body.clone()).await {
                     Ok(response) => Answer::Replied(upstream.insert(response).status().as_u16()),
                     Err(NoAnswer::Connect) => Answer::Broken(Broken::Connect),
                     Err(NoAnswer::Reset) => Answer::Broken(Broken::Reset),
                     Err(NoAnswer::Timeout) => Answer::Broken(Broken::Timeout),
                 },
-                Ask::Reply(reply) => return self.reply(reply, location, upstream, held),
+                Ask::Reply(reply) => return self.reply(reply, resolved, upstream, held),
             };
-            ask = exchange.proceed(config, self.clock.now(), answer);
+            ask = held_here.exchange.proceed(config, self.clock.now(), answer);
         }
     }
 
     async fn send(
         &self,
         peer: Peer,
-        location: Option<LocationId>,
+        resolved: &Resolved,
+        asked: &gateway::Request<'_>,
         head: &request::Parts,
         body: Bytes,
     ) -> Result<Response<Bytes>, NoAnswer> {
         let service = self.services[usize::from(peer.upstream.0)][usize::from(peer.server)].ok_or(NoAnswer::Connect)?;
-        let declared = location.map(|id| self.config().location(id)).ok_or(NoAnswer::Connect)?;
-        let uri = match &declared.action {
-            Action::Proxy { uri, .. } => uri.as_deref(),
-            Action::Return { .. } | Action::StubStatus => None,
-        };
-        let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+        let declared = resolved.location().map(|id| self.config().location(id)).ok_or(NoAnswer::Connect)?;
         let id = head.headers.get(wire::REQUEST).and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
         let id: RequestId = id.unwrap_or_default();
         let behind = id.call(0);
         let mut request = Request::builder()
             .method(head.method.clone())
-            .uri(gateway::rewrite(&declared.matches, uri, target))
+            .uri(resolved.upstream_target(self.config(), asked))
             .body(Full::new(body))
             .map_err(|_| NoAnswer::Connect)?;
         for (name, value) in &head.headers {
@@ -185,11 +244,11 @@ impl Edge {
     fn reply(
         &self,
         reply: Reply,
-        location: Option<LocationId>,
+        resolved: &Resolved,
         upstream: Option<Response<Bytes>>,
         held: Nanos,
     ) -> Response<Full<Bytes>> {
-        let declared = location.map(|id| self.config().location(id));
+        let declared = resolved.location().map(|id| self.config().location(id));
         let mut response = match (reply.from, upstream) {
             (ReplyFrom::Upstream, Some(response)) => {
                 let (mut head, body) = response.into_parts();
@@ -199,8 +258,9 @@ impl Edge {
             }
             (from, _) => {
                 let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                let body = match declared.map(|location| &location.action) {
-                    Some(Action::Return { body, .. }) if from == ReplyFrom::Itself => body.clone(),
+                let body = match (declared.map(|location| &location.action), &resolved.text) {
+                    (_, Some(text)) => text.clone(),
+                    (Some(Action::Return { body, .. }), _) if from == ReplyFrom::Itself => body.clone(),
                     _ => status.to_string(),
                 };
                 plain(status, body)
@@ -222,7 +282,9 @@ impl Edge {
                 headers.insert(wire::HOPS, value);
             }
         }
-        for (name, value) in declared.map_or(&[][..], |location| &location.headers) {
+        let plain = matches!(reply.status, 200 | 201 | 204 | 206 | 301..=304 | 307 | 308);
+        let conditional = declared.filter(|_| plain).map_or(&[][..], |location| &location.conditional_headers);
+        for (name, value) in declared.map_or(&[][..], |location| &location.headers).iter().chain(conditional) {
             // A header that HTTP does not allow is nginx's to refuse when it reads its file.
             let name = HeaderName::from_bytes(name.as_bytes());
             if let (Ok(name), Ok(value)) = (name, value.parse()) {

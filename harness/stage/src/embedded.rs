@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use cluster::{ClusterConfig, Host};
 use driver::{Driver, Orders, Report, Update};
-use record::{EventKind, Listener, Observation, Observed, Recorder, RecorderPlan, Second, Watch};
-use scenarios::Plan;
+use record::{Cause, EventKind, Listener, Observation, Observed, Recorder, RecorderPlan, Second, Watch};
+use scenarios::{Abort, Plan, Referee, Watchdog};
 use tokio::sync::watch;
 use units::Nanos;
 
@@ -70,6 +70,31 @@ async fn asked(interrupt: &mut watch::Receiver<u32>) -> u32 {
     *interrupt.borrow_and_update()
 }
 
+/// The scenario's abort rule, with what ended in this second.
+struct Abortion {
+    rule: Abort,
+    watchdog: Watchdog,
+    wanted: u64,
+    all: u64,
+}
+
+impl Abortion {
+    const fn new(rule: Abort) -> Self {
+        Self { rule, watchdog: Watchdog::new(rule), wanted: 0, all: 0 }
+    }
+
+    fn ended(&mut self, cause: Cause) {
+        self.all += 1;
+        self.wanted += u64::from(scenarios::ending(cause) == self.rule.ended);
+    }
+
+    /// A second is over. The reason to give up, if there is one.
+    fn second(&mut self) -> Option<String> {
+        let (wanted, all) = (std::mem::take(&mut self.wanted), std::mem::take(&mut self.all));
+        self.watchdog.second(wanted, all).then(|| self.rule.to_string())
+    }
+}
+
 /// The platform under load.
 struct Run<'a> {
     plan: Arc<Plan>,
@@ -97,11 +122,13 @@ impl Run<'_> {
             phases: load.phase_spans(load_start),
             watches: std::mem::take(&mut self.watches),
         });
+        let mut referee = Referee::new(&self.plan, load_start);
+        let mut watchdog = self.plan.abort.map(Abortion::new);
         let mut second = clock.now().ceil_to_second();
         let mut intervals = Vec::new();
         // A run lasts as long as its plan, even if the last request is answered earlier: a phase without load is
         // there to see what the platform does after it.
-        while !(self.ending.summary.is_some() && (self.ending.interrupted.is_some() || second > load_end)) {
+        while !(self.ending.summary.is_some() && (self.ending.is_early() || second > load_end)) {
             let driving = self.ending.summary.is_none();
             tokio::select! {
                 biased;
@@ -135,11 +162,25 @@ impl Run<'_> {
                     let told = Second { now: second, offered, failed, intervals: &intervals };
                     self.standing.host.listener.second(&told);
                     intervals.clear();
+                    if let Some(reason) = watchdog.as_mut().and_then(Abortion::second)
+                        && self.ending.aborted.is_none()
+                    {
+                        self.standing.host.note(EventKind::LoadAborted { reason: reason.clone() });
+                        self.ending.aborted = Some(reason);
+                        if driving && let Err(error) = self.driver.update(&Update::Stop).await {
+                            self.ending.driver = Some(error);
+                            break;
+                        }
+                    }
                     second += Nanos::from_secs(1);
                 }
                 report = self.driver.next(), if driving => match report {
                     Ok(Some(Report::Observation(observation))) => {
                         recorder.observe(&observation);
+                        referee.observe(&observation);
+                        if let Some(watchdog) = &mut watchdog {
+                            watchdog.ended(observation.cause);
+                        }
                         if let Some(all) = &mut self.observations {
                             all.push(observation);
                         }
@@ -157,11 +198,17 @@ impl Run<'_> {
         recorder.drain_intervals(now + Nanos::from_secs(1), &mut intervals);
         let (offered, failed) = recorder.totals();
         self.standing.host.listener.second(&Second { now, offered, failed, intervals: &intervals });
+        for event in self.standing.host.chronicle.events() {
+            referee.event(Nanos::from_micros(event.at_us), &event.kind);
+        }
+        let ended = self.ending.interrupted.unwrap_or(now);
         Ok(Observed {
+            expectations: referee.finish(),
+            aborted: self.ending.aborted.clone(),
             chronicle: self.standing.host.chronicle,
             recording: recorder.finish(),
             load_start,
-            load_end: self.ending.interrupted.unwrap_or(now).clamp(load_start, load_end),
+            load_end: ended.clamp(load_start, load_end),
             observations: self.observations.unwrap_or_default(),
             checks: self.ending.checks(),
             interrupted: self.ending.interrupted.is_some(),

@@ -17,9 +17,16 @@ pub(crate) struct Ending {
     pub(crate) stage: Option<StageError>,
     /// When somebody first asked to stop.
     pub(crate) interrupted: Option<Nanos>,
+    /// Why the scenario's abort rule gave it up.
+    pub(crate) aborted: Option<String>,
 }
 
 impl Ending {
+    /// Whether it ends before its plan does.
+    pub(crate) const fn is_early(&self) -> bool {
+        self.interrupted.is_some() || self.aborted.is_some()
+    }
+
     /// What only the stage can know about the run's validity.
     pub(crate) fn checks(&self) -> Vec<Check> {
         let ended = match (&self.summary, &self.driver) {

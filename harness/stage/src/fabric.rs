@@ -1,17 +1,19 @@
 //! The pod network: who is where, and every connection between pods.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cluster::{Endpoints, PodId, service_proxy};
+use clock::Clock;
+use cluster::service_proxy::{Caller, Sessions};
+use cluster::{Endpoints, PodId};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use platform::ServiceId;
+use platform::{Platform, ServiceId};
 use tokio::net::{TcpSocket, TcpStream};
 use units::{Purpose, RequestId, Seed};
 
@@ -19,7 +21,10 @@ use units::{Purpose, RequestId, Seed};
 #[derive(Debug)]
 pub(crate) struct Fabric {
     seed: Seed,
+    platform: Arc<Platform>,
+    clock: Clock,
     endpoints: RwLock<Arc<Endpoints>>,
+    affinities: Mutex<Sessions>,
     pods: RwLock<Vec<Option<Placed>>>,
 }
 
@@ -51,8 +56,15 @@ pub(crate) enum NoAnswer {
 }
 
 impl Fabric {
-    pub(crate) fn new(seed: Seed, services: usize) -> Self {
-        Self { seed, endpoints: RwLock::new(Arc::new(Endpoints::empty(services))), pods: RwLock::new(Vec::new()) }
+    pub(crate) fn new(seed: Seed, platform: Arc<Platform>, clock: Clock) -> Self {
+        Self {
+            seed,
+            clock,
+            endpoints: RwLock::new(Arc::new(Endpoints::empty(platform.services.len()))),
+            affinities: Mutex::new(Sessions::default()),
+            pods: RwLock::new(Vec::new()),
+            platform,
+        }
     }
 
     /// New connections use these endpoints from now on.
@@ -95,14 +107,28 @@ impl Fabric {
         self.pods.read().unwrap_or_else(PoisonError::into_inner).get(pod.0 as usize).copied().flatten()
     }
 
+    fn choose(&self, from: Ipv4Addr, to: ServiceId, id: RequestId) -> Option<PodId> {
+        let endpoints = Arc::clone(&self.endpoints.read().unwrap_or_else(PoisonError::into_inner));
+        let draw = self.seed.draw(id, Purpose::Endpoint);
+        let caller = self.pod_at(from);
+        let service = self.platform.service(to);
+        let by = caller.map_or_else(|| Caller::Outside(from.to_bits()), Caller::Pod);
+        let mut affinities = self.affinities.lock().unwrap_or_else(PoisonError::into_inner);
+        affinities.choose(self.clock.now(), (to, service), by, endpoints.reachable(to, caller), draw)
+    }
+
+    /// The pod that dials from an address.
+    fn pod_at(&self, from: Ipv4Addr) -> Option<PodId> {
+        let pods = self.pods.read().unwrap_or_else(PoisonError::into_inner);
+        let is = |placed: Placed| placed.address.label == from || placed.address.bind.ip() == from;
+        // Addresses are used again: the pod that came last has it.
+        pods.iter().rposition(|placed| placed.is_some_and(is)).map(|index| PodId(index as u32))
+    }
+
     /// Opens a connection from a pod to a Service: kube-proxy's choice, drawn for this request, so that the simulator
     /// makes the same one.
     pub(crate) async fn dial(&self, from: Ipv4Addr, to: ServiceId, id: RequestId) -> Result<TcpStream, NoAnswer> {
-        let pod = {
-            let endpoints = self.endpoints.read().unwrap_or_else(PoisonError::into_inner);
-            service_proxy::choose(endpoints.ready(to), self.seed.draw(id, Purpose::Endpoint))
-        };
-        let address = pod.and_then(|pod| self.address(pod)).ok_or(NoAnswer::Connect)?;
+        let address = self.choose(from, to, id).and_then(|pod| self.address(pod)).ok_or(NoAnswer::Connect)?;
         connect(from, address.bind).await
     }
 

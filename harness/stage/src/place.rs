@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clock::Clock;
 use cluster::{PodId, Question, Usage};
-use gateway::{Upstreams, Zones};
+use gateway::{Connections, Upstreams, Zones};
 use http_body_util::Full;
 use hyper::Request;
 use hyper::header::HOST;
@@ -96,6 +96,7 @@ impl Place {
                 address,
                 port: self.plan.gateway_port,
                 zones: Zones::new(&gateway.config),
+                connections: Connections::new(&gateway.config),
                 upstreams: Upstreams::new(&gateway.config),
                 services: Edge::services(&self.plan.platform, &gateway.config),
                 fabric: Arc::clone(&self.fabric),
@@ -106,13 +107,14 @@ impl Place {
         } else {
             let profile = Arc::clone(self.plan.profile(pod.workload));
             let limit = workload.containers.first().and_then(|c| c.limits.cpu);
-            let station = LiveStation::new(Station::new(profile.station(limit), started), self.clock.clone());
+            let station = LiveStation::new(Station::new(profile.station(limit, None), started), self.clock.clone());
             let service = MockService {
                 number: id.0 as u16 + 1,
                 profile,
                 health: workload.containers.first().map(health_paths).unwrap_or_default(),
                 seed: self.plan.load.seed,
                 station: station.clone(),
+                metrics: server::Metrics::default(),
                 outbound: Arc::new(PodOutbound {
                     plan: Arc::clone(&self.plan),
                     fabric: Arc::clone(&self.fabric),

@@ -57,7 +57,7 @@ impl<'a> Standing<'a> {
         let config = ClusterConfig { seed: plan.load.seed, ..cluster.clone() };
         let control = ControlPlane::new(Arc::clone(&plan.platform), plan.nodes.clone(), config);
         let (feed, inputs) = unbounded_channel();
-        let fabric = Arc::new(Fabric::new(plan.load.seed, plan.platform.services.len()));
+        let fabric = Arc::new(Fabric::new(plan.load.seed, Arc::clone(&plan.platform), clock.clone()));
         let place = Place::new(Arc::clone(&plan), lease, clock.clone(), Arc::clone(&fabric));
         let host = LiveHost {
             plan,

@@ -28,17 +28,20 @@ pub enum Need {
     Kustomize,
     /// `nginx`, for the verdict of the real gateway on a configuration.
     Nginx,
+    /// `go`, to build the oracle from Kubernetes' own controllers.
+    Go,
 }
 
 impl Need {
     /// All there are, in the order in which help tells them.
-    pub const ALL: [Self; 2] = [Self::Kustomize, Self::Nginx];
+    pub const ALL: [Self; 3] = [Self::Kustomize, Self::Nginx, Self::Go];
 
     /// The word that `REHEARSE_REQUIRE` and `cargo xtask test --require` know it by.
     pub fn name(self) -> &'static str {
         match self {
             Self::Kustomize => "kustomize",
             Self::Nginx => "nginx",
+            Self::Go => "go",
         }
     }
 
@@ -47,6 +50,7 @@ impl Need {
         match self {
             Self::Kustomize => &[("kustomize", "version"), ("kubectl", "help")],
             Self::Nginx => &[("nginx", "-v")],
+            Self::Go => &[("go", "version")],
         }
     }
 

@@ -31,6 +31,18 @@ pub enum Purpose {
     Payload,
     /// When a periodic component ticks first.
     Phase,
+    /// What a disturbed network does to a request.
+    Network,
+    /// Whether a cache has what a request wants.
+    Hit,
+    /// Time that a request's cache operations take.
+    Cache,
+    /// Time that a request's queries take.
+    Query,
+    /// How many pieces a stream has.
+    Pieces,
+    /// The time between two pieces of a stream.
+    Piece,
 }
 
 /// The seed of a run.
@@ -51,6 +63,11 @@ impl Seed {
     #[must_use]
     pub fn child(self, name: &str) -> Self {
         Self(name.bytes().fold(mix(self.0), |hash, byte| mix(hash ^ u64::from(byte))))
+    }
+    /// The child seed of the `index`-th of several things.
+    #[must_use]
+    pub const fn child_nth(self, index: u64) -> Self {
+        Self(mix(mix(self.0) ^ mix(index)))
     }
     /// What chance says to `request` about `purpose`.
     pub const fn draw(self, request: RequestId, purpose: Purpose) -> Draw {
@@ -102,6 +119,13 @@ pub enum Distribution {
     Constant(Nanos),
     /// Exponential with this mean.
     Exponential(Nanos),
+    /// Evenly between two values.
+    Uniform {
+        /// The least.
+        from: Nanos,
+        /// The most.
+        to: Nanos,
+    },
     /// Log-normal: half take less than `median`; `sigma` is the standard deviation of the logarithm.
     LogNormal {
         /// Half take less than this.
@@ -120,6 +144,7 @@ impl Distribution {
         match self {
             Self::Constant(value) => value,
             Self::Exponential(mean) => scale(mean, draw.exponential()),
+            Self::Uniform { from, to } => from + scale(to - from, draw.unit()),
             Self::LogNormal { median, sigma } => scale(median, libm::exp(sigma * draw.normal())),
         }
     }
@@ -128,6 +153,7 @@ impl Distribution {
     pub fn mean(self) -> Nanos {
         match self {
             Self::Constant(value) | Self::Exponential(value) => value,
+            Self::Uniform { from, to } => from + (to - from) / 2,
             Self::LogNormal { median, sigma } => scale(median, libm::exp(sigma * sigma / 2.0)),
         }
     }
@@ -199,6 +225,9 @@ mod tests {
         let law = Distribution::LogNormal { median: Nanos::from_millis(20), sigma: 0.5 };
         let sampled = mean(&|d| law.sample(d).as_millis_f64());
         assert!((sampled / law.mean().as_millis_f64() - 1.0).abs() < 0.01, "{sampled}");
+        let law = Distribution::Uniform { from: Nanos::from_millis(10), to: Nanos::from_millis(30) };
+        assert!((mean(&|d| law.sample(d).as_millis_f64()) - 20.0).abs() < 0.06); // five standard errors
+        assert!(draws().all(|d| (10..=30).contains(&law.sample(d).as_millis())));
     }
 
     #[test]

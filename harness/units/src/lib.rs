@@ -15,6 +15,6 @@ mod time;
 pub use draw::{Distribution, Draw, Purpose, Seed};
 pub use identity::{ClientId, ParseRequestIdError, RequestId};
 pub use machine::{Machine, Out, Wake};
-pub use quantity::{Bytes, Millicores, ParseQuantityError};
+pub use quantity::{Billionths, Bytes, Milli, Millicores, ParseQuantityError};
 pub use rate::{ParseRateError, Rate};
 pub use time::{Nanos, ParseDurationError};

@@ -53,6 +53,61 @@ impl Bytes {
     }
 }
 
+/// Thousandths of whatever a metric counts, as an autoscaler compares it: `"1500m"` is one and a half, `"10"` ten.
+///
+/// A finer quantity rounds away from zero, as Kubernetes' `MilliValue()` does. May be negative: a metric may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Milli(i64);
+
+impl Milli {
+    /// From thousandths.
+    pub const fn new(milli: i64) -> Self {
+        Self(milli)
+    }
+    /// Thousandths.
+    pub const fn get(self) -> i64 {
+        self.0
+    }
+}
+
+impl FromStr for Milli {
+    type Err = ParseQuantityError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = || ParseQuantityError { text: text.to_owned() };
+        let (negative, digits) = match text.strip_prefix('-') {
+            Some(digits) => (true, digits),
+            None => (false, text.strip_prefix('+').unwrap_or(text)),
+        };
+        let milli = i64::try_from(parse(digits, 1_000).map_err(|_| error())?).map_err(|_| error())?;
+        Ok(Self(if negative { -milli } else { milli }))
+    }
+}
+
+impl fmt::Display for Milli {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 % 1_000 == 0 { f.pad(&(self.0 / 1_000).to_string()) } else { f.pad(&format!("{}m", self.0)) }
+    }
+}
+
+/// A share in billionths, which is as fine as a Kubernetes quantity gets: `"0.05"`, `"50m"`. Finer ones round up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Billionths(u64);
+
+impl Billionths {
+    /// The count of billionths.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl FromStr for Billionths {
+    type Err = ParseQuantityError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        parse(text, 1_000_000_000).map(Self)
+    }
+}
+
 /// Why a text is no Kubernetes quantity.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is no Kubernetes quantity: write e.g. 250m or 2 for CPU, 256Mi or 1G for memory")]
@@ -87,7 +142,7 @@ fn parse(text: &str, per_unit: u128) -> Result<u64, ParseQuantityError> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if number.is_empty() || number == "." || number.len() > 18 || fraction.contains('.') {
+    if number.is_empty() || number == "." || number.len() > 19 || fraction.contains('.') {
         return Err(error());
     }
     // `1e3` and `1E3`: a decimal exponent, never to be mistaken for the suffix E (exa), which has no digits behind it.
@@ -171,6 +226,11 @@ mod tests {
             ("128974848000m", 128_974_848),
         ] {
             assert_eq!(text.parse(), Ok(Bytes(bytes)), "{text}");
+        }
+        for (text, milli) in
+            [("10", 10_000), ("-1.5", -1_500), ("100u", 1), ("-100u", -1), ("9223372036854775807m", i64::MAX)]
+        {
+            assert_eq!(text.parse(), Ok(Milli(milli)), "{text}");
         }
         for text in ["", "m", "1mi", "-1", "1 Gi", ".", "1e99", "99999999999999999999"] {
             assert!(text.parse::<Bytes>().is_err(), "{text}");

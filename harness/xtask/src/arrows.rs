@@ -20,7 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("model", &["units"]),
     ("server", &["clock", "model", "record", "units"]),
     ("scenarios", &["platform", "model", "gateway", "record", "units"]),
-    ("lint", &["platform", "record", "scenarios", "units"]),
+    ("lint", &["manifests", "platform", "record", "scenarios", "units"]),
     ("simulation", &["cluster", "gateway", "model", "platform", "scenarios", "record", "units"]),
     ("driver", &["clock", "scenarios", "record", "units"]),
     (

@@ -1,4 +1,4 @@
-//! What CI and people both run: `cargo xtask check`, `cargo xtask test`, `cargo xtask rendered`.
+//! What CI and people both run: `cargo xtask check`, `cargo xtask test`, `cargo xtask rendered`, `cargo xtask prove`.
 //!
 //! Owns the order of the steps and their exit codes: 0 all well, 1 something failed, 2 a wrong command line. It needs
 //! no root, no package manager and no Docker; installing is left to `.ci/run`.
@@ -7,6 +7,7 @@
 mod arrows;
 mod check;
 mod libtest;
+mod prove;
 mod rendered;
 mod shell;
 mod suite;
@@ -29,6 +30,8 @@ cargo xtask test [--require NAME,...|all] [-p CRATE]...
     Names: NEEDS. REHEARSE_REQUIRE in the environment does the same.
 cargo xtask rendered
     Renders kind-config/platform/overlays anew into kind-config/platform/rendered (kustomize or kubectl).
+cargo xtask prove [--cases N] [--releases 1.34,1.35,1.36] [--seed N]
+    Asks Kubernetes' own autoscaler (kind-config/oracle, which needs Go) N cases of each release, and compares.
 
 -p CRATE narrows a command to some crates, for the inner loop.
 ";
@@ -40,6 +43,7 @@ enum Task {
     Check(Scope),
     Test { required: String, scope: Scope },
     Rendered,
+    Prove(prove::Proof),
 }
 
 fn main() -> ExitCode {
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
         Task::Test { required, scope } => {
             Workspace::find().and_then(|workspace| suite::run(&workspace, &required, &scope))
         }
+        Task::Prove(proof) => Workspace::find().and_then(|workspace| prove::run(&workspace, &proof)),
         Task::Rendered => Workspace::find().and_then(|workspace| rendered::run(&workspace)),
     };
     match done {
@@ -82,10 +87,11 @@ fn parse(words: &[String], environment: &str) -> Result<Task, String> {
     let mut words = words.iter().map(String::as_str);
     let task = match words.next() {
         None | Some("help" | "-h" | "--help") => return Ok(Task::Help),
-        Some(task @ ("check" | "test" | "rendered")) => task,
+        Some(task @ ("check" | "test" | "rendered" | "prove")) => task,
         Some(other) => return Err(format!("there is no task `{other}`")),
     };
     let (mut required, mut scope) = (environment.to_owned(), Scope::default());
+    let mut proof = prove::Proof::default();
     while let Some(word) = words.next() {
         let (option, attached) = match word.split_once('=') {
             Some((option, value)) => (option, Some(value)),
@@ -95,7 +101,10 @@ fn parse(words: &[String], environment: &str) -> Result<Task, String> {
         match option {
             "-h" | "--help" => return Ok(Task::Help),
             "--require" if task == "test" => value()?.clone_into(&mut required),
-            "-p" | "--package" if task != "rendered" => scope.packages.push(value()?.to_owned()),
+            "--cases" if task == "prove" => value()?.clone_into(&mut proof.cases),
+            "--releases" if task == "prove" => value()?.clone_into(&mut proof.releases),
+            "--seed" if task == "prove" => value()?.clone_into(&mut proof.seed),
+            "-p" | "--package" if matches!(task, "check" | "test") => scope.packages.push(value()?.to_owned()),
             _ => return Err(format!("`cargo xtask {task}` has no option `{word}`")),
         }
     }
@@ -108,6 +117,7 @@ fn parse(words: &[String], environment: &str) -> Result<Task, String> {
     Ok(match task {
         "check" => Task::Check(scope),
         "test" => Task::Test { required, scope },
+        "prove" => Task::Prove(proof),
         _ => Task::Rendered,
     })
 }
@@ -134,9 +144,14 @@ mod tests {
             ("test", "nginx", test("nginx", &[])),
             ("test --require all", "nginx", test("all", &[])),
             ("test --require=nginx,kustomize -p a -p b", "", test("nginx,kustomize", &["a", "b"])),
-            ("test --require ngnix", "", refused("no test needs `ngnix`: choose of kustomize, nginx, or all")),
+            ("test --require ngnix", "", refused("no test needs `ngnix`: choose of kustomize, nginx, go, or all")),
             ("test --require", "", refused("`--require` needs a value")),
             ("check --require all", "", refused("`cargo xtask check` has no option `--require`")),
+            (
+                "prove --cases 5 --releases=1.36",
+                "",
+                Ok(Task::Prove(prove::Proof { cases: "5".into(), releases: "1.36".into(), ..prove::Proof::default() })),
+            ),
             ("tset", "", refused("there is no task `tset`")),
         ] {
             let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();

@@ -1,15 +1,34 @@
-//! The CPU of one pod: worker threads, first come first served, under a CFS quota.
+//! The CPU of one pod: threads under a discipline, a CFS quota and what the node has left for them.
 //!
 //! Source of the quota's rules: Linux `Documentation/scheduler/sched-bwc.rst`. In every period of 100 ms the cgroup
 //! may use `limit × 100 ms` of CPU time; when that is spent, all its threads stand still until the period ends, and
 //! what is left of a period is lost.
+//!
+//! Whatever the discipline, the threads that run at one time all run equally fast. So one clock of *attained* time per
+//! thread serves them all: a burst that starts when the clock shows `a` ends when it shows `a + demand`, and a change
+//! of speed touches no burst.
 
-use std::collections::VecDeque;
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BinaryHeap, VecDeque};
 
+use serde::{Deserialize, Serialize};
 use units::{Millicores, Nanos};
 
 /// `cpu.cfs_period_us`, as the kubelet sets it.
 const PERIOD: Nanos = Nanos::from_millis(100);
+
+/// Who gets the CPU when there is more work than threads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Discipline {
+    /// First come, first served: a request keeps its thread for a part of its work, and others wait. An event loop
+    /// (`FastAPI` on uvicorn) with one worker.
+    #[default]
+    Fcfs,
+    /// Processor sharing: everything runnable runs, and shares `workers` CPUs evenly. Threads or processes without a
+    /// bound of their own, such as Go's goroutines or PostgreSQL's backends.
+    Ps,
+}
 
 /// A piece of work that needs a thread until it has had its CPU time.
 #[derive(Clone, Copy, Debug)]
@@ -24,19 +43,49 @@ pub(crate) struct Burst {
 
 #[derive(Debug)]
 pub(crate) struct Cpu {
+    discipline: Discipline,
     workers: usize,
+    share: Option<Millicores>,
     clock: Clock,
-    running: Vec<(Burst, Nanos)>, // with what was left of it at the clock's instant
+    speed: Speed,
+    running: BinaryHeap<Reverse<Running>>,
     queue: VecDeque<Burst>,
     end: Option<Nanos>, // of the burst that ends first
+    started: u64,       // bursts that ran so far: who started first comes first among equals
 }
 
-/// How far everything has been accounted. It moves only where a burst begins or ends: in between, what the quota does
-/// is arithmetic, and nobody needs to be woken for it.
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    /// What the clock will have attained when it ends.
+    finish: Nanos,
+    order: u64,
+    burst: Burst,
+}
+
+impl Ord for Running {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.finish, self.order).cmp(&(other.finish, other.order))
+    }
+}
+impl PartialOrd for Running {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl PartialEq for Running {
+    fn eq(&self, other: &Self) -> bool {
+        self.order == other.order
+    }
+}
+impl Eq for Running {}
+
+/// How far everything has been accounted. It moves only where something begins, ends or changes speed: in between,
+/// what the quota does is arithmetic, and nobody needs to be woken for it.
 #[derive(Clone, Copy, Debug)]
 struct Clock {
     now: Nanos,
     used: Nanos,
+    attained: Nanos, // by a thread that ran all along
     quota: Option<Quota>,
 }
 
@@ -47,42 +96,70 @@ struct Quota {
     period_end: Nanos,
 }
 
+/// How many threads run, and how fast all of them are together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Speed {
+    threads: u64,
+    milli: u64,
+}
+
 impl Cpu {
     /// `limit` at or above one core per worker can never throttle and is not tracked.
-    pub(crate) fn new(workers: u16, limit: Option<Millicores>, start: Nanos) -> Self {
+    pub(crate) fn new(discipline: Discipline, workers: u16, limit: Option<Millicores>, start: Nanos) -> Self {
         let binding = limit.filter(|limit| *limit < Millicores::from_cores(u64::from(workers)));
         let quota = binding.map(|limit| {
             let per_period = Nanos::new((PERIOD.get() / 1_000 * limit.get()).max(1_000_000)); // the kernel's minimum: 1 ms
             Quota { per_period, left: per_period, period_end: start + PERIOD }
         });
         Self {
+            discipline,
             workers: usize::from(workers),
-            clock: Clock { now: start, used: Nanos::ZERO, quota },
-            running: Vec::with_capacity(usize::from(workers)),
+            share: None,
+            clock: Clock { now: start, used: Nanos::ZERO, attained: Nanos::ZERO, quota },
+            speed: Speed::default(),
+            running: BinaryHeap::with_capacity(usize::from(workers)),
             queue: VecDeque::new(),
             end: None,
+            started: 0,
         }
     }
 
     /// Adds a burst at the instant since which it waits, to which the CPU must have been advanced.
     pub(crate) fn add(&mut self, burst: Burst) {
-        if self.running.len() < self.workers {
-            self.catch_up(burst.since);
-            self.running.push((burst, burst.demand));
-            self.foresee();
-        } else {
+        if self.discipline == Discipline::Fcfs && self.running.len() >= self.workers {
             self.queue.push_back(burst);
+            return;
         }
+        self.clock.run(self.speed, burst.since);
+        self.start(burst);
+        self.foresee();
+    }
+
+    /// What the node leaves to this pod from `now` on, to which the CPU must have been advanced; `None`: as many cores as
+    /// it has workers.
+    pub(crate) fn set_share(&mut self, now: Nanos, share: Option<Millicores>) {
+        self.clock.run(self.speed, now);
+        self.share = share;
+        self.foresee();
+    }
+
+    /// Drops everything at `now`, to which the CPU must have been advanced: the process has died. What it used stays
+    /// used.
+    pub(crate) fn clear(&mut self, now: Nanos) {
+        self.clock.run(self.speed, now);
+        self.running.clear();
+        self.queue.clear();
+        self.foresee();
     }
 
     /// CPU time used until `now`, which is not before the last advance.
     pub(crate) fn used(&self, now: Nanos) -> Nanos {
         let mut clock = self.clock;
-        clock.run(self.running.len() as u64, self.end.map_or(now, |end| now.min(end)));
+        clock.run(self.speed, self.end.map_or(now, |end| now.min(end)));
         clock.used
     }
 
-    /// When the next burst ends, if none is added until then.
+    /// When the next burst ends, if nothing is added until then. `None` also while the node leaves it nothing.
     pub(crate) fn next(&self) -> Option<Nanos> {
         self.end
     }
@@ -94,79 +171,130 @@ impl Cpu {
             return;
         }
         while let Some(end) = self.end.filter(|end| *end <= now) {
-            self.catch_up(end);
-            let mut index = 0;
-            while index < self.running.len() {
-                if self.running[index].1 > Nanos::ZERO {
-                    index += 1;
-                    continue;
+            self.clock.run(self.speed, end);
+            while let Some(first) = self.running.peek()
+                && first.0.finish <= self.clock.attained
+            {
+                let burst = first.0.burst;
+                self.running.pop();
+                if let Some(waiting) = self.queue.pop_front() {
+                    self.start(waiting);
                 }
-                let (burst, _) = match self.queue.pop_front() {
-                    Some(waiting) => std::mem::replace(&mut self.running[index], (waiting, waiting.demand)),
-                    None => self.running.swap_remove(index),
-                };
                 ended(burst, end);
             }
             self.foresee();
         }
-        self.catch_up(now); // what follows from these ends begins now and not in the past
+        self.clock.run(self.speed, now); // what follows from these ends begins now and not in the past
     }
 
-    /// Accounts until `at`, before which no burst ends.
-    fn catch_up(&mut self, at: Nanos) {
-        let ran = self.clock.run(self.running.len() as u64, at);
-        for (_, left) in &mut self.running {
-            *left = *left - ran;
-        }
+    fn start(&mut self, burst: Burst) {
+        self.started += 1;
+        let finish = self.clock.attained + burst.demand;
+        self.running.push(Reverse(Running { finish, order: self.started, burst }));
     }
 
     fn foresee(&mut self) {
-        let shortest = self.running.iter().map(|(_, left)| *left).min();
-        self.end = shortest.map(|shortest| self.clock.after(self.running.len() as u64, shortest));
+        let threads = self.running.len() as u64;
+        let cores = 1_000 * threads.min(self.workers as u64);
+        self.speed = Speed { threads, milli: self.share.map_or(cores, |share| cores.min(share.get())) };
+        self.end = self.running.peek().and_then(|first| self.clock.after(self.speed, first.0.finish));
     }
 }
 
+impl Speed {
+    /// What each thread gets out of `time`.
+    fn gets(self, time: Nanos) -> Nanos {
+        let all = 1_000 * self.threads;
+        if self.milli == all { time } else { Nanos::new(scaled(time, self.milli, all, 0)) }
+    }
+
+    /// How long it takes until each thread has got `time`, to the nanosecond in which it has. As no thread is faster
+    /// than a core, [`Self::gets`] of it is exactly `time` again.
+    fn takes(self, time: Nanos) -> Nanos {
+        let all = 1_000 * self.threads;
+        if self.milli == all { time } else { Nanos::new(scaled(time, all, self.milli, self.milli - 1)) }
+    }
+
+    /// How long all threads together take to use `quota`, rounded up.
+    fn spends(self, quota: Nanos) -> Nanos {
+        Nanos::new(scaled(quota, 1_000, self.milli, self.milli - 1))
+    }
+}
+
+/// `(time × by + plus) ÷ of`.
+fn scaled(time: Nanos, by: u64, of: u64, plus: u64) -> u64 {
+    u64::try_from((u128::from(time.get()) * u128::from(by) + u128::from(plus)) / u128::from(of)).unwrap_or(u64::MAX)
+}
+
 impl Clock {
-    /// Runs `threads` until `at` and tells how long each of them had a CPU.
-    fn run(&mut self, threads: u64, at: Nanos) -> Nanos {
-        let mut ran = Nanos::ZERO;
-        if threads == 0 {
+    /// Runs on until `at`.
+    fn run(&mut self, speed: Speed, at: Nanos) {
+        if speed.milli == 0 {
             self.now = self.now.max(at);
             self.refill();
         }
         while self.now < at {
-            ran += self.stretch(threads, at);
+            self.whole_periods(speed, at, Nanos::MAX);
+            if self.now < at {
+                self.stretch(speed, at);
+            }
         }
-        ran
     }
 
-    /// The instant at which each of `threads` will have had a CPU for `time`.
-    fn after(mut self, threads: u64, mut time: Nanos) -> Nanos {
-        while time > Nanos::ZERO {
-            let at = if self.throttled() { Nanos::MAX } else { self.now + time };
-            time = time - self.stretch(threads, at);
+    /// The instant at which the clock will show `finish`; `None`: never, at this speed.
+    fn after(mut self, speed: Speed, finish: Nanos) -> Option<Nanos> {
+        if speed.milli == 0 {
+            return None;
         }
-        self.now
+        while self.attained < finish {
+            self.whole_periods(speed, Nanos::MAX, finish - self.attained);
+            let left = finish - self.attained;
+            let at = if self.throttled() { Nanos::MAX } else { self.now + speed.takes(left) };
+            self.stretch(speed, at);
+        }
+        Some(self.now)
     }
 
-    /// Until `at`, or until the quota is spent, or until it comes back: all threads run, or none does. How long.
-    fn stretch(&mut self, threads: u64, at: Nanos) -> Nanos {
+    /// Until `at`, or until the quota is spent, or until it comes back: all threads run, or none does.
+    fn stretch(&mut self, speed: Speed, at: Nanos) {
         let mut until = at;
+        let mut spent = false;
         let throttled = self.throttled();
         if let Some(quota) = &self.quota {
             until = until.min(quota.period_end);
             if !throttled {
-                until = until.min(self.now + Nanos::new(quota.left.get().div_ceil(threads)));
+                let empty = self.now + speed.spends(quota.left);
+                spent = empty <= until;
+                until = until.min(empty);
             }
         }
-        let ran = if throttled { Nanos::ZERO } else { until - self.now };
+        let ran = if throttled { Nanos::ZERO } else { speed.gets(until - self.now) };
         self.now = until;
-        self.used += ran * threads;
+        self.account(speed, ran);
         if let Some(quota) = &mut self.quota {
-            quota.left = quota.left - ran * threads;
+            // What is left of it by rounding is less than a nanosecond for each thread.
+            quota.left = if spent { Nanos::ZERO } else { quota.left - ran * speed.threads };
         }
         self.refill();
-        ran
+    }
+
+    /// Skips the whole periods before `at` in which nobody reaches `left`: each is like the other.
+    fn whole_periods(&mut self, speed: Speed, at: Nanos, left: Nanos) {
+        let Some(quota) = &mut self.quota else { return };
+        if quota.left != quota.per_period || self.now + PERIOD != quota.period_end {
+            return;
+        }
+        let ran = speed.gets(speed.spends(quota.per_period).min(PERIOD));
+        let unreached = if ran == Nanos::ZERO { u64::MAX } else { (left.get() - 1) / ran.get() };
+        let periods = ((at - self.now).get() / PERIOD.get()).min(unreached);
+        self.now += PERIOD * periods;
+        quota.period_end += PERIOD * periods;
+        self.account(speed, ran * periods);
+    }
+
+    fn account(&mut self, speed: Speed, ran: Nanos) {
+        self.attained += ran;
+        self.used += ran * speed.threads;
     }
 
     fn refill(&mut self) {
@@ -185,74 +313,4 @@ impl Clock {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const fn ms(ms: u64) -> Nanos {
-        Nanos::from_millis(ms)
-    }
-
-    fn ends(cpu: &mut Cpu, until: Nanos) -> Vec<(u32, u64)> {
-        let mut ends = Vec::new();
-        cpu.advance(until, |burst, at| ends.push((burst.job, at.as_millis())));
-        ends
-    }
-
-    fn burst(job: u32, demand: u64) -> Burst {
-        Burst { job, demand: ms(demand), since: Nanos::ZERO }
-    }
-
-    #[test]
-    fn first_come_first_served_at_exact_instants_however_late_the_caller_is() {
-        let mut cpu = Cpu::new(1, None, Nanos::ZERO);
-        (0..3).for_each(|job| cpu.add(burst(job, 10)));
-        assert_eq!(ends(&mut cpu, ms(500)), [(0, 10), (1, 20), (2, 30)]);
-        assert_eq!(cpu.used(ms(500)), ms(30));
-    }
-
-    #[test]
-    fn two_workers_run_two() {
-        let mut cpu = Cpu::new(2, None, Nanos::ZERO);
-        (0..3).for_each(|job| cpu.add(burst(job, 10)));
-        assert_eq!(ends(&mut cpu, ms(500)), [(0, 10), (1, 10), (2, 20)]);
-    }
-
-    #[test]
-    fn a_quota_of_half_a_core_stands_still_for_the_rest_of_each_period() {
-        let mut cpu = Cpu::new(1, Some(Millicores::new(500)), Nanos::ZERO);
-        cpu.add(burst(0, 120));
-        assert_eq!(cpu.used(ms(70)), ms(50), "throttled after 50 ms");
-        assert_eq!(cpu.used(ms(180)), ms(100), "asked two periods later, without an advance in between");
-        // 50 ms in each of the first two periods, the last 20 ms in the third.
-        assert_eq!(ends(&mut cpu, ms(500)), [(0, 220)]);
-        assert_eq!(cpu.used(ms(500)), ms(120));
-    }
-
-    #[test]
-    fn what_a_period_leaves_is_lost() {
-        let mut cpu = Cpu::new(1, Some(Millicores::new(500)), Nanos::ZERO);
-        ends(&mut cpu, ms(1_000));
-        cpu.add(Burst { since: ms(1_000), ..burst(0, 60) });
-        assert_eq!(ends(&mut cpu, ms(1_500)), [(0, 1_110)]);
-    }
-
-    #[test]
-    fn two_threads_share_a_quota_and_a_later_one_spends_it_sooner() {
-        let mut cpu = Cpu::new(2, Some(Millicores::new(1_000)), Nanos::ZERO);
-        cpu.add(burst(0, 90));
-        assert_eq!(cpu.next(), Some(ms(90)));
-        assert_eq!(ends(&mut cpu, ms(40)), []);
-        cpu.add(Burst { since: ms(40), ..burst(1, 50) });
-        // 60 ms are left and spent at 70; from 100 on, the first needs 20 ms more and the second as well.
-        assert_eq!((cpu.next(), cpu.used(ms(80))), (Some(ms(120)), ms(100)));
-        assert_eq!(ends(&mut cpu, ms(500)), [(0, 120), (1, 120)]);
-        assert_eq!(cpu.used(ms(500)), ms(140));
-    }
-
-    #[test]
-    fn a_limit_of_a_core_per_worker_never_throttles() {
-        let mut cpu = Cpu::new(2, Some(Millicores::from_cores(2)), Nanos::ZERO);
-        (0..2).for_each(|job| cpu.add(burst(job, 350)));
-        assert_eq!(ends(&mut cpu, ms(1_000)), [(0, 350), (1, 350)]);
-    }
-}
+mod tests;

@@ -1,13 +1,18 @@
 //! What a mock service costs: profiles of its routes, and a pod as a queueing station that accounts for CPU instead
-//! of burning it.
+//! of burning it; and the servers that its data is in ([`data`]).
 //!
 //! Pure: the live server and the simulator drive the same [`Station`] with the same draws.
 
 mod cpu;
+pub mod data;
 mod profile;
 mod station;
 
-pub use profile::{CallProfile, PROFILES, Profile, ProfileError, RouteId, RouteProfile, shipped};
+pub use cpu::Discipline;
+pub use profile::{
+    CacheProfile, CallProfile, DatabaseProfile, Declared, ErrorProfile, PROFILES, Profile, ProfileError, RouteId,
+    RouteProfile, StreamProfile, TokenCount, shipped,
+};
 pub use station::{Job, Spent, Station, StationConfig, StationEffect, StationInput, Work};
 
 use units::{Bytes, Nanos};

@@ -1,17 +1,21 @@
 //! A pod as a queueing station.
 //!
-//! A request gets a worker thread for the first part of its CPU time, makes its calls, waits for what is not CPU (a
-//! database, a third party), and gets a thread again for the rest. While it waits it holds no thread: an async
-//! service such as FastAPI on uvicorn. Accounting is exact: the CPU used is the sum of the demands served.
+//! A request gets a worker thread for the first part of its CPU time, makes its calls, asks its cache and its
+//! database, waits for what is neither (a third party), streams if it does, and gets a thread again for the rest.
+//! While it waits it holds no thread: an async service such as FastAPI on uvicorn. Accounting is exact: the CPU used
+//! is the sum of the demands served.
 
 use units::{Bytes, Machine, Millicores, Nanos, Out, Wake};
 
-use crate::cpu::{Burst, Cpu};
+use crate::cpu::{Burst, Cpu, Discipline};
+use crate::data::{CacheUse, DataOp, QueryUse};
 
 /// What a pod can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StationConfig {
-    /// Worker threads that can be on a CPU at once, at least 1.
+    /// Who gets a thread when there is more work than threads.
+    pub discipline: Discipline,
+    /// CPUs that it can use at once, at least 1: worker threads, or cores to share.
     pub workers: u16,
     /// CPU limit of the container; `None`: no quota.
     pub limit: Option<Millicores>,
@@ -19,8 +23,10 @@ pub struct StationConfig {
     pub backlog: u32,
     /// Memory of the idle process.
     pub memory: Bytes,
-    /// Memory of each request in flight.
+    /// Memory of each request in flight, beside what its [`Work`] says.
     pub memory_per_request: Bytes,
+    /// Memory limit of the container, beyond which the kernel kills it; `None`: no limit.
+    pub memory_limit: Option<Bytes>,
 }
 
 /// What one request costs here.
@@ -30,14 +36,36 @@ pub struct Work {
     pub cpu_before: Nanos,
     /// Whether it makes calls.
     pub calls: bool,
-    /// Time it waits without CPU, after its calls.
+    /// What it asks its cache, after its calls.
+    pub cache: Option<CacheUse>,
+    /// What it asks its database, unless the cache had it.
+    pub query: Option<QueryUse>,
+    /// Time it waits for something else without CPU, after all that. Of a stream: until its first piece.
     pub wait: Nanos,
+    /// Of a stream: from its first piece to its last.
+    pub stream: Option<Nanos>,
     /// CPU time after that.
     pub cpu_after: Nanos,
+    /// Memory that it holds, beside [`StationConfig::memory_per_request`].
+    pub memory: Bytes,
+    /// The HTTP status with which it fails of itself, having cost what it costs; `None`: it does not.
+    pub fails: Option<u16>,
+}
+
+impl Work {
+    /// For a host without a data layer: the operations take their own time, and nothing ever queues for them.
+    #[must_use]
+    pub fn folded(mut self) -> Self {
+        let cache = self.cache.take();
+        let hit = cache.is_some_and(|cache| cache.hit);
+        let query = self.query.take().filter(|_| !hit);
+        self.wait += cache.map_or(Nanos::ZERO, |cache| cache.time) + query.map_or(Nanos::ZERO, |query| query.time);
+        self
+    }
 }
 
 /// A request at this station, as long as it is here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Job(u32);
 
 /// What may happen to a station.
@@ -50,8 +78,13 @@ pub enum StationInput {
         /// What it costs.
         work: Work,
     },
-    /// The calls of a job are done, well or badly.
+    /// What was asked for a job is done: its calls (well or badly), or its data operation (well).
     Called(Job),
+    /// What was asked for a job has failed. Without its cache it asks its database; without its database, or without
+    /// a call that the host says it needs, it fails with 500 and skips its waits.
+    Failed(Job),
+    /// What the node leaves to this pod from now on, however many workers it has; `None`: enough.
+    Share(Option<Millicores>),
     /// A timer of the station fired.
     Wake(Wake),
 }
@@ -66,18 +99,39 @@ pub enum StationEffect {
         /// The station's.
         job: Job,
     },
+    /// Ask the data layer, then say [`StationInput::Called`] or [`StationInput::Failed`]. See [`crate::data`].
+    Data {
+        /// The caller's name for it.
+        tag: u64,
+        /// The station's.
+        job: Job,
+        /// What to ask.
+        op: DataOp,
+    },
+    /// The first piece of this job's stream goes out now, and the rest follows until it is done.
+    Streaming {
+        /// The caller's name for it.
+        tag: u64,
+        /// Where its time went so far.
+        spent: Spent,
+    },
     /// The request is served.
     Done {
         /// The caller's name for it.
         tag: u64,
         /// Where its time went here; its calls are not in it.
         spent: Spent,
+        /// The HTTP status with which it failed here; `None`: it did not.
+        failed: Option<u16>,
     },
-    /// The backlog is full.
+    /// The backlog is full, or the process is dead.
     Refused {
         /// The caller's name for it.
         tag: u64,
     },
+    /// The container is over its memory limit and has been killed (`OOMKilled`, exit code 137). All its requests are
+    /// lost without a word, and the station takes none any more: a restarted container has a new one.
+    OutOfMemory,
 }
 
 /// Where a request's time went at one station.
@@ -87,7 +141,7 @@ pub struct Spent {
     pub queue: Nanos,
     /// On a CPU.
     pub cpu: Nanos,
-    /// Waiting for something else.
+    /// Waiting for something else: its data operations, third parties, the pieces of a stream.
     pub wait: Nanos,
 }
 
@@ -99,6 +153,8 @@ pub struct Station {
     jobs: Vec<Slot>,
     free: Vec<u32>,
     in_flight: u32,
+    held: Bytes, // by requests in flight
+    dead: bool,
     planned: Nanos,  // the CPU wake that was asked for; MAX: none
     generation: u32, // of that wake
     ended: Vec<(Burst, Nanos)>,
@@ -109,22 +165,39 @@ struct Slot {
     tag: u64,
     work: Work,
     spent: Spent,
-    after: bool,     // in the second part of its CPU time
-    generation: u32, // guards its wait timer against an earlier job of the same slot
+    part: Part,
+    since: Nanos,    // when it began to wait for data
+    generation: u32, // guards its timers against an earlier job of the same slot
+}
+
+/// What a job is at, in the order in which it comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Before,
+    Calls,
+    Cache,
+    Query,
+    Wait,
+    Stream,
+    After,
 }
 
 /// Slot of the CPU's wake; job `n` waits on slot `n + 1`.
 const CPU: u32 = 0;
+/// What a service answers that cannot do its work, such as FastAPI with an exception nobody caught.
+const BROKEN: u16 = 500;
 
 impl Station {
     /// An idle pod whose container started at `start`.
     pub fn new(config: StationConfig, start: Nanos) -> Self {
         Self {
-            cpu: Cpu::new(config.workers, config.limit, start),
+            cpu: Cpu::new(config.discipline, config.workers, config.limit, start),
             config,
             jobs: Vec::new(),
             free: Vec::new(),
             in_flight: 0,
+            held: Bytes::ZERO,
+            dead: false,
             planned: Nanos::MAX,
             generation: 0,
             ended: Vec::new(),
@@ -143,18 +216,26 @@ impl Station {
 
     /// Working set.
     pub fn memory(&self) -> Bytes {
-        Bytes::new(self.config.memory.get() + u64::from(self.in_flight) * self.config.memory_per_request.get())
+        Bytes::new(self.config.memory.get() + self.held.get())
+    }
+
+    fn holds(&self, work: &Work) -> u64 {
+        self.config.memory_per_request.get() + work.memory.get()
     }
 
     fn arrive(&mut self, now: Nanos, tag: u64, work: Work, out: &mut impl Out<StationEffect>) {
-        if self.in_flight >= self.config.backlog {
+        if self.dead || self.in_flight >= self.config.backlog {
             out.emit(StationEffect::Refused { tag });
             return;
         }
+        self.held = Bytes::new(self.held.get() + self.holds(&work));
+        if self.config.memory_limit.is_some_and(|limit| self.memory() > limit) {
+            return self.die(now, out);
+        }
         self.in_flight += 1;
-        let slot = Slot { tag, work, spent: Spent::default(), after: false, generation: 0 };
+        let slot = Slot { tag, work, spent: Spent::default(), part: Part::Before, since: now, generation: 0 };
         let job = if let Some(job) = self.free.pop() {
-            let generation = self.jobs[job as usize].generation + 1;
+            let generation = self.jobs[job as usize].generation.wrapping_add(1);
             self.jobs[job as usize] = Slot { generation, ..slot };
             job
         } else {
@@ -162,6 +243,16 @@ impl Station {
             (self.jobs.len() - 1) as u32
         };
         self.compute(now, job, work.cpu_before, out);
+    }
+
+    fn die(&mut self, now: Nanos, out: &mut impl Out<StationEffect>) {
+        self.dead = true;
+        self.cpu.clear(now);
+        self.jobs.clear();
+        self.free.clear();
+        self.in_flight = 0;
+        self.held = Bytes::ZERO;
+        out.emit(StationEffect::OutOfMemory);
     }
 
     /// The next part of a job's CPU time, which may be none.
@@ -174,28 +265,78 @@ impl Station {
     }
 
     fn computed(&mut self, now: Nanos, job: u32, out: &mut impl Out<StationEffect>) {
-        let slot = &mut self.jobs[job as usize];
-        if slot.after {
-            out.emit(StationEffect::Done { tag: slot.tag, spent: slot.spent });
-            self.in_flight -= 1;
-            self.free.push(job);
-        } else if slot.work.calls {
-            out.emit(StationEffect::Call { tag: slot.tag, job: Job(job) });
-        } else {
-            self.wait(now, job, out);
+        let Slot { tag, work, spent, part, .. } = self.jobs[job as usize];
+        if part == Part::Before {
+            return self.proceed(now, job, out);
+        }
+        out.emit(StationEffect::Done { tag, spent, failed: work.fails });
+        self.in_flight -= 1;
+        self.held = Bytes::new(self.held.get() - self.holds(&work));
+        self.free.push(job);
+    }
+
+    /// A part of a job is over: on to the next one that takes time.
+    fn proceed(&mut self, now: Nanos, job: u32, out: &mut impl Out<StationEffect>) {
+        loop {
+            let slot = &mut self.jobs[job as usize];
+            let (tag, work) = (slot.tag, slot.work);
+            slot.since = now;
+            let ask = |op| StationEffect::Data { tag, job: Job(job), op };
+            let (next, effect) = match slot.part {
+                Part::Before => (Part::Calls, work.calls.then_some(StationEffect::Call { tag, job: Job(job) })),
+                Part::Calls => (Part::Cache, work.cache.map(|cache| ask(DataOp::Cache(cache)))),
+                Part::Cache => (Part::Query, work.query.map(|query| ask(DataOp::Query(query)))),
+                Part::Query => {
+                    slot.part = Part::Wait;
+                    if work.wait > Nanos::ZERO {
+                        return self.pause(now, job, work.wait, out);
+                    }
+                    continue;
+                }
+                Part::Wait => {
+                    slot.part = Part::Stream;
+                    if let Some(stream) = work.stream {
+                        out.emit(StationEffect::Streaming { tag, spent: slot.spent });
+                        return self.pause(now, job, stream, out);
+                    }
+                    continue;
+                }
+                Part::Stream | Part::After => {
+                    slot.part = Part::After;
+                    return self.compute(now, job, work.cpu_after, out);
+                }
+            };
+            slot.part = next;
+            if let Some(effect) = effect {
+                return out.emit(effect);
+            }
         }
     }
 
-    fn wait(&mut self, now: Nanos, job: u32, out: &mut impl Out<StationEffect>) {
+    fn pause(&mut self, now: Nanos, job: u32, time: Nanos, out: &mut impl Out<StationEffect>) {
         let slot = &mut self.jobs[job as usize];
-        slot.after = true;
-        slot.spent.wait = slot.work.wait;
-        if slot.work.wait == Nanos::ZERO {
-            let demand = slot.work.cpu_after;
-            self.compute(now, job, demand, out);
-        } else {
-            out.wake(now + slot.work.wait, Wake { slot: job + 1, generation: slot.generation });
+        slot.spent.wait += time;
+        out.wake(now + time, Wake { slot: job + 1, generation: slot.generation });
+    }
+
+    /// The host has an answer for a job, which waited for it.
+    fn answered(&mut self, now: Nanos, job: u32, well: bool, out: &mut impl Out<StationEffect>) {
+        let Some(slot) = self.jobs.get_mut(job as usize) else { return };
+        let Slot { work, part, since, .. } = *slot;
+        if matches!(part, Part::Cache | Part::Query) {
+            slot.spent.wait += now - since;
         }
+        match (part, well) {
+            (Part::Cache, true) if work.cache.is_some_and(|cache| cache.hit) => slot.part = Part::Query,
+            (Part::Calls | Part::Cache | Part::Query, true) => {}
+            (Part::Cache, false) if work.query.is_some() => {}
+            (Part::Calls | Part::Cache | Part::Query, false) => {
+                slot.work.fails = Some(BROKEN);
+                slot.part = Part::Stream; // nothing to wait for any more
+            }
+            _ => return, // it asked for nothing
+        }
+        self.proceed(now, job, out);
     }
 }
 
@@ -215,13 +356,14 @@ impl Machine for Station {
         self.ended = ended;
         match input {
             StationInput::Arrive { tag, work } => self.arrive(now, tag, work, out),
-            StationInput::Called(Job(job)) => self.wait(now, job, out),
+            StationInput::Called(Job(job)) => self.answered(now, job, true, out),
+            StationInput::Failed(Job(job)) => self.answered(now, job, false, out),
+            StationInput::Share(share) => self.cpu.set_share(now, share),
             StationInput::Wake(Wake { slot: CPU, .. }) => {} // to advance was all it is for
             StationInput::Wake(Wake { slot, generation }) => {
                 let job = slot - 1;
-                let waiting = self.jobs[job as usize];
-                if waiting.generation == generation {
-                    self.compute(now, job, waiting.work.cpu_after, out);
+                if self.jobs.get(job as usize).is_some_and(|waiting| waiting.generation == generation) {
+                    self.proceed(now, job, out);
                 }
             }
         }
@@ -238,110 +380,4 @@ impl Machine for Station {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeMap;
-
-    const fn ms(ms: u64) -> Nanos {
-        Nanos::from_millis(ms)
-    }
-
-    #[derive(Default)]
-    struct World {
-        effects: Vec<StationEffect>,
-        wakes: BTreeMap<(Nanos, u32), Wake>,
-        asked: u32,
-    }
-
-    impl Out<StationEffect> for World {
-        fn emit(&mut self, effect: StationEffect) {
-            self.effects.push(effect);
-        }
-        fn wake(&mut self, at: Nanos, wake: Wake) {
-            self.asked += 1;
-            self.wakes.insert((at, self.asked), wake);
-        }
-    }
-
-    fn config() -> StationConfig {
-        StationConfig {
-            workers: 1,
-            limit: None,
-            backlog: 2,
-            memory: Bytes::from_mebi(100),
-            memory_per_request: Bytes::from_mebi(1),
-        }
-    }
-
-    /// Plays arrivals `(ms, work)` to the end; calls take `call`. Gives `(tag, done at ms, spent)`.
-    fn play(config: StationConfig, arrivals: &[(u64, Work)], call: Nanos) -> Vec<(u64, u64, Spent)> {
-        let mut station = Station::new(config, Nanos::ZERO);
-        let mut world = World::default();
-        let mut inputs: BTreeMap<(Nanos, usize), StationInput> = BTreeMap::new();
-        for (tag, (at, work)) in arrivals.iter().enumerate() {
-            inputs.insert((ms(*at), tag), StationInput::Arrive { tag: tag as u64, work: *work });
-        }
-        let mut done = Vec::new();
-        let mut count = arrivals.len();
-        loop {
-            let input = inputs.first_key_value().map(|(k, v)| (k.0, *v));
-            let wake = world.wakes.first_key_value().map(|(k, v)| (k.0, StationInput::Wake(*v)));
-            let (now, input) = match (input, wake) {
-                (Some(a), Some(b)) if a.0 <= b.0 => a,
-                (_, Some(b)) => b,
-                (Some(a), None) => a,
-                (None, None) => break,
-            };
-            match input {
-                StationInput::Wake(_) => drop(world.wakes.pop_first()),
-                _ => drop(inputs.pop_first()),
-            }
-            station.step(now, input, &mut world);
-            for effect in world.effects.drain(..) {
-                match effect {
-                    StationEffect::Call { job, .. } => {
-                        count += 1;
-                        inputs.insert((now + call, count), StationInput::Called(job));
-                    }
-                    StationEffect::Done { tag, spent } => done.push((tag, now.as_millis(), spent)),
-                    StationEffect::Refused { tag } => done.push((tag, u64::MAX, Spent::default())),
-                }
-            }
-        }
-        let demand: Nanos = done.iter().map(|(_, _, spent)| spent.cpu).sum();
-        assert_eq!(station.cpu_used(ms(1_000_000)), demand, "accounted = served");
-        assert_eq!(station.in_flight(), 0);
-        done
-    }
-
-    #[test]
-    fn a_request_computes_calls_waits_and_computes() {
-        let work = Work { cpu_before: ms(10), calls: true, wait: ms(7), cpu_after: ms(5) };
-        let spent = Spent { queue: Nanos::ZERO, cpu: ms(15), wait: ms(7) };
-        assert_eq!(play(config(), &[(0, work)], ms(20)), [(0, 42, spent)]);
-    }
-
-    #[test]
-    fn a_waiting_request_holds_no_thread() {
-        let work = Work { cpu_before: ms(10), calls: false, wait: ms(30), cpu_after: ms(10) };
-        let done = play(config(), &[(0, work), (0, work)], Nanos::ZERO);
-        // 0: 0–10 cpu, 10–40 wait, 40–50 cpu. 1: 10–20 cpu, 20–50 wait, 50–60 cpu.
-        assert_eq!(done.iter().map(|d| (d.0, d.1)).collect::<Vec<_>>(), [(0, 50), (1, 60)]);
-        assert_eq!(done[1].2.queue, ms(10));
-    }
-
-    #[test]
-    fn a_full_backlog_refuses() {
-        let work = Work { cpu_before: ms(10), ..Work::default() };
-        let done = play(config(), &[(0, work), (0, work), (0, work)], Nanos::ZERO);
-        assert_eq!(done.iter().filter(|d| d.1 == u64::MAX).count(), 1);
-    }
-
-    #[test]
-    fn memory_follows_what_is_in_flight() {
-        let mut station = Station::new(config(), Nanos::ZERO);
-        let work = Work { cpu_before: ms(10), ..Work::default() };
-        station.step(ms(1), StationInput::Arrive { tag: 0, work }, &mut World::default());
-        assert_eq!(station.memory(), Bytes::from_mebi(101));
-    }
-}
+mod tests;

@@ -4,12 +4,16 @@
 //! the pod may call is [`Outbound`]'s.
 
 mod body;
+mod events;
 mod listening;
 mod live;
+mod metrics;
 mod outbound;
 mod service;
 
+pub use events::AnswerBody;
 pub use listening::{Handler, Listening, plain};
-pub use live::{LiveStation, Refused};
+pub use live::{Begun, LiveStation, Refused, Served};
+pub use metrics::{CONTENT_TYPE, EDGES_MS, Metrics};
 pub use outbound::{Answer, Outbound, Unreachable};
 pub use service::MockService;

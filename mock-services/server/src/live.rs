@@ -34,10 +34,30 @@ struct State {
 }
 
 /// What a request is told while it is served.
+#[derive(Debug)]
 enum Progress {
     Call(Job),
-    Done(Spent),
+    Streaming(Spent),
+    Done(Served),
     Refused,
+}
+
+/// A request that was served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// Where its time went here.
+    pub spent: Spent,
+    /// The HTTP status with which it failed here; `None`: it did not.
+    pub failed: Option<u16>,
+}
+
+/// How far a request has come whose answer may be streamed.
+#[derive(Debug)]
+pub enum Begun {
+    /// Its first piece goes out now; so far it has spent this.
+    Streaming(Spent),
+    /// It is served.
+    Done(Served),
 }
 
 impl LiveStation {
@@ -47,9 +67,9 @@ impl LiveStation {
         Self { shared: Arc::new(Shared { clock, state: Mutex::new(state) }) }
     }
 
-    /// Serves one request: returns when it is done, with what it spent here. `calls` runs when its calls are due.
-    /// If the caller goes away the work is still done, as in a server that does not notice.
-    pub async fn serve(&self, work: Work, calls: impl Future<Output = ()>) -> Result<Spent, Refused> {
+    /// Serves one request: returns when it is done, with what it spent here, or when its stream begins. `calls` runs
+    /// when its calls are due. If the caller goes away the work is still done, as in a server that does not notice.
+    pub async fn serve(&self, work: Work, calls: impl Future<Output = ()>) -> Result<Begun, Refused> {
         let mut progress = self.arrive(work);
         let mut calls = Some(calls);
         while let Some(next) = progress.recv().await {
@@ -60,11 +80,17 @@ impl LiveStation {
                         calls.await;
                     }
                 }
-                Progress::Done(spent) => return Ok(spent),
+                Progress::Streaming(spent) => return Ok(Begun::Streaming(spent)),
+                Progress::Done(served) => return Ok(Begun::Done(served)),
                 Progress::Refused => return Err(Refused),
             }
         }
         Err(Refused) // the station went away with its pod
+    }
+
+    /// The clock that it is on.
+    pub fn clock(&self) -> &Clock {
+        &self.shared.clock
     }
 
     fn arrive(&self, work: Work) -> UnboundedReceiver<Progress> {
@@ -125,10 +151,13 @@ impl Shared {
                         self.clone().call_nobody(job, now);
                     }
                 }
-                StationEffect::Done { tag, spent } => {
-                    tell(&tag, Progress::Done(spent));
+                StationEffect::Streaming { tag, spent } => drop(tell(&tag, Progress::Streaming(spent))),
+                StationEffect::Done { tag, spent, failed } => {
+                    tell(&tag, Progress::Done(Served { spent, failed }));
                     waiting.remove(&tag);
                 }
+                StationEffect::Data { .. } => {} // work is folded here: nothing is asked
+                StationEffect::OutOfMemory => waiting.clear(), // each hears that the pod has gone
                 StationEffect::Refused { tag } => {
                     tell(&tag, Progress::Refused);
                     waiting.remove(&tag);

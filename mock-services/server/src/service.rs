@@ -3,16 +3,19 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use futures_util::future::join_all;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE as CONTENT_TYPE_HEADER, HeaderValue};
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use model::{Profile, RouteProfile, Work};
 use record::{Hops, wire};
 use units::{Nanos, Purpose, RequestId, Seed};
 
-use crate::listening::{Handler, plain};
-use crate::{LiveStation, Outbound, body};
+use crate::events::{AnswerBody, whole};
+use crate::listening::Handler;
+use crate::live::{Begun, Served};
+use crate::{CONTENT_TYPE, LiveStation, Metrics, Outbound, body, events};
 
 /// A mock service in one pod.
 pub struct MockService {
@@ -26,25 +29,38 @@ pub struct MockService {
     pub seed: Seed,
     /// Its capacity.
     pub station: LiveStation,
+    /// What it tells Prometheus.
+    pub metrics: Metrics,
     /// How it reaches others.
     pub outbound: Arc<dyn Outbound>,
 }
 
 impl Handler for MockService {
-    async fn answer(&self, _: IpAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    type Body = AnswerBody;
+
+    async fn answer(&self, _: IpAddr, request: Request<Incoming>) -> Response<AnswerBody> {
         let (head, body) = request.into_parts();
         // The body is read to its end, so that the connection can be used again; what it says does not matter here.
         if body.collect().await.is_err() {
-            return plain(StatusCode::BAD_REQUEST, "the body broke off");
+            return whole(StatusCode::BAD_REQUEST, "the body broke off");
         }
         let path = head.uri.path();
         if self.health.iter().any(|health| health == path) {
             return self.health().await;
         }
-        match self.profile.route(head.method.as_str(), path) {
-            Some(route) => self.serve(&self.profile.routes[usize::from(route.0)], request_id(&head.headers)).await,
-            None => plain(StatusCode::NOT_FOUND, "no such route in this service's profile"),
-        }
+        let Some(route) = self.profile.route(head.method.as_str(), path) else {
+            if path == "/metrics" {
+                return self.tell_metrics();
+            }
+            return whole(StatusCode::NOT_FOUND, "no such route in this service's profile");
+        };
+        let route = &self.profile.routes[usize::from(route.0)];
+        let clock = self.station.clock();
+        let came = clock.now();
+        let response = self.serve(route, request_id(&head.headers)).await;
+        // Of a stream that is the time to its first token, as most middleware measures it.
+        self.metrics.observe(&route.route, response.status().as_u16(), clock.now() - came);
+        response
     }
 }
 
@@ -55,45 +71,73 @@ fn request_id(headers: &HeaderMap) -> RequestId {
 }
 
 impl MockService {
-    async fn health(&self) -> Response<Full<Bytes>> {
+    async fn health(&self) -> Response<AnswerBody> {
         match self.station.serve(Work::HEALTH, async {}).await {
-            Ok(_) => plain(StatusCode::OK, "{\"status\":\"ok\"}"),
-            Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+            Ok(_) => whole(StatusCode::OK, "{\"status\":\"ok\"}"),
+            Err(_) => whole(StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
         }
     }
 
-    async fn serve(&self, route: &RouteProfile, id: RequestId) -> Response<Full<Bytes>> {
+    fn tell_metrics(&self) -> Response<AnswerBody> {
+        let (cpu, memory) = self.station.usage();
+        let text = self.metrics.text(&self.profile.workload, self.station.in_flight(), cpu, memory);
+        let mut response = whole(StatusCode::OK, text);
+        response.headers_mut().insert(CONTENT_TYPE_HEADER, HeaderValue::from_static(CONTENT_TYPE));
+        response
+    }
+
+    async fn serve(&self, route: &RouteProfile, id: RequestId) -> Response<AnswerBody> {
         let mut below = Hops::default();
         let mut failed = false;
+        let work = route.work(self.seed, id).folded();
         let calls = async {
-            for (index, call) in route.calls.iter().enumerate() {
-                match self.outbound.call(call, id.call(index as u32)).await {
-                    Ok(answer) => {
-                        below = below.plus(answer.hops);
-                        failed |= answer.status >= 400;
-                    }
-                    Err(_) => failed = true,
+            let ask = |(index, call)| self.outbound.call(call, id.call(index as u32));
+            let mut answers = Vec::new();
+            if route.parallel {
+                answers = join_all(route.calls.iter().enumerate().map(ask)).await;
+            } else {
+                for call in route.calls.iter().enumerate() {
+                    answers.push(ask(call).await);
                 }
             }
+            for answer in answers {
+                failed |= answer.map_or(true, |answer| answer.status >= 400);
+                below = below.plus(answer.map(|answer| answer.hops).unwrap_or_default());
+            }
         };
-        let Ok(spent) = self.station.serve(route.work(self.seed, id), calls).await else {
-            return plain(StatusCode::SERVICE_UNAVAILABLE, "overloaded");
+        let Ok(begun) = self.station.serve(work, calls).await else {
+            return whole(StatusCode::SERVICE_UNAVAILABLE, "overloaded");
+        };
+        let (served, streaming) = match begun {
+            Begun::Done(served) => (served, false),
+            Begun::Streaming(mut spent) => {
+                // The header goes out before the stream does, which takes as long as it was drawn.
+                spent.wait += work.stream.unwrap_or_default();
+                (Served { spent, failed: work.fails }, !failed && work.fails.is_none())
+            }
         };
         let micros = |nanos: Nanos| nanos.as_micros() as u32;
         let here = Hops {
-            queue_us: micros(spent.queue),
-            cpu_us: micros(spent.cpu),
-            wait_us: micros(spent.wait),
+            queue_us: micros(served.spent.queue),
+            cpu_us: micros(served.spent.cpu),
+            wait_us: micros(served.spent.wait),
             limiter_us: 0,
         };
         // A service that could not reach another one answers 500.
-        let status = if failed { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK };
+        let status = served.failed.or(failed.then_some(500)).unwrap_or(200);
+        let (kind, body) = if let Some(stream) = route.stream.filter(|_| streaming) {
+            let gaps: Vec<Nanos> = stream.gaps(self.seed, id).collect();
+            (events::CONTENT_TYPE, events::stream(self.station.clock(), gaps, stream.size))
+        } else {
+            let draw = self.seed.draw(id, Purpose::Payload);
+            ("application/json", AnswerBody::from(body::json(draw, route.response)))
+        };
         Response::builder()
-            .status(status)
-            .header("content-type", "application/json")
+            .status(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
+            .header(CONTENT_TYPE_HEADER, kind)
             .header(wire::HOPS, here.plus(below).to_header())
             .header(wire::POD, self.number)
-            .body(Full::new(body::json(self.seed.draw(id, Purpose::Payload), route.response)))
+            .body(body)
             .expect("headers made of digits and commas are valid")
     }
 }

@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 struct Gate(Semaphore);
 
 impl Handler for Gate {
+    type Body = Full<Bytes>;
     async fn answer(&self, _: IpAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
         match request.uri().path() {
             "/slow" => drop(self.0.acquire().await.unwrap()),

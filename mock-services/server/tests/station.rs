@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clock::Clock;
-use model::{Station, StationConfig, Work};
+use model::{Discipline, Station, StationConfig, Work};
 use server::LiveStation;
 use units::{Bytes, Nanos};
 
@@ -11,14 +11,16 @@ use units::{Bytes, Nanos};
 async fn a_request_whose_client_goes_away_leaves_the_pod_all_the_same() {
     let clock = Clock::start();
     let config = StationConfig {
+        discipline: Discipline::Fcfs,
         workers: 1,
         limit: None,
         backlog: 10,
         memory: Bytes::from_mebi(100),
         memory_per_request: Bytes::from_mebi(1),
+        memory_limit: None,
     };
     let ms = Nanos::from_millis;
-    let work = Work { cpu_before: ms(20), calls: true, wait: ms(20), cpu_after: ms(10) };
+    let work = Work { cpu_before: ms(20), calls: true, wait: ms(20), cpu_after: ms(10), ..Work::default() };
     for (case, patience) in [("while it computes", 5), ("while its calls are under way", 60)] {
         let station = LiveStation::new(Station::new(config, clock.now()), clock.clone());
         let serving = station.serve(work, std::future::pending());

@@ -37,6 +37,19 @@ pub(super) fn verdicts(result: &RunResult) -> Markup {
                 p.note { b { (verdict.title) ": " } (verdict.note.as_deref().unwrap_or_default()) }
             }
         }
+        @if !result.expectations.is_empty() {
+            div.gap { (glance("Expectations", &html! { table.tight {
+                caption { span { "What the scenario expects, and what was seen." } }
+                thead { tr { th scope="col" { "Expected" } th scope="col" { "Seen" } th scope="col" { "Result" } } }
+                tbody { @for expected in &result.expectations { tr {
+                    th scope="row" { (expected.told) }
+                    td { (expected.seen) }
+                    td class=(if expected.held { "v pass" } else { "v fail" }) {
+                        span class=(if expected.held { "g pass" } else { "g fail" }) {} (if expected.held { "came true" } else { "DID NOT" })
+                    }
+                } } }
+            } })) }
+        }
     };
     section("verdicts", "Verdicts", "Which promises held, and by how much?", &body)
 }

@@ -1,27 +1,32 @@
 //! The kubelet as far as one pod sees it: start, probes, restarts, graceful end.
 //!
-//! Follows `pkg/kubelet/kuberuntime/kuberuntime_container.go` (`killContainer`: preStop inside the grace period, then
-//! SIGTERM with at least 2 s, then SIGKILL), `pkg/kubelet/prober` (probes; see the worker's module) and
-//! `client-go/util/flowcontrol/backoff.go` (restarts: at once, then after 10 s, doubling up to 300 s, forgotten after
-//! 600 s without one).
+//! Follows `pkg/kubelet/kuberuntime/kuberuntime_manager.go` (`computePodActions`: init containers in order, a sidecar
+//! has started before the next one begins) and `kuberuntime_container.go` (`killContainer`: preStop inside the grace
+//! period, then SIGTERM with at least 2 s, then SIGKILL; sidecars last, in reverse order),
+//! `pkg/kubelet/prober` (probes; see the worker's module) and `client-go/util/flowcontrol/backoff.go` (restarts: at
+//! once, then after 10 s, doubling up to 300 s, forgotten after 600 s without one; by container).
 //!
-//! Simplified: probes, hook and restarts are those of the first container, the one that serves; the runtime's events
-//! arrive without delay; every pod pays the image pull once; probe-level grace periods are not read.
+//! Simplified: only the serving container, the first main one, is a process where pods live. The others are played
+//! here: their probes pass while they run, init containers take [`ClusterConfig::init_container`], all of them end at
+//! SIGTERM. The runtime's events arrive without delay. What ends is restarted (`restartPolicy: Always`): a Job's pod
+//! is ended from outside.
 
+mod container;
+mod ending;
+pub(crate) mod images;
 mod probe;
 
-use platform::{Probe, Workload};
+use platform::{Container, Probe, Workload};
 use units::{Machine, Nanos, Out, Wake};
 
+use container::{BackOff, Role, State, Unit};
 pub use probe::ProbeKind;
-use probe::{Held, Next, Seen, Worker};
+use probe::{Held, Next};
 
-use crate::{ClusterConfig, PodId, PodStatus};
+use crate::{ClusterConfig, Flaw, PodId, PodStatus};
 
-/// `minimumGracePeriodInSeconds`: what SIGTERM is given even where preStop took the whole grace period.
-const MINIMUM_GRACE: Nanos = Nanos::from_secs(2);
-const FIRST_BACK_OFF: Nanos = Nanos::from_secs(10);
-const LONGEST_BACK_OFF: Nanos = Nanos::from_secs(300);
+/// Wakes are numbered by container: its own timer, then its probes'.
+const SLOTS: u32 = 4;
 
 /// What may happen to a pod on its node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +37,13 @@ pub enum KubeletInput {
     Stop,
     /// A timer has fired.
     Wake(Wake),
+    /// The answer to [`KubeletEffect::Pull`], at the same instant.
+    Pulled {
+        /// Which container's image.
+        container: u32,
+        /// When it will be there.
+        ready: Nanos,
+    },
     /// The answer to a probe. The rim enforces the probe's timeout and answers `false` for it.
     Probed {
         /// Which probe was asked.
@@ -41,9 +53,9 @@ pub enum KubeletInput {
         /// Whether it passed.
         ok: bool,
     },
-    /// The process ended by itself after SIGTERM.
+    /// The serving process ended by itself after SIGTERM.
     Drained,
-    /// The process ended without being asked to.
+    /// The serving process ended without being asked to.
     Crashed {
         /// Why, such as `OOMKilled`.
         reason: String,
@@ -53,9 +65,16 @@ pub enum KubeletInput {
 /// What the kubelet wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KubeletEffect {
-    /// Run the container: it accepts from now on.
+    /// Tell when this image will be on the node. Not asked where pulls take no time.
+    Pull {
+        /// For which container, to be named in the answer.
+        container: u32,
+        /// Which image.
+        image: String,
+    },
+    /// Run the serving container: it accepts from now on.
     StartContainer,
-    /// Ask now, and answer with [`KubeletInput::Probed`] within [`Kubelet::probe`]'s timeout.
+    /// Ask the serving container now, and answer with [`KubeletInput::Probed`] within [`Kubelet::probe`]'s timeout.
     Probe {
         /// Which probe.
         probe: ProbeKind,
@@ -72,73 +91,64 @@ pub enum KubeletEffect {
 
 /// One pod's kubelet.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a condition that Kubernetes tells apart")]
 pub struct Kubelet {
     pod: PodId,
-    image_pull: Nanos,
-    container_start: Nanos,
+    config: Figures,
     grace: Nanos,
-    pre_stop: Option<Nanos>,
-    workers: Vec<Worker>,
-    phase: Phase,
-    /// The container's startup probe has passed, or it has none.
-    started: bool,
+    /// Init containers and sidecars in order, then the main ones.
+    units: Vec<Unit>,
+    serving: usize,
+    begun: bool,
+    /// All main containers have run.
+    told_started: bool,
     ready: bool,
     deleting: bool,
-    /// Why the container that is being replaced ended; `None` before the first one.
-    replaced: Option<String>,
-    back_off: Option<BackOff>,
+    gone: bool,
     asked: u32,
-    generation: u32,
+    flaw: Flaw,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Phase {
-    New,
-    /// A container is on its way, or in back-off.
-    Starting,
-    Running {
-        since: Nanos,
-    },
-    /// The hook runs; SIGTERM comes with the next wake, SIGKILL at `kill`.
-    PreStop {
-        since: Nanos,
-        kill: Nanos,
-    },
-    /// SIGTERM was sent; SIGKILL comes with the next wake.
-    Terminating {
-        since: Nanos,
-    },
-    Gone,
-}
-
+/// The delays of [`ClusterConfig`] that matter here.
 #[derive(Clone, Copy, Debug)]
-struct BackOff {
-    wait: Nanos,
-    updated: Nanos,
+struct Figures {
+    pulls: bool,
+    container_start: Nanos,
+    next_container: Nanos,
+    init_container: Nanos,
 }
 
 impl Kubelet {
-    /// For a pod of `workload` that was bound to a node.
-    pub fn new(pod: PodId, workload: &Workload, config: &ClusterConfig) -> Self {
-        let container = workload.containers.first();
-        let probes = container.into_iter().flat_map(|c| {
-            [(ProbeKind::Startup, &c.startup), (ProbeKind::Readiness, &c.readiness), (ProbeKind::Liveness, &c.liveness)]
-        });
+    /// For a pod of `workload` that was bound to a node, from a template with `flaw`.
+    pub fn new(pod: PodId, workload: &Workload, config: &ClusterConfig, flaw: Flaw) -> Self {
+        let serving = workload.init_containers.len();
+        let before = workload
+            .init_containers
+            .iter()
+            .map(|container| Unit::new(container, if container.sidecar { Role::Sidecar } else { Role::Init }, false));
+        let main = |(index, container)| Unit::new(container, Role::Main, index == 0);
+        let mut units: Vec<_> = before.chain(workload.containers.iter().enumerate().map(main)).collect();
+        if workload.containers.is_empty() {
+            units.push(Unit::new(&Container::default(), Role::Main, true)); // a platform made by hand may say nothing
+        }
         Self {
             pod,
-            image_pull: config.image_pull,
-            container_start: config.container_start,
+            config: Figures {
+                pulls: config.image_pull > Nanos::ZERO,
+                container_start: config.container_start,
+                next_container: config.next_container,
+                init_container: config.init_container,
+            },
             grace: workload.grace_period,
-            pre_stop: container.and_then(|c| c.pre_stop),
-            workers: probes.filter_map(|(kind, probe)| Some(Worker::new(kind, probe.clone()?))).collect(),
-            phase: Phase::New,
-            started: false,
+            units,
+            serving,
+            begun: false,
+            told_started: false,
             ready: false,
             deleting: false,
-            replaced: None,
-            back_off: None,
+            gone: false,
             asked: 0,
-            generation: 0,
+            flaw,
         }
     }
 
@@ -147,230 +157,223 @@ impl Kubelet {
         self.pod
     }
 
-    /// A probe as declared, for its action and its timeout.
+    /// A probe of the serving container as declared, for its action and its timeout.
     pub fn probe(&self, kind: ProbeKind) -> Option<&Probe> {
-        self.workers.iter().find(|worker| worker.kind == kind).map(|worker| &worker.probe)
+        self.units[self.serving].probe(kind)
     }
 
-    fn seen(&self) -> Seen {
-        let running = match self.phase {
-            Phase::Running { since } | Phase::PreStop { since, .. } | Phase::Terminating { since } => Some(since),
-            Phase::New | Phase::Starting | Phase::Gone => None,
-        };
-        Seen { running, started: self.started, deleting: self.deleting }
-    }
-
-    /// Sets the timer of the pod's life; slot 0, the workers have the others.
-    fn later(&mut self, at: Nanos, out: &mut impl Out<KubeletEffect>) {
-        self.generation = self.generation.wrapping_add(1);
-        out.wake(at, Wake { slot: 0, generation: self.generation });
+    /// Sets the timer of a container's life.
+    fn later(&mut self, unit: usize, at: Nanos, out: &mut impl Out<KubeletEffect>) {
+        let generation = &mut self.units[unit].generation;
+        *generation = generation.wrapping_add(1);
+        out.wake(at, Wake { slot: unit as u32 * SLOTS, generation: *generation });
     }
 
     fn start(&mut self, now: Nanos, out: &mut impl Out<KubeletEffect>) {
-        if self.phase != Phase::New {
+        if std::mem::replace(&mut self.begun, true) || self.gone {
             return;
         }
-        self.phase = Phase::Starting;
-        self.later(now + self.image_pull + self.container_start, out);
-        // Workers tick from the moment the kubelet takes the pod, whenever its container comes.
-        for index in 0..self.workers.len() {
-            self.restart_ticker(now, index, out);
+        // Workers tick from the moment the kubelet takes the pod, whenever their container comes.
+        for unit in 0..self.units.len() {
+            for worker in 0..self.units[unit].workers.len() {
+                self.restart_ticker(now, unit, worker, out);
+            }
+        }
+        self.advance(now, out);
+    }
+
+    /// Begins the container whose turn it is: one after the other, main ones when all before them have ended or, being
+    /// sidecars, started.
+    fn advance(&mut self, now: Nanos, out: &mut impl Out<KubeletEffect>) {
+        if self.deleting {
+            return;
+        }
+        for unit in 0..self.units.len() {
+            let Unit { role, state, started, ran, .. } = self.units[unit];
+            let passed = match (role, state) {
+                (_, State::Waiting) => return self.begin(now, unit, out),
+                (Role::Init, state) => state == State::Ended,
+                (Role::Sidecar, _) => started || self.told_started,
+                (Role::Main, _) => ran,
+            };
+            if !passed {
+                return;
+            }
         }
     }
 
-    fn restart_ticker(&mut self, now: Nanos, index: usize, out: &mut impl Out<KubeletEffect>) {
-        let worker = &mut self.workers[index];
+    fn begin(&mut self, now: Nanos, unit: usize, out: &mut impl Out<KubeletEffect>) {
+        self.units[unit].state = State::Coming;
+        if self.flaw == Flaw::ImagePull && unit == self.serving {
+            return; // its image never comes
+        }
+        if self.config.pulls {
+            let image = self.units[unit].image.clone();
+            out.emit(KubeletEffect::Pull { container: unit as u32, image });
+        } else {
+            self.pulled(now, unit, now, out);
+        }
+    }
+
+    /// The image is or will be there; the pod's sandbox is paid for with its first container.
+    fn pulled(&mut self, now: Nanos, unit: usize, ready: Nanos, out: &mut impl Out<KubeletEffect>) {
+        if self.units.get(unit).is_some_and(|unit| unit.state == State::Coming) {
+            let Figures { container_start, next_container, .. } = self.config;
+            let takes = if unit == 0 { container_start } else { next_container };
+            self.later(unit, ready.max(now) + takes, out);
+        }
+    }
+
+    fn restart_ticker(&mut self, now: Nanos, unit: usize, worker: usize, out: &mut impl Out<KubeletEffect>) {
+        let slot = unit as u32 * SLOTS + 1 + worker as u32;
+        let worker = &mut self.units[unit].workers[worker];
         worker.generation = worker.generation.wrapping_add(1);
-        out.wake(now + worker.probe.period, Wake { slot: index as u32 + 1, generation: worker.generation });
+        out.wake(now + worker.probe.period, Wake { slot, generation: worker.generation });
     }
 
     fn woken(&mut self, now: Nanos, wake: Wake, out: &mut impl Out<KubeletEffect>) {
-        if self.phase == Phase::Gone {
+        let (unit, timer) = ((wake.slot / SLOTS) as usize, (wake.slot % SLOTS) as usize);
+        if self.gone || unit >= self.units.len() {
             return;
         }
-        if wake.slot == 0 {
-            if wake.generation == self.generation {
-                self.proceed(now, out);
+        if timer == 0 {
+            if wake.generation == self.units[unit].generation {
+                self.proceed(now, unit, out);
             }
             return;
         }
-        let index = wake.slot as usize - 1;
-        let seen = self.seen();
-        let Some(worker) = self.workers.get_mut(index).filter(|worker| worker.generation == wake.generation) else {
-            return;
-        };
+        let seen = self.units[unit].seen(self.deleting);
+        let worker = self.units[unit].workers.get_mut(timer - 1);
+        let Some(worker) = worker.filter(|worker| worker.generation == wake.generation) else { return };
         let next = worker.tick(now, seen);
-        self.restart_ticker(now, index, out);
+        self.restart_ticker(now, unit, timer - 1, out);
         if next == Next::Ask {
-            self.ask(now, index, out);
+            self.ask(now, unit, timer - 1, out);
         }
     }
 
-    /// The timer of the pod's life has fired.
-    fn proceed(&mut self, now: Nanos, out: &mut impl Out<KubeletEffect>) {
-        match self.phase {
-            Phase::Starting => self.run(now, out),
-            Phase::PreStop { since, kill } => self.terminate(since, kill.max(now + MINIMUM_GRACE), out),
-            Phase::Terminating { .. } => {
-                out.emit(KubeletEffect::Kill);
-                self.ended(now, out);
+    /// The timer of a container's life has fired.
+    fn proceed(&mut self, now: Nanos, unit: usize, out: &mut impl Out<KubeletEffect>) {
+        match self.units[unit].state {
+            State::Coming => self.run(now, unit, out),
+            State::Running { .. } if self.units[unit].role == Role::Init => {
+                self.units[unit].state = State::Ended;
+                self.advance(now, out);
             }
-            Phase::New | Phase::Running { .. } | Phase::Gone => {}
+            State::PreStop { since, kill } => self.terminate_in_turn(now, unit, since, kill, out),
+            State::Queued { since, kill } => self.terminate(now, unit, since, kill, out),
+            State::Terminating { .. } => {
+                if self.units[unit].serving {
+                    out.emit(KubeletEffect::Kill);
+                }
+                self.ended(now, unit, out);
+            }
+            State::Waiting | State::Running { .. } | State::Ended => {}
         }
     }
 
-    fn run(&mut self, now: Nanos, out: &mut impl Out<KubeletEffect>) {
-        self.phase = Phase::Running { since: now };
-        out.emit(KubeletEffect::StartContainer);
-        let status = self.replaced.take().map_or(PodStatus::Started, |reason| PodStatus::Restarted { reason });
-        out.emit(KubeletEffect::Status(status));
-        for worker in &mut self.workers {
-            worker.new_container();
+    fn run(&mut self, now: Nanos, unit: usize, out: &mut impl Out<KubeletEffect>) {
+        let Unit { serving, role, .. } = self.units[unit];
+        self.units[unit].runs(now);
+        if serving {
+            out.emit(KubeletEffect::StartContainer);
         }
-        self.started = !self.workers.iter().any(|worker| worker.kind == ProbeKind::Startup);
-        if self.started {
-            self.has_started(now, out);
+        if let Some(reason) = self.units[unit].replaced.take() {
+            out.emit(KubeletEffect::Status(PodStatus::Restarted { reason }));
         }
+        if !self.told_started && self.units[self.serving..].iter().all(|unit| unit.ran) {
+            self.told_started = true;
+            out.emit(KubeletEffect::Status(PodStatus::Started));
+        }
+        if serving && self.flaw == Flaw::Crash {
+            out.emit(KubeletEffect::Kill);
+            self.exited(now, unit, "Error".to_owned(), out);
+        } else if role == Role::Init {
+            self.later(unit, now + self.config.init_container, out);
+        } else if self.units[unit].started {
+            self.has_started(now, unit, out);
+        }
+        self.advance(now, out);
     }
 
     /// The container counts as started: without a readiness probe it is ready, with one it is asked at once, and from
     /// then on every period.
-    fn has_started(&mut self, now: Nanos, out: &mut impl Out<KubeletEffect>) {
-        match self.workers.iter().position(|worker| worker.kind == ProbeKind::Readiness) {
-            None => self.set_ready(true, out),
-            Some(index) => {
-                if self.workers[index].trigger() {
-                    self.ask_afresh(now, index, out);
+    fn has_started(&mut self, now: Nanos, unit: usize, out: &mut impl Out<KubeletEffect>) {
+        match self.units[unit].worker(ProbeKind::Readiness) {
+            None => self.set_ready(unit, true, out),
+            Some(worker) => {
+                if self.units[unit].workers[worker].trigger() {
+                    self.ask_afresh(now, unit, worker, out);
                 }
             }
         }
     }
 
-    fn ask_afresh(&mut self, now: Nanos, index: usize, out: &mut impl Out<KubeletEffect>) {
-        self.restart_ticker(now, index, out);
-        self.look(now, index, out);
+    fn ask_afresh(&mut self, now: Nanos, unit: usize, worker: usize, out: &mut impl Out<KubeletEffect>) {
+        self.restart_ticker(now, unit, worker, out);
+        self.look(now, unit, worker, out);
     }
 
-    fn look(&mut self, now: Nanos, index: usize, out: &mut impl Out<KubeletEffect>) {
-        if self.workers[index].look(now, self.seen()) == Next::Ask {
-            self.ask(now, index, out);
+    fn look(&mut self, now: Nanos, unit: usize, worker: usize, out: &mut impl Out<KubeletEffect>) {
+        let seen = self.units[unit].seen(self.deleting);
+        if self.units[unit].workers[worker].look(now, seen) == Next::Ask {
+            self.ask(now, unit, worker, out);
         }
     }
 
-    fn ask(&mut self, now: Nanos, index: usize, out: &mut impl Out<KubeletEffect>) {
+    fn ask(&mut self, now: Nanos, unit: usize, worker: usize, out: &mut impl Out<KubeletEffect>) {
         let number = self.asked;
         self.asked += 1;
-        let worker = &mut self.workers[index];
+        let serving = self.units[unit].serving;
+        let worker = &mut self.units[unit].workers[worker];
         worker.asked(number);
         let probe = worker.kind;
-        if worker.passes_by_itself() {
-            self.answered(now, probe, number, true, out);
-        } else {
+        if serving && !worker.passes_by_itself() {
             out.emit(KubeletEffect::Probe { probe, number });
+        } else {
+            self.answered(now, unit, probe, number, true, out);
         }
     }
 
-    fn answered(&mut self, now: Nanos, kind: ProbeKind, number: u32, ok: bool, out: &mut impl Out<KubeletEffect>) {
-        let Some(index) = self.workers.iter().position(|worker| worker.kind == kind) else { return };
-        let Some(decided) = self.workers[index].answered(number, ok) else { return };
-        if decided && self.seen().running.is_some() {
+    fn answered(
+        &mut self,
+        now: Nanos,
+        unit: usize,
+        kind: ProbeKind,
+        number: u32,
+        ok: bool,
+        out: &mut impl Out<KubeletEffect>,
+    ) {
+        let Some(worker) = self.units[unit].worker(kind) else { return };
+        let Some(decided) = self.units[unit].workers[worker].answered(number, ok) else { return };
+        if decided && self.units[unit].seen(self.deleting).running.is_some() {
             match (kind, ok) {
-                (ProbeKind::Readiness, ready) => self.set_ready(ready, out),
+                (ProbeKind::Readiness, ready) => self.set_ready(unit, ready, out),
                 (ProbeKind::Startup, true) => {
-                    self.started = true;
-                    self.has_started(now, out);
+                    self.units[unit].started = true;
+                    self.has_started(now, unit, out);
+                    self.advance(now, out);
                 }
                 (ProbeKind::Liveness, true) => {}
-                (ProbeKind::Startup, false) => self.restart(now, "startup probe failed", out),
-                (ProbeKind::Liveness, false) => self.restart(now, "liveness probe failed", out),
+                (ProbeKind::Startup, false) => self.restart(now, unit, kind, "startup probe failed", out),
+                (ProbeKind::Liveness, false) => self.restart(now, unit, kind, "liveness probe failed", out),
             }
         }
-        match self.workers[index].held_back() {
+        match self.units[unit].workers[worker].held_back() {
             None => {}
-            Some(Held::Trigger) => self.ask_afresh(now, index, out),
-            Some(Held::Tick) => self.look(now, index, out),
+            Some(Held::Trigger) => self.ask_afresh(now, unit, worker, out),
+            Some(Held::Tick) => self.look(now, unit, worker, out),
         }
     }
 
-    fn set_ready(&mut self, ready: bool, out: &mut impl Out<KubeletEffect>) {
+    fn set_ready(&mut self, unit: usize, ready: bool, out: &mut impl Out<KubeletEffect>) {
+        self.units[unit].ready = ready;
+        // Condition Ready: all main containers and sidecars are (`status/generate.go`).
+        let all = self.units.iter().all(|unit| unit.role == Role::Init || unit.ready);
+        let ready = all && self.flaw != Flaw::NeverReady;
         if self.ready != ready {
             self.ready = ready;
             out.emit(KubeletEffect::Status(PodStatus::Ready(ready)));
-        }
-    }
-
-    /// Ends the container to run it again.
-    fn restart(&mut self, now: Nanos, reason: &str, out: &mut impl Out<KubeletEffect>) {
-        if let Phase::Running { since } = self.phase {
-            self.replaced = Some(reason.to_owned());
-            self.end(now, since, out);
-        }
-    }
-
-    fn stop(&mut self, now: Nanos, out: &mut impl Out<KubeletEffect>) {
-        self.deleting = true;
-        match self.phase {
-            Phase::New | Phase::Starting => self.gone(out),
-            Phase::Running { since } => self.end(now, since, out),
-            // A restart is under way: its deadline is the earlier one, and a grace period can only shrink.
-            Phase::PreStop { .. } | Phase::Terminating { .. } | Phase::Gone => {}
-        }
-    }
-
-    fn end(&mut self, now: Nanos, since: Nanos, out: &mut impl Out<KubeletEffect>) {
-        let kill = now + self.grace;
-        match self.pre_stop.filter(|hook| *hook > Nanos::ZERO && self.grace > Nanos::ZERO) {
-            Some(hook) => {
-                self.phase = Phase::PreStop { since, kill };
-                self.later(now + hook.min(self.grace), out);
-            }
-            None => self.terminate(since, kill.max(now + MINIMUM_GRACE), out),
-        }
-    }
-
-    fn terminate(&mut self, since: Nanos, kill: Nanos, out: &mut impl Out<KubeletEffect>) {
-        self.phase = Phase::Terminating { since };
-        out.emit(KubeletEffect::Terminate);
-        self.later(kill, out);
-    }
-
-    /// The container has ended.
-    fn ended(&mut self, now: Nanos, out: &mut impl Out<KubeletEffect>) {
-        if self.deleting {
-            return self.gone(out);
-        }
-        self.set_ready(false, out);
-        self.phase = Phase::Starting;
-        let wait = self.wait_before_restart(now);
-        self.later(now + wait + self.container_start, out);
-    }
-
-    fn gone(&mut self, out: &mut impl Out<KubeletEffect>) {
-        self.phase = Phase::Gone;
-        self.ready = false;
-        out.emit(KubeletEffect::Status(PodStatus::Gone));
-    }
-
-    /// `Backoff.IsInBackOffSince` and `Next`: counted from the end of the last container.
-    fn wait_before_restart(&mut self, now: Nanos) -> Nanos {
-        let known = self.back_off.filter(|known| now - known.updated <= LONGEST_BACK_OFF * 2);
-        let (wait, next) = match known {
-            None => (Nanos::ZERO, FIRST_BACK_OFF),
-            Some(known) => (known.wait, (known.wait * 2).min(LONGEST_BACK_OFF)),
-        };
-        self.back_off = Some(BackOff { wait: next, updated: now + wait });
-        wait
-    }
-
-    /// The process is no more, asked or not.
-    fn exited(&mut self, now: Nanos, reason: String, out: &mut impl Out<KubeletEffect>) {
-        match self.phase {
-            Phase::Running { .. } => {
-                self.replaced = Some(reason);
-                self.ended(now, out);
-            }
-            Phase::PreStop { .. } | Phase::Terminating { .. } => self.ended(now, out),
-            Phase::New | Phase::Starting | Phase::Gone => {}
         }
     }
 }
@@ -384,9 +387,10 @@ impl Machine for Kubelet {
             KubeletInput::Start => self.start(now, out),
             KubeletInput::Stop => self.stop(now, out),
             KubeletInput::Wake(wake) => self.woken(now, wake, out),
-            KubeletInput::Probed { probe, number, ok } => self.answered(now, probe, number, ok, out),
-            KubeletInput::Drained => self.exited(now, "Completed".to_owned(), out),
-            KubeletInput::Crashed { reason } => self.exited(now, reason, out),
+            KubeletInput::Pulled { container, ready } => self.pulled(now, container as usize, ready, out),
+            KubeletInput::Probed { probe, number, ok } => self.answered(now, self.serving, probe, number, ok, out),
+            KubeletInput::Drained => self.exited(now, self.serving, "Completed".to_owned(), out),
+            KubeletInput::Crashed { reason } => self.exited(now, self.serving, reason, out),
         }
     }
 }

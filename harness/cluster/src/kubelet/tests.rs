@@ -32,8 +32,14 @@ impl Out<KubeletEffect> for Collected {
 
 impl Node {
     fn new(workload: &Workload, ok: fn(ProbeKind, u64) -> bool) -> Self {
-        let config = ClusterConfig { container_start: Nanos::from_secs(1), ..ClusterConfig::default() };
-        let kubelet = Kubelet::new(PodId(0), workload, &config);
+        Self::with(workload, ClusterConfig::default(), ok)
+    }
+    /// All containers start within a second, init containers take three.
+    fn with(workload: &Workload, config: ClusterConfig, ok: fn(ProbeKind, u64) -> bool) -> Self {
+        let sec = Nanos::from_secs;
+        let config =
+            ClusterConfig { container_start: sec(1), next_container: sec(1), init_container: sec(3), ..config };
+        let kubelet = Kubelet::new(PodId(0), workload, &config, Flaw::None);
         let mut node = Self { kubelet, timers: BTreeMap::new(), planned: 0, log: Vec::new(), ok, drain: Some(1) };
         node.plan(Nanos::ZERO, KubeletInput::Start);
         node
@@ -65,6 +71,12 @@ impl Node {
                             self.plan(now + Nanos::from_secs(drain), KubeletInput::Drained);
                         }
                         "SIGTERM".to_owned()
+                    }
+                    KubeletEffect::Pull { container, image } => {
+                        // Images of names with more letters are farther away.
+                        let ready = now + Nanos::from_secs(image.len() as u64);
+                        self.plan(now, KubeletInput::Pulled { container, ready });
+                        format!("pull {image}")
                     }
                     KubeletEffect::Kill => "SIGKILL".to_owned(),
                     KubeletEffect::StartContainer => "start".to_owned(),
@@ -172,22 +184,6 @@ fn a_failed_liveness_restarts_with_growing_back_off() {
 }
 
 #[test]
-fn back_off_ends_at_five_minutes_and_is_forgotten_after_ten() {
-    let mut kubelet = Kubelet::new(PodId(0), &workload(Container::default()), &ClusterConfig::default());
-    let mut now = Nanos::ZERO;
-    let waits: Vec<_> = (0..8)
-        .map(|_| {
-            let wait = kubelet.wait_before_restart(now);
-            now += wait + Nanos::from_secs(1);
-            wait.as_secs()
-        })
-        .collect();
-    assert_eq!(waits, [0, 10, 20, 40, 80, 160, 300, 300]);
-    assert_eq!(kubelet.wait_before_restart(now + Nanos::from_secs(599)).as_secs(), 300);
-    assert_eq!(kubelet.wait_before_restart(now + Nanos::from_secs(1_501)).as_secs(), 0, "more than 600 s of health");
-}
-
-#[test]
 fn the_end_is_hook_then_sigterm_then_sigkill() {
     for (case, hook, grace, drain, want) in [
         ("drains", None, 30, Some(3), vec![(50, "SIGTERM"), (53, "Gone")]),
@@ -239,4 +235,174 @@ fn deletion_during_a_restart_ends_the_pod() {
     node.drain = Some(5);
     let log = node.until(100);
     assert_eq!(told(&log)[3..], [(10, "Liveness false"), (10, "SIGTERM"), (15, "Gone")]);
+}
+
+fn pod(init: Vec<Container>, main: Vec<Container>) -> Workload {
+    Workload { init_containers: init, containers: main, ..workload(Container::default()) }
+}
+fn plain() -> Container {
+    Container::default()
+}
+fn sidecar() -> Container {
+    Container { sidecar: true, ..Container::default() }
+}
+fn with_hook(container: Container, secs: u64) -> Container {
+    Container { pre_stop: Some(Nanos::from_secs(secs)), ..container }
+}
+
+#[test]
+fn containers_start_one_after_the_other() {
+    let slow = || Container { startup: Some(http(0, 5, 30)), ..sidecar() };
+    let late = || Container { readiness: Some(http(9, 10, 3)), ..plain() };
+    // Seconds: the serving container starts, all main ones have, the pod is ready.
+    for (case, init, main, want) in [
+        ("one", vec![], vec![plain()], (1, 1, 1)),
+        ("two: the pod is ready when both are", vec![], vec![plain(), plain()], (1, 2, 2)),
+        ("after an init container of 3 s", vec![plain()], vec![plain()], (5, 5, 5)),
+        ("after two of them", vec![plain(), plain()], vec![plain()], (9, 9, 9)),
+        ("a sidecar only has to start", vec![sidecar()], vec![plain()], (2, 2, 2)),
+        ("a sidecar, then an init container", vec![sidecar(), plain()], vec![plain()], (6, 6, 6)),
+        ("a sidecar's startup probe holds the next one", vec![slow()], vec![plain()], (6, 6, 6)),
+        ("a second container's readiness counts", vec![], vec![plain(), late()], (1, 2, 12)),
+        ("a sidecar's readiness counts, too", vec![Container { sidecar: true, ..late() }], vec![plain()], (2, 2, 11)),
+    ] {
+        let log = Node::new(&pod(init, main), |_, _| true).until(60);
+        let at = |what: &str| log.iter().find(|(_, text)| text == what).map(|(at, _)| *at).unwrap();
+        assert_eq!((at("start"), at("Started"), at("Ready(true)")), want, "{case}: {log:?}");
+    }
+}
+
+#[test]
+fn images_are_waited_for_in_front_of_each_container() {
+    let image = |name: &str| Container { image: name.into(), ..Container::default() };
+    let config = ClusterConfig { image_pull: Nanos::from_secs(1), ..ClusterConfig::default() };
+    let log = Node::with(&pod(vec![image("12345")], vec![image("123"), image("1")]), config, |_, _| true).until(60);
+    let want = [
+        (0, "pull 12345"),
+        (9, "pull 123"), // 5 s of pulling, 1 s to start, 3 s to run
+        (13, "start"),
+        (13, "pull 1"),
+        (15, "Started"),
+        (15, "Ready(true)"),
+    ];
+    assert_eq!(told(&log), want);
+}
+
+#[test]
+fn sidecars_end_last() {
+    for (case, init, main, drain, want) in [
+        (
+            "a sidecar ends after the main one",
+            vec![sidecar()],
+            vec![plain()],
+            Some(3),
+            vec![(50, "SIGTERM"), (53, "Gone")],
+        ),
+        (
+            "hooks of all run at once",
+            vec![with_hook(sidecar(), 5)],
+            vec![plain()],
+            Some(3),
+            vec![(50, "SIGTERM"), (55, "Gone")],
+        ),
+        (
+            "the sidecar's hook is over before the main one ends",
+            vec![with_hook(sidecar(), 2)],
+            vec![plain()],
+            Some(3),
+            vec![(50, "SIGTERM"), (53, "Gone")],
+        ),
+        (
+            "another main container's hook holds the pod",
+            vec![],
+            vec![plain(), with_hook(plain(), 10)],
+            Some(3),
+            vec![(50, "SIGTERM"), (60, "Gone")],
+        ),
+        (
+            "a main one that does not end takes the whole grace period",
+            vec![sidecar(), sidecar()],
+            vec![plain()],
+            None,
+            vec![(50, "SIGTERM"), (80, "SIGKILL"), (80, "Gone")],
+        ),
+    ] {
+        let mut node = Node::new(&pod(init, main), |_, _| true).at(50, KubeletInput::Stop);
+        node.drain = drain;
+        let log = node.until(200);
+        let end: Vec<_> = told(&log).into_iter().filter(|(at, _)| *at >= 50).collect();
+        assert_eq!(end, want, "{case}");
+    }
+}
+
+#[test]
+fn a_probe_s_own_grace_period_holds_for_its_verdict_only() {
+    let quick = |own: Option<u64>| Probe { grace_period: own.map(Nanos::from_secs), ..http(0, 10, 1) };
+    for (case, own, stop, want) in [
+        ("the pod's, without one", None, None, (10, 40)),
+        ("the probe's", Some(4), None, (10, 14)),
+        ("2 s at least", Some(1), None, (10, 12)),
+        ("deletion takes the pod's", Some(4), Some(5), (5, 35)),
+    ] {
+        let container = Container { liveness: Some(quick(own)), ..Container::default() };
+        let mut node = Node::new(&workload(container), |kind, _| kind != ProbeKind::Liveness);
+        node.drain = None;
+        if let Some(at) = stop {
+            node = node.at(at, KubeletInput::Stop);
+        }
+        let log = node.until(60);
+        let at = |what: &str| log.iter().find(|(_, text)| text == what).map(|(at, _)| *at).unwrap();
+        assert_eq!((at("SIGTERM"), at("SIGKILL")), want, "{case}");
+    }
+}
+
+#[test]
+fn a_failed_startup_restarts_and_asks_anew() {
+    let container = Container { startup: Some(http(0, 5, 2)), readiness: Some(http(0, 10, 1)), ..Container::default() };
+    let log = Node::new(&workload(container), |_, secs| secs >= 14).until(16);
+    let want = [
+        (1, "start"),
+        (1, "Started"),
+        (5, "Startup false"),
+        (10, "Startup false"),
+        (10, "SIGTERM"),
+        (12, "start"),
+        (12, "Restarted: startup probe failed"),
+        (15, "Startup true"),
+        (15, "Readiness true"),
+        (15, "Ready(true)"),
+    ];
+    assert_eq!(told(&log), want);
+}
+
+#[test]
+fn success_thresholds_count_before_readiness_comes_back() {
+    let probe = Probe { success_threshold: 3, ..http(0, 10, 1) };
+    let container = Container { readiness: Some(probe), ..Container::default() };
+    let log = Node::new(&workload(container), |_, secs| !(40..50).contains(&secs)).until(100);
+    let ready: Vec<_> = log.iter().filter(|(_, text)| text.starts_with("Ready(")).collect();
+    assert_eq!(ready, [&(21, "Ready(true)".into()), &(41, "Ready(false)".into()), &(71, "Ready(true)".into())]);
+}
+
+#[test]
+fn only_the_serving_container_s_probes_reach_the_outside() {
+    let probed = || Container { readiness: Some(http(0, 10, 3)), liveness: Some(http(0, 10, 3)), ..plain() };
+    let sidecar = Container { sidecar: true, ..probed() };
+    let log = Node::new(&pod(vec![sidecar], vec![plain(), probed()]), |_, _| false).until(60);
+    assert_eq!(told(&log), [(2, "start"), (3, "Started"), (3, "Ready(true)")], "the others pass while they run");
+}
+
+#[test]
+fn flaws_of_a_template_show() {
+    let flawed = |flaw, secs| {
+        let mut node = Node::new(&pod(vec![], vec![plain(), plain()]), |_, _| true);
+        node.kubelet.flaw = flaw;
+        node.at(secs, KubeletInput::Stop).until(secs)
+    };
+    assert_eq!(told(&flawed(Flaw::ImagePull, 60)), [(60, "Gone")], "nothing ever starts");
+    assert_eq!(told(&flawed(Flaw::NeverReady, 5)), [(1, "start"), (2, "Started"), (5, "SIGTERM")]);
+    let log = flawed(Flaw::Crash, 100);
+    let starts: Vec<_> = log.iter().filter(|(_, text)| text == "start").map(|(at, _)| *at).collect();
+    assert_eq!(starts, [1, 2, 13, 34, 75], "at once, then after 10, 20, 40 s, and a second to start");
+    assert!(!log.iter().any(|(_, text)| text.starts_with("Ready")));
 }

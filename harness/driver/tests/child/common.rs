@@ -110,6 +110,9 @@ pub(crate) fn step(method: &str, path: &str) -> Step {
         host: "shop.example".to_owned(),
         path: path.to_owned(),
         think: Distribution::NONE,
+        expect: vec![],
+        limit: None,
+        payload: None,
     }
 }
 
@@ -124,7 +127,10 @@ pub(crate) fn plan(steps: Vec<Step>, clients: u32, rate: u64, millis: u64) -> Lo
             first_client: 0,
             clients,
             rate: vec![Segment::constant(Nanos::from_millis(millis), Rate::per_second(rate))],
+            times: vec![],
+            retry: None,
         }],
+        crowds: vec![],
         journeys: vec![JourneyPlan {
             name: "buy".to_owned(),
             steps: (0..steps.len()).map(|index| StepId(index as u16)).collect(),

@@ -104,7 +104,7 @@ pub(crate) fn replay(
     let mut counts = [0; 3];
     for (index, decision) in decisions.iter().enumerate() {
         let (client, location) = locate(decision);
-        let key = Key(client.to_bits());
+        let key = Key::of(client.into());
         let before: Vec<_> = location.limits.iter().map(|limit| zones.stored(limit, key)).collect();
         let now = Nanos::from_millis(decision.now_ms);
         let ours = zones.offer(&location.limits, key, || now);

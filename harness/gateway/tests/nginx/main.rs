@@ -12,3 +12,4 @@ mod limits;
 mod routes;
 mod shipped;
 mod traffic;
+mod upstreams;

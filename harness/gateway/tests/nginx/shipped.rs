@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use gateway::{Answer, Ask, Broken, Exchange, Reply, ReplyFrom, Routed, Upstreams, Zones};
+use gateway::{Answer, Ask, Broken, Choice, Exchange, Reply, ReplyFrom, Routed, Upstreams, Zones};
 use platform::GatewayConfig;
 use units::Nanos;
 
@@ -14,30 +14,37 @@ const API: &str = "api.selfmonitor.app";
 
 /// The shipped file on a port of ours, before our upstream, telling its decisions in its own folder.
 fn text(port: u16, upstream: u16) -> String {
-    let mut text = include_str!("../../../../kind-config/platform/base/nginx-gateway/nginx.conf")
+    let text = include_str!("../../../../kind-config/platform/base/nginx-gateway/nginx.conf")
         .replace("/tmp/", "")
         .replace("include /etc/nginx/mime.types;", "")
         .replace("error_log /dev/stderr warn;", &format!("error_log debug.log {DECISIONS};"))
         .replace("access_log /dev/stdout;", "access_log off;")
         .replace("listen 80", &format!("listen {ADDRESS}:{port}"));
-    for service in ["auth-service", "user-profile-service", "transactions-service"] {
-        text = text.replace(&format!("server {service}:80"), &format!("server {ADDRESS}:{upstream}"));
-    }
-    text
+    let to_ours = |line: &str| match line.trim_start().strip_prefix("server ").and_then(|rest| rest.split_once(":80 "))
+    {
+        Some((_, parameters)) => format!("server {ADDRESS}:{upstream} {parameters}\n"),
+        None => format!("{line}\n"),
+    };
+    text.lines().map(to_ours).collect()
 }
 
 /// Drives one exchange as the live gateway does, with the upstream's answer and, for a limited location, nginx's clock.
 fn ours(config: &GatewayConfig, zones: &Zones, port: u16, host: &str, target: &str, at: Nanos) -> Reply {
     let routed = gateway::route(config, port, host, target);
-    let exchange = Exchange::new(routed);
+    let mut exchange = Exchange::new(routed);
     let upstreams = Upstreams::new(config);
     let mut ask = exchange.begin(config);
     loop {
         let answer = match ask {
             Ask::Offer(id) => {
-                Answer::Offered(zones.offer(&config.location(id).limits, gateway::Key(CLIENT.to_bits()), || at))
+                Answer::Offered(zones.offer(&config.location(id).limits, gateway::Key::of(CLIENT.into()), || at))
             }
-            Ask::Pick(id) => Answer::Picked(upstreams.pick(id)),
+            Ask::Pick(id) => Answer::Picked(upstreams.pick(id, &Choice { tried: exchange.tried(), ..Choice::at(at) })),
+            Ask::Hold(_) => Answer::Held(true),
+            Ask::Free(peer, failed) => {
+                upstreams.free(peer, failed, at);
+                Answer::Freed
+            }
             Ask::Until(_) => Answer::Waited,
             Ask::Send(_) if target.contains("reset") => Answer::Broken(Broken::Reset),
             Ask::Send(_) => Answer::Replied(if target.contains("fail") { 500 } else { 200 }),
@@ -51,7 +58,7 @@ fn ours(config: &GatewayConfig, zones: &Zones, port: u16, host: &str, target: &s
 fn headers(config: &GatewayConfig, port: u16, host: &str, target: &str) -> Option<Vec<(String, String)>> {
     match gateway::route(config, port, host, target) {
         Routed::To(id) | Routed::Redirect(id) => Some(config.location(id).headers.clone()),
-        Routed::Nothing | Routed::Malformed => None,
+        Routed::Answer { .. } | Routed::Nothing | Routed::Malformed => None,
     }
 }
 
@@ -92,7 +99,8 @@ async fn every_documented_location_answers_alike() {
         ("and again: one server is never marked as failed", API, "/transactions/reset"),
         ("a third time, which is max_fails", API, "/transactions/reset"),
         ("so it is asked still", API, "/transactions/fine"),
-        ("a documented location that is not shipped", API, "/banking/x"),
+        ("a location by its prefix", API, "/banking/x"),
+        ("no documented location", API, "/nothing/x"),
         ("health on the API's host", API, "/health"),
         ("above the root", API, "/../etc"),
         ("the API's host with a port", "API.selfmonitor.app:80", "/users/me"),

@@ -81,6 +81,9 @@ pub(crate) async fn upstream() -> u16 {
                 if target.contains("reset") {
                     return;
                 }
+                if target.contains("slow") {
+                    pause(Duration::from_millis(400)).await;
+                }
                 let status = if target.contains("fail") { "500 Failed" } else { "200 OK" };
                 let length = target.len();
                 let answer = format!("HTTP/1.0 {status}\r\nContent-Length: {length}\r\n\r\n{target}");

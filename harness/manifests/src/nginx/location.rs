@@ -1,106 +1,119 @@
 //! Locations: which paths they take and what answers there.
 
 use platform::{Action, GatewayConfig, Location, LocationMatch, Upstream, UpstreamId, UpstreamServer};
-use units::Nanos;
 
+use super::server::Outer;
 use super::settings::{self, Settings};
 use super::tree::Directive;
-use super::{NginxError, Reader, http};
+use super::{NginxError, Reader, rewrite, upstream};
 
 /// Handlers of content that a rehearsal has none of.
-const OTHER_CONTENT: [&str; 10] = [
+const OTHER_CONTENT: [&str; 12] = [
     "root",
     "alias",
     "try_files",
     "index",
+    "autoindex",
     "fastcgi_pass",
     "uwsgi_pass",
     "scgi_pass",
     "grpc_pass",
     "memcached_pass",
     "empty_gif",
+    "js_content",
 ];
 
-/// `None` for a named location, which only internal redirects reach.
+/// Where a location stands.
+pub(super) struct Within<'a> {
+    pub(super) settings: &'a Settings,
+    /// The location around it.
+    pub(super) parent: Option<u16>,
+    pub(super) outer: &'a Outer,
+}
+
+/// Reads one location, and those inside it behind it.
 pub(super) fn location(
     reader: &mut Reader<'_>,
     directive: &Directive,
     block: &[Directive],
-    outer: &Settings,
+    within: &Within<'_>,
     config: &mut GatewayConfig,
-    explicit: usize,
-) -> Result<Option<Location>, NginxError> {
-    let Some(matches) = matches(reader, directive)? else {
-        reader.leave(directive);
-        return Ok(None);
+    locations: &mut Vec<Location>,
+) -> Result<(), NginxError> {
+    let matches = matches(reader, directive)?;
+    inside(reader, directive, &matches, within.parent.map(|parent| &locations[usize::from(parent)].matches))?;
+    let same = |other: &Location| {
+        other.parent == within.parent
+            && match (&other.matches, &matches) {
+                // `/a` and `^~ /a` are one location.
+                (LocationMatch::Exact(a), LocationMatch::Exact(b)) => a == b,
+                (LocationMatch::Exact(_) | LocationMatch::Regex(_), _) | (_, LocationMatch::Exact(_)) => false,
+                (a, b) => a.path() == b.path() && (a.path().is_some() || a == b),
+            }
     };
-    let settings = outer.level(reader, &config.zones, block)?;
-    let mut answer = None;
+    if locations.iter().any(same) {
+        return Err(reader.refused(directive, "the same location stands in this server already", "keep one"));
+    }
+    let constants = reader.constants.clone();
+    let settings = within.settings.level(reader, config, block)?;
+    let (rewrites, answer) = rewrite::phase(reader, block)?;
     let mut content = None;
+    let mut other = None;
     for inner in block {
         match (inner.name.as_str(), &inner.block) {
-            // The first return wins: the rewrite phase stops there.
-            ("return", None) if answer.is_none() => answer = Some(answer_of(reader, inner)?),
             ("proxy_pass" | "stub_status", None) if content.is_some() => {
                 return Err(reader.refused(inner, "something else answers at this location already", "keep one"));
             }
-            ("proxy_pass", None) => content = Some(proxy(reader, inner, config, explicit)?),
+            ("proxy_pass", None) => content = Some(proxy(reader, inner, &matches, config, within.outer.named)?),
             ("stub_status", None) => content = Some(Action::StubStatus),
-            ("location", Some(_)) => {
-                return Err(reader.unsupported(inner, "a location inside a location", "write it beside the other one"));
-            }
-            ("if" | "rewrite" | "limit_except", _) => {
-                let what = format!("`{}`", inner.name);
-                return Err(reader.unsupported(inner, &what, "use locations with return or proxy_pass"));
-            }
+            ("return" | "if" | "rewrite" | "set" | "break" | "location", _) => {}
             (name, _) if OTHER_CONTENT.contains(&name) => {
-                return Err(reader.unsupported(inner, &format!("`{name}`"), "use return, proxy_pass or stub_status"));
+                reader.leave(inner);
+                if other.is_none() || name.ends_with("_pass") {
+                    other = Some(Action::Content { by: inner.name.clone() });
+                }
             }
             _ if settings::owns(inner) => {}
             _ => reader.leave(inner),
         }
     }
-    let Some(action) = answer.or(content) else {
-        let what = "a location that serves files (it has neither return, proxy_pass nor stub_status)";
-        return Err(reader.unsupported(directive, what, "say what answers there"));
-    };
-    Ok(Some(made(reader, directive, matches, action, settings)))
+    let action = answer.map(|(action, _)| action).or(content).or(other);
+    let action = action.unwrap_or(Action::Content { by: "root".to_owned() });
+    let index = locations.len() as u16;
+    let (parent, place) = (within.parent, reader.place(directive));
+    locations.push(Location { matches, parent, rewrites, action, place, ..settings.0.clone() });
+    let within = Within { settings: &settings, parent: Some(index), outer: within.outer };
+    for inner in block {
+        if let ("location", Some(inside)) = (inner.name.as_str(), &inner.block) {
+            location(reader, inner, inside, &within, config, locations)?;
+        }
+    }
+    reader.constants = constants;
+    Ok(())
 }
 
-/// The `return` of a server, as the one location that takes every path.
-pub(super) fn server_return(
-    reader: &mut Reader<'_>,
-    directive: &Directive,
-    settings: &Settings,
-) -> Result<Location, NginxError> {
-    let action = answer_of(reader, directive)?;
-    Ok(made(reader, directive, LocationMatch::Prefix("/".to_owned()), action, settings.clone()))
-}
-
-fn made(
+/// What nginx demands of a location inside another one.
+fn inside(
     reader: &Reader<'_>,
     directive: &Directive,
-    matches: LocationMatch,
-    action: Action,
-    settings: Settings,
-) -> Location {
-    Location {
-        matches,
-        limits: settings.limits,
-        limit_status: settings.limit_status,
-        action,
-        connect_timeout: settings.connect_timeout,
-        read_timeout: settings.read_timeout,
-        send_timeout: settings.send_timeout,
-        buffering: settings.buffering,
-        max_body: settings.max_body,
-        headers: settings.headers,
-        place: reader.place(directive),
-    }
+    matches: &LocationMatch,
+    outer: Option<&LocationMatch>,
+) -> Result<(), NginxError> {
+    let problem = match (outer, matches) {
+        (Some(LocationMatch::Exact(_)), _) => "cannot stand inside an exact location",
+        (Some(LocationMatch::Named(_)), _) => "cannot stand inside a named location",
+        (Some(_), LocationMatch::Named(_)) => "a named location stands at the level of its server",
+        (Some(outer), inner) => match (outer.path(), inner.path()) {
+            (Some(outer), Some(inner)) if !inner.starts_with(outer) => "lies outside of the location around it",
+            _ => return Ok(()),
+        },
+        (None, _) => return Ok(()),
+    };
+    Err(reader.refused(directive, problem, "write it beside the other one"))
 }
 
-/// The modifier may be glued to the path: `=/`. Without regular expressions `^~` is a plain prefix.
-fn matches(reader: &Reader<'_>, directive: &Directive) -> Result<Option<LocationMatch>, NginxError> {
+/// The modifier may be glued to the path: `=/`.
+fn matches(reader: &mut Reader<'_>, directive: &Directive) -> Result<LocationMatch, NginxError> {
     let (modifier, path) = match directive.args.as_slice() {
         [path] => {
             let glued = ["=", "^~", "~*", "~", "@"].into_iter().find(|modifier| path.starts_with(modifier));
@@ -110,70 +123,100 @@ fn matches(reader: &Reader<'_>, directive: &Directive) -> Result<Option<Location
         [modifier, path] => (modifier.as_str(), path.as_str()),
         _ => return Err(reader.refused(directive, "takes a modifier and a path", "write location /path/ or = /path")),
     };
+    let path = path.to_owned();
     match modifier {
-        "" | "^~" => Ok(Some(LocationMatch::Prefix(path.to_owned()))),
-        "=" => Ok(Some(LocationMatch::Exact(path.to_owned()))),
-        "@" => Ok(None),
-        "~" | "~*" => {
-            let what = format!("the regular expression `{path}` as a location");
-            Err(reader.unsupported(directive, &what, "write a prefix, or = for one path"))
-        }
-        other => Err(reader.refused(directive, &format!("`{other}` is no modifier"), "write =, ^~ or none")),
+        "" => Ok(LocationMatch::Prefix(path)),
+        "^~" => Ok(LocationMatch::PrefixFirst(path)),
+        "=" => Ok(LocationMatch::Exact(path)),
+        "@" => Ok(LocationMatch::Named(path)),
+        "~" | "~*" => Ok(LocationMatch::Regex(reader.pattern(directive, &path, modifier == "~*")?)),
+        other => Err(reader.refused(directive, &format!("`{other}` is no modifier"), "write =, ^~, ~, ~* or none")),
     }
-}
-
-/// `return STATUS [TEXT]`, or `return URL`, which is a 302.
-fn answer_of(reader: &mut Reader<'_>, directive: &Directive) -> Result<Action, NginxError> {
-    let (status, body) = match directive.args.as_slice() {
-        [url] if ["http://", "https://", "$scheme"].iter().any(|start| url.starts_with(start)) => (302, url.clone()),
-        [status] => (reader.number(directive, status, 100)?, String::new()),
-        [status, body] => (reader.number(directive, status, 100)?, body.clone()),
-        _ => return Err(reader.refused(directive, "takes a status and a text", "write e.g. return 200 \"ok\"")),
-    };
-    let status = u16::try_from(status)
-        .ok()
-        .filter(|status| *status <= 999)
-        .ok_or_else(|| reader.refused(directive, &format!("{status} is no status"), "write 100 to 999"))?;
-    if body.contains('$') {
-        reader.leave(directive); // Its variables stay as they are written.
-    }
-    Ok(Action::Return { status, body })
 }
 
 /// `proxy_pass http://UPSTREAM[URI]`; a host that no upstream is named after becomes one of its own.
 fn proxy(
-    reader: &Reader<'_>,
+    reader: &mut Reader<'_>,
     directive: &Directive,
+    matches: &LocationMatch,
     config: &mut GatewayConfig,
-    explicit: usize,
+    named: usize,
 ) -> Result<Action, NginxError> {
-    let url = reader.one(directive)?;
-    let plain = url.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("http://")).map(|_| &url[7..]);
-    let Some(rest) = plain.filter(|rest| !rest.contains('$')) else {
-        let what = format!("`proxy_pass {url}`");
-        return Err(reader.unsupported(
-            directive,
-            &what,
-            "write http://UPSTREAM or http://HOST:PORT without variables",
-        ));
+    let written = reader.one(directive)?;
+    let url = constants_in(written, &reader.constants);
+    let variables = written.contains('$');
+    let scheme = ["http://", "https://"].iter().find(|scheme| starts_with(&url, scheme));
+    let (rest, port) = match scheme {
+        Some(scheme) => (&url[scheme.len()..], if scheme.len() == 8 { "443" } else { "80" }),
+        None if url.contains('$') => (url.as_str(), "80"),
+        None => {
+            let problem = format!("`{url}` has no scheme");
+            return Err(reader.refused(directive, &problem, "write http://UPSTREAM or http://HOST:PORT"));
+        }
     };
-    let (address, uri) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let (host, port) = http::host_port(reader, directive, address)?;
-    let known = config.upstreams[..explicit].iter().position(|upstream| upstream.name.eq_ignore_ascii_case(&host));
+    let socket = rest.strip_prefix("unix:").map(|rest| 5 + rest.find(':').unwrap_or(rest.len()));
+    let (address, uri) = rest.split_at(socket.unwrap_or_else(|| rest.find(['/', '?']).unwrap_or(rest.len())));
+    let uri = if socket.is_some() { uri.trim_start_matches(':') } else { uri };
+    // `$host$request_uri` passes on what the client sent.
+    let (address, uri) = match (address.strip_suffix("$request_uri"), uri) {
+        (Some(address), "") => (address, ""),
+        _ => (address, if uri == "$request_uri" { "" } else { uri }),
+    };
+    let by_name = !matches!(matches, LocationMatch::Regex(_) | LocationMatch::Named(_));
+    if !uri.is_empty() && !by_name && !variables {
+        let problem = "cannot have a URI at a location given by a regular expression or by a name";
+        return Err(reader.refused(directive, problem, "leave the path out, or use rewrite … break"));
+    }
+    if uri.contains('$') {
+        reader.template(directive, uri)?;
+    }
+    let place = reader.place(directive);
+    let known = config.upstreams[..named].iter().position(|upstream| upstream.name.eq_ignore_ascii_case(address));
     let name = address.to_ascii_lowercase();
-    let index = match known {
-        Some(_) if address.contains(':') => {
+    let index = if let Some(index) = known {
+        index
+    } else if address.contains('$') {
+        // Whom it names is known at each request only: an upstream whose one host is what was written.
+        reader.leave(directive);
+        at(config, address, || UpstreamServer { host: address.to_owned(), ..UpstreamServer::default() }, place)
+    } else {
+        let full = if address.contains(':') { address.to_owned() } else { format!("{address}:{port}") };
+        let (host, port) = upstream::host_port(reader, directive, &full)?;
+        if config.upstreams[..named].iter().any(|upstream| upstream.name.eq_ignore_ascii_case(&host)) {
             let problem = format!("the upstream `{host}` has ports of its own");
             return Err(reader.refused(directive, &problem, "leave the port out"));
         }
-        Some(index) => index,
-        None => config.upstreams.iter().position(|upstream| upstream.name == name).unwrap_or_else(|| {
-            let server = UpstreamServer { host, port, max_fails: 1, fail_timeout: Nanos::from_secs(10) };
-            let place = reader.place(directive);
-            config.upstreams.push(Upstream { name, servers: vec![server], least_conn: false, place });
-            config.upstreams.len() - 1
-        }),
+        at(config, &name, || UpstreamServer { host, port, ..UpstreamServer::default() }, place)
     };
-    let uri = Some(uri).filter(|uri| !uri.is_empty()).map(str::to_owned);
+    let uri = Some(uri).filter(|uri| !uri.is_empty());
+    // Where only a query is given, the path is `/`.
+    let uri = uri.map(|uri| if uri.starts_with('?') { format!("/{uri}") } else { uri.to_owned() });
     Ok(Action::Proxy { upstream: UpstreamId(index as u16), uri })
+}
+
+/// The upstream of that name, made if there is none.
+fn at(
+    config: &mut GatewayConfig,
+    name: &str,
+    server: impl FnOnce() -> UpstreamServer,
+    place: platform::Place,
+) -> usize {
+    config.upstreams.iter().position(|upstream| upstream.name == name).unwrap_or_else(|| {
+        let (name, servers) = (name.to_owned(), vec![server()]);
+        config.upstreams.push(Upstream { name, servers, place, ..Upstream::default() });
+        config.upstreams.len() - 1
+    })
+}
+
+fn starts_with(text: &str, scheme: &str) -> bool {
+    text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+}
+
+/// Variables that `set` gave one constant value are that value.
+fn constants_in(text: &str, constants: &[(String, String)]) -> String {
+    let mut constants: Vec<_> = constants.iter().collect();
+    constants.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
+    constants.iter().fold(text.to_owned(), |text, (name, value)| {
+        text.replace(&format!("${{{name}}}"), value).replace(&format!("${name}"), value)
+    })
 }

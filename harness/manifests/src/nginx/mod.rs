@@ -1,18 +1,31 @@
 //! nginx's configuration language, as far as a gateway needs it.
 //!
-//! Owns the reading of one nginx.conf into a [`GatewayConfig`]: tokens, blocks, units, and what each level inherits
-//! from the one above, as nginx 1.22 to 1.28 do it. What would change an answer and is not played is refused with its
-//! line; the rest is listed in [`GatewayConfig::unplayed`], includes among it. Pure, and bounded in depth and size.
+//! Owns the reading of one nginx.conf, with the files that it includes, into a [`GatewayConfig`]: tokens, blocks,
+//! units, variables, and what each level inherits from the one above, as nginx 1.22 to 1.28 do it. What nginx itself
+//! would not start with is an error with its line; what it knows and we do not play is kept in
+//! [`GatewayConfig::unplayed`]. Pure, and bounded in depth and size.
+//!
+//! The parser is our own. What the public crates do was looked at first: `nginx-config` (last released in 2019) knows a
+//! closed list of directives and fails on any other, such as those of modules; the ports of crossplane keep the tokens
+//! and leave units, inheritance and all that nginx refuses to their caller. Tokens and blocks are the small part.
 
+mod config_map;
 mod http;
+mod include;
 mod location;
+mod map;
+mod rewrite;
+mod server;
 mod settings;
+mod template;
 mod token;
 mod tree;
+mod upstream;
 mod value;
 
 use platform::{GatewayConfig, Place};
 
+pub use config_map::config_map;
 use tree::Directive;
 
 /// An nginx.conf, understood.
@@ -49,16 +62,15 @@ pub enum NginxError {
         /// What to do.
         fix: String,
     },
-    /// nginx can do it, the rehearsal cannot yet, and leaving it out would change answers.
-    #[error("{place}: {what} cannot be rehearsed yet; {fix}")]
-    Unsupported {
-        /// Where.
-        place: Place,
-        /// What it is.
-        what: String,
-        /// What to do.
-        fix: String,
-    },
+}
+
+impl NginxError {
+    /// Where; line 0 if it is the file as a whole.
+    pub const fn place(&self) -> &Place {
+        match self {
+            Self::Syntax { place, .. } | Self::Refused { place, .. } => place,
+        }
+    }
 }
 
 /// Reads the text of one nginx.conf; `file` is the name that places and errors give.
@@ -70,11 +82,26 @@ pub enum NginxError {
 /// assert_eq!(error.to_string(), "nginx.conf:2: the block `server` is not closed; add the missing `}`");
 /// ```
 pub fn parse(text: &str, file: &str) -> Result<Parsed, NginxError> {
-    let top = tree::parse(text, file)?;
-    let mut reader = Reader { file, unplayed: Vec::new() };
+    parse_with(text, file, &[])
+}
+
+/// The same with the files that `include` may name, by name and text. A file's path is compared by its last part:
+/// where a ConfigMap is mounted does not matter.
+///
+/// A text that has no `http` block and begins with what stands inside of one, as the files of `conf.d` do, is read as
+/// the inside of it.
+pub fn parse_with(text: &str, file: &str, files: &[(String, String)]) -> Result<Parsed, NginxError> {
+    let top = include::expand(tree::parse(text, file)?, files, &mut 0, 0)?;
+    let mut reader = Reader { file, unplayed: Vec::new(), maps: Vec::new(), named: Vec::new(), constants: Vec::new() };
     let mut parsed = Parsed { config: GatewayConfig::default(), worker_processes: Some(1) };
     let mut worker_connections = 512;
     let mut block = None;
+    let inside =
+        |name: &str| matches!(name, "server" | "upstream" | "limit_req_zone" | "limit_conn_zone" | "map" | "geo");
+    if !top.iter().any(|directive| directive.name == "http") && top.iter().any(|directive| inside(&directive.name)) {
+        parsed.config = http::http(&mut reader, &top)?;
+        return Ok(finished(parsed, reader, worker_connections));
+    }
     for directive in &top {
         match (directive.name.as_str(), &directive.block) {
             ("worker_processes", None) => {
@@ -108,26 +135,51 @@ pub fn parse(text: &str, file: &str) -> Result<Parsed, NginxError> {
         });
     };
     parsed.config = http::http(&mut reader, block)?;
+    Ok(finished(parsed, reader, worker_connections))
+}
+
+fn finished(mut parsed: Parsed, reader: Reader<'_>, worker_connections: u32) -> Parsed {
+    let file = reader.file;
     parsed.config.worker_connections = worker_connections;
     parsed.config.unplayed = reader.unplayed;
-    parsed.config.unplayed.sort_by_key(|(_, place)| place.line);
-    Ok(parsed)
+    // The file itself first, then what it includes.
+    parsed.config.unplayed.sort_by(|(a, at), (b, bt)| {
+        (at.file != file, &at.file, at.line, a).cmp(&(bt.file != file, &bt.file, bt.line, b))
+    });
+    parsed.config.unplayed.dedup();
+    parsed
 }
 
 /// Whether a text looks as if it had an `http` block. Errors in it are for [`parse`] to tell.
 pub(crate) fn has_http(text: &str) -> bool {
-    text.lines().any(|line| line.trim_start().strip_prefix("http").is_some_and(|rest| rest.trim().starts_with('{')))
+    has_block(text, "http")
+}
+
+/// Whether a text looks as if it had a `server` block: a file of `conf.d`.
+pub(crate) fn has_server(text: &str) -> bool {
+    has_block(text, "server")
+}
+
+fn has_block(text: &str, name: &str) -> bool {
+    text.lines().any(|line| line.trim_start().strip_prefix(name).is_some_and(|rest| rest.trim().starts_with('{')))
 }
 
 /// What every level of the reading shares.
 struct Reader<'a> {
     file: &'a str,
     unplayed: Vec<(String, Place)>,
+    /// Names that `map` and `geo` define, in the order of [`GatewayConfig::maps`].
+    maps: Vec<String>,
+    /// Variables that the server at hand sets or captures.
+    named: Vec<String>,
+    /// Those of them that have one constant value here.
+    constants: Vec<(String, String)>,
 }
 
 impl Reader<'_> {
+    #[expect(clippy::unused_self, reason = "asked like everything else that reads a directive")]
     fn place(&self, directive: &Directive) -> Place {
-        Place { file: self.file.to_owned(), line: directive.line }
+        Place { file: directive.file.to_string(), line: directive.line }
     }
 
     /// Keeps a directive as one that is not played.
@@ -143,10 +195,6 @@ impl Reader<'_> {
             problem: problem.to_owned(),
             fix: fix.to_owned(),
         }
-    }
-
-    fn unsupported(&self, directive: &Directive, what: &str, fix: &str) -> NginxError {
-        NginxError::Unsupported { place: self.place(directive), what: what.to_owned(), fix: fix.to_owned() }
     }
 
     /// The only argument.

@@ -1,6 +1,7 @@
 //! Directives and blocks, without any meaning yet.
 
 use std::fmt;
+use std::rc::Rc;
 
 use platform::Place;
 
@@ -10,13 +11,14 @@ use super::token::{Token, tokens};
 /// Blocks inside blocks: nginx's own modules need six.
 const DEPTH_MAX: u32 = 16;
 /// Directives of one file; keeps every index of the configuration within 16 bits.
-const DIRECTIVES_MAX: u32 = 20_000;
+pub(super) const DIRECTIVES_MAX: u32 = 20_000;
 
 /// `name argument … ;` or `name argument … { … }`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Directive {
     pub(super) name: String,
     pub(super) args: Vec<String>,
+    pub(super) file: Rc<str>,
     pub(super) line: u32,
     pub(super) block: Option<Vec<Self>>,
 }
@@ -32,13 +34,14 @@ impl fmt::Display for Directive {
 
 /// The directives of a file.
 pub(super) fn parse(text: &str, file: &str) -> Result<Vec<Directive>, NginxError> {
-    let mut parser = Parser { tokens: tokens(text, file)?.into_iter(), file, count: 0 };
+    let mut parser = Parser { tokens: tokens(text, file)?.into_iter(), file, name: Rc::from(file), count: 0 };
     parser.block(None, 0)
 }
 
 struct Parser<'a> {
     tokens: std::vec::IntoIter<(Token, u32)>,
     file: &'a str,
+    name: Rc<str>,
     count: u32,
 }
 
@@ -92,7 +95,8 @@ impl Parser<'_> {
                 return Err(self.error(line, problem, "split the gateway"));
             }
             let name = words.remove(0);
-            directives.push(Directive { name, args: std::mem::take(&mut words), line: start, block });
+            let (args, file) = (std::mem::take(&mut words), Rc::clone(&self.name));
+            directives.push(Directive { name, args, file, line: start, block });
         }
     }
 

@@ -1,11 +1,12 @@
-//! Containers with their ports, resources, probes and hooks.
+//! Containers with their ports, resources, probes, hooks and settings.
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use platform::{Container, ContainerPort, HttpProbe, PortRef, Probe, ProbeAction, Protocol, Resources};
-use units::Nanos;
+use platform::{Container, ContainerPort, PortRef, Protocol, Resources, Security};
 
-use super::NotRehearsed;
+use super::limits::{self, Defaults};
+use super::probe::{pre_stop, probe};
+use super::{NotRehearsed, pod};
 use crate::ManifestError;
 use crate::object::Object;
 
@@ -14,45 +15,94 @@ pub(super) fn container(
     object: &Object,
     path: &str,
     declared: &core::Container,
-    not_rehearsed: &mut NotRehearsed,
+    around: &pod::Around<'_>,
+    notes: &mut NotRehearsed,
 ) -> Result<Container, ManifestError> {
-    let resources = declared.resources.clone().unwrap_or_default();
-    let list = |list: Option<_>, name: &str| {
-        let path = format!("{path}.resources.{name}");
-        Ok::<_, ManifestError>(Resources {
-            cpu: object.quantity(list, "cpu", &path)?,
-            memory: object.quantity(list, "memory", &path)?,
-        })
+    let (requests, limits) = resources(object, path, declared, around.limits)?;
+    let probe = |name: &str, declared: Option<&core::Probe>| {
+        declared.map(|declared| probe(object, &format!("{path}.{name}"), declared)).transpose()
     };
-    let limits = list(resources.limits.as_ref(), "limits")?;
-    let asked = list(resources.requests.as_ref(), "requests")?;
-    // `pkg/apis/core/v1/defaults.go`, SetDefaults_Pod: what has a limit only requests the limit.
-    let requests = Resources { cpu: asked.cpu.or(limits.cpu), memory: asked.memory.or(limits.memory) };
-    let mut probe = |name: &str, declared: Option<&core::Probe>| {
-        let path = format!("{path}.{name}");
-        declared.map(|declared| probe(object, &path, declared, not_rehearsed)).transpose()
+    let hook = declared.lifecycle.as_ref().and_then(|hooks| hooks.pre_stop.as_ref());
+    let pre_stop = hook.and_then(pre_stop);
+    if hook.is_some() && pre_stop.is_none() {
+        let path = format!("{path}.lifecycle.preStop");
+        notes.push((format!("{object} {path} (how long it takes cannot be read)"), object.place_of(&path)));
+    }
+    let command = declared.command.iter().chain(&declared.args).flatten().cloned();
+    // Without `value` a variable is empty; with `valueFrom` its text is elsewhere.
+    let literal = |variable: &core::EnvVar| {
+        let here = variable.value_from.is_none();
+        here.then(|| (variable.name.clone(), variable.value.clone().unwrap_or_default()))
     };
     Ok(Container {
         name: declared.name.clone(),
         image: declared.image.clone().unwrap_or_default(),
+        sidecar: false,
         ports: ports(object, path, declared)?,
         requests,
         limits,
         startup: probe("startupProbe", declared.startup_probe.as_ref())?,
         readiness: probe("readinessProbe", declared.readiness_probe.as_ref())?,
         liveness: probe("livenessProbe", declared.liveness_probe.as_ref())?,
-        pre_stop: declared.lifecycle.as_ref().and_then(|hooks| hooks.pre_stop.as_ref()).and_then(pre_stop),
-        ..Container::default()
+        pre_stop,
+        env: declared.env.iter().flatten().filter_map(literal).collect(),
+        command: command.collect(),
+        security: security(declared.security_context.as_ref(), around.security),
     })
+}
+
+fn resources(
+    object: &Object,
+    path: &str,
+    declared: &core::Container,
+    defaults: &Defaults,
+) -> Result<(Resources, Resources), ManifestError> {
+    let resources = declared.resources.as_ref();
+    let list = |list, name: &str| limits::resources(object, list, &format!("{path}.resources.{name}"));
+    let limits = list(resources.and_then(|r| r.limits.as_ref()), "limits")?;
+    let requests = list(resources.and_then(|r| r.requests.as_ref()), "requests")?;
+    let above = |resource: &str| {
+        let path = format!("{path}.resources.requests.{resource}");
+        Err(object.refuse(&path, "is above the limit", "lower the request or raise the limit"))
+    };
+    if requests.cpu.zip(limits.cpu).is_some_and(|(request, limit)| request > limit) {
+        return above("cpu");
+    }
+    if requests.memory.zip(limits.memory).is_some_and(|(request, limit)| request > limit) {
+        return above("memory");
+    }
+    Ok(defaults.apply(&object.namespace, requests, limits))
+}
+
+/// The container's own word counts over that of the pod. A pod cannot make root file systems read-only.
+fn security(own: Option<&core::SecurityContext>, pod: Option<&core::PodSecurityContext>) -> Security {
+    Security {
+        run_as_non_root: own.and_then(|own| own.run_as_non_root).or(pod.and_then(|pod| pod.run_as_non_root)),
+        read_only_root: own.and_then(|own| own.read_only_root_filesystem),
+    }
 }
 
 fn ports(object: &Object, path: &str, declared: &core::Container) -> Result<Vec<ContainerPort>, ManifestError> {
     let ports = declared.ports.iter().flatten().enumerate();
     let one = |(index, declared): (usize, &core::ContainerPort)| {
-        let port = port_number(object, &format!("{path}.ports[{index}].containerPort"), declared.container_port)?;
-        Ok(ContainerPort { name: declared.name.clone(), port, protocol: Protocol::Tcp })
+        let path = format!("{path}.ports[{index}]");
+        Ok(ContainerPort {
+            name: declared.name.clone(),
+            port: port_number(object, &format!("{path}.containerPort"), declared.container_port)?,
+            protocol: protocol(object, &format!("{path}.protocol"), declared.protocol.as_deref())?,
+        })
     };
     ports.map(one).collect()
+}
+
+/// A transport protocol, default TCP.
+pub(super) fn protocol(object: &Object, path: &str, text: Option<&str>) -> Result<Protocol, ManifestError> {
+    match text {
+        None | Some("" | "TCP") => Ok(Protocol::Tcp),
+        Some("UDP") => Ok(Protocol::Udp),
+        Some("SCTP") => Ok(Protocol::Sctp),
+        Some(other) => Err(object.refuse(path, &format!("`{other}` is no protocol"), "write TCP, UDP or SCTP")),
+    }
 }
 
 /// A port from 1 to 65535.
@@ -63,92 +113,11 @@ pub(super) fn port_number(object: &Object, path: &str, number: i32) -> Result<u1
         .ok_or_else(|| object.refuse(path, &format!("{number} is no port"), "write a number from 1 to 65535"))
 }
 
-/// A port by number or by name.
+/// A port by number or by name. A number in quotes is a name, and no port is called like that.
 pub(super) fn port_ref(object: &Object, path: &str, port: &IntOrString) -> Result<PortRef, ManifestError> {
     match port {
         IntOrString::Int(number) => port_number(object, path, *number).map(PortRef::Number),
         IntOrString::String(name) if !name.is_empty() => Ok(PortRef::Name(name.clone())),
         IntOrString::String(_) => Err(object.refuse(path, "the port has no name", "write a number or a port's name")),
-    }
-}
-
-fn probe(
-    object: &Object,
-    path: &str,
-    declared: &core::Probe,
-    not_rehearsed: &mut NotRehearsed,
-) -> Result<Probe, ManifestError> {
-    let action = if let Some(get) = &declared.http_get {
-        let headers = get.http_headers.iter().flatten();
-        let mut host =
-            headers.filter(|header| header.name.eq_ignore_ascii_case("host")).map(|header| header.value.clone());
-        ProbeAction::Http(HttpProbe {
-            path: get.path.clone().filter(|path| !path.is_empty()).unwrap_or_else(|| "/".to_owned()),
-            port: port_ref(object, &format!("{path}.httpGet.port"), &get.port)?,
-            host: host.next_back(),
-            tls: get.scheme.as_deref() == Some("HTTPS"),
-        })
-    } else if let Some(socket) = &declared.tcp_socket {
-        ProbeAction::Tcp(port_ref(object, &format!("{path}.tcpSocket.port"), &socket.port)?)
-    } else if let Some(grpc) = &declared.grpc {
-        not_rehearsed.push((format!("{object} {path}.grpc (opens a connection only)"), object.place_of(path)));
-        ProbeAction::Tcp(PortRef::Number(port_number(object, &format!("{path}.grpc.port"), grpc.port)?))
-    } else if declared.exec.is_some() {
-        ProbeAction::Exec
-    } else {
-        return Err(object.refuse(path, "the probe asks nothing", "write httpGet, tcpSocket, grpc or exec"));
-    };
-    // Zero stands for the default, as in the API server's defaulting.
-    let number = |field: &str, value: Option<i32>, default: u32| {
-        let value = object.at_least(&format!("{path}.{field}"), value.unwrap_or(0), 0)?;
-        Ok::<_, ManifestError>(if value == 0 { default } else { value })
-    };
-    let seconds =
-        |field: &str, value, default| number(field, value, default).map(|seconds| Nanos::from_secs(seconds.into()));
-    Ok(Probe {
-        action,
-        initial_delay: seconds("initialDelaySeconds", declared.initial_delay_seconds, 0)?,
-        period: seconds("periodSeconds", declared.period_seconds, 10)?,
-        timeout: seconds("timeoutSeconds", declared.timeout_seconds, 1)?,
-        success_threshold: number("successThreshold", declared.success_threshold, 1)?,
-        failure_threshold: number("failureThreshold", declared.failure_threshold, 3)?,
-        grace_period: None,
-    })
-}
-
-/// How long a preStop hook takes: the sleep action, or the `sleep N` of a command.
-fn pre_stop(hook: &core::LifecycleHandler) -> Option<Nanos> {
-    if let Some(sleep) = &hook.sleep {
-        return u64::try_from(sleep.seconds).ok().map(Nanos::from_secs);
-    }
-    let command = hook.exec.as_ref()?.command.as_ref()?.join(" ");
-    let mut words = command.split(|c: char| c.is_whitespace() || c == ';' || c == '&').filter(|word| !word.is_empty());
-    words.find(|word| *word == "sleep" || word.ends_with("/sleep"))?;
-    let seconds: f64 = words.next()?.trim_end_matches('s').parse().ok()?;
-    (seconds.is_finite() && seconds >= 0.0).then(|| Nanos::from_secs_f64(seconds))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_how_long_a_hook_sleeps() {
-        let command = |words: &[&str]| core::LifecycleHandler {
-            exec: Some(core::ExecAction { command: Some(words.iter().map(ToString::to_string).collect()) }),
-            ..Default::default()
-        };
-        let action = core::LifecycleHandler { sleep: Some(core::SleepAction { seconds: 7 }), ..Default::default() };
-        for (case, hook, want) in [
-            ("the action", action, Some(7_000)),
-            ("a command", command(&["sleep", "5"]), Some(5_000)),
-            ("with a path", command(&["/bin/sleep", "5"]), Some(5_000)),
-            ("in a shell, with more behind it", command(&["/bin/sh", "-c", "sleep 2.5; nginx -s quit"]), Some(2_500)),
-            ("a command that does not sleep", command(&["nginx", "-s", "quit"]), None),
-            ("no number", command(&["sleep", "$WAIT"]), None),
-            ("nothing", core::LifecycleHandler::default(), None),
-        ] {
-            assert_eq!(pre_stop(&hook), want.map(Nanos::from_millis), "{case}");
-        }
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-const RENDERED: &str = include_str!("../../../../kind-config/platform/rendered/production.yaml");
+const RENDERED: &str = include_str!("../../../../kind-config/platform/base/nginx-gateway/deployment.yaml");
 const NGINX: &str = include_str!("../../../../kind-config/platform/base/nginx-gateway/nginx.conf");
 
 /// Sound text with some bytes overwritten: gets further than noise.

@@ -76,13 +76,6 @@ fn errors_say_where_what_and_what_to_do() {
              carry; give spec.template.metadata.labels the same labels",
         ),
         (
-            "an autoscaler of nothing",
-            "kind: Deployment, name: api",
-            "kind: Deployment, name: apy",
-            "m.yaml:23: HorizontalPodAutoscaler/api scales Deployment/apy, which is not among these manifests; write \
-             one of api as spec.scaleTargetRef",
-        ),
-        (
             "an autoscaler without a maximum",
             "  maxReplicas: 4\n",
             "",
@@ -110,10 +103,18 @@ fn errors_say_where_what_and_what_to_do() {
             "m.yaml:1: Deployment/api: apiVersion: `extensions/v1beta1` serves no Deployment; write apps/v1",
         ),
         (
-            "no Deployment",
+            "no workload",
             "kind: Deployment\n",
-            "kind: DaemonSet\n",
-            "m.yaml has no Deployment, so there is nothing to rehearse; check that it is the right path and overlay",
+            "kind: Widget\n",
+            "m.yaml has no workload (Deployment, StatefulSet, DaemonSet, Pod, Job or CronJob), so there is nothing to \
+             rehearse; check that it is the right path and overlay",
+        ),
+        (
+            "a request above the limit",
+            "requests:\n              cpu: 100m",
+            "requests:\n              cpu: 2\n            limits: {cpu: 1}",
+            "m.yaml:16: Deployment/api: spec.template.spec.containers[0].resources.requests.cpu: is above the limit; \
+             lower the request or raise the limit",
         ),
     ] {
         let text = SOUND.replacen(from, to, 1);
@@ -164,6 +165,8 @@ fn the_gateways_errors_name_the_config_map_and_the_line_in_it() {
         assert_eq!(manifests::read(&broken, "m.yaml").unwrap_err().to_string(), want);
     }
     let headless = good.replace("\n  selector:\n    app.kubernetes.io/name: nginx-gateway", "\n  selector: {}");
+    // With an Ingress, an nginx that nobody can reach would not be the way in.
+    let headless = headless.replace("kind: Ingress\n", "kind: Widget\n");
     let problem = manifests::read(&headless, "m.yaml").unwrap_err().to_string();
     assert!(problem.contains("no Service selects the gateway's pods; add a Service"), "{problem}");
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use manifests::{ManifestError, Source, load, load_nodes};
+use manifests::{ManifestError, Source, load, load_node_groups, load_nodes};
 use testing::{Need, needs};
 
 fn shipped(path: &str) -> PathBuf {
@@ -72,10 +72,10 @@ fn a_rendered_file_and_a_folder_of_files_are_read_as_they_are() {
 
 #[test]
 fn a_wrong_path_or_overlay_says_what_there_is() {
-    let error = load(&Source::BuiltIn, "staging").unwrap_err().to_string();
-    assert_eq!(error, "the built-in platform has no overlay `staging`: choose one of production");
-    let error = problem(shipped("platform"), "staging");
-    assert!(error.ends_with("has no overlay `staging`: choose one of production"), "{error}");
+    let error = load(&Source::BuiltIn, "qa").unwrap_err().to_string();
+    assert_eq!(error, "the built-in platform has no overlay `qa`: choose one of development, production, staging");
+    let error = problem(shipped("platform"), "qa");
+    assert!(error.ends_with("has no overlay `qa`: choose one of development, production, staging"), "{error}");
     let folder = tempfile::tempdir().unwrap();
     let error = problem(folder.path().to_owned(), "production");
     assert!(error.contains("holds neither a kustomization.yaml"), "{error}");
@@ -101,6 +101,34 @@ fn nodes_come_from_a_file() {
     ] {
         fs::write(&file, text).unwrap();
         let problem = load_nodes(Some(&file)).unwrap_err().to_string();
+        assert!(problem.contains(want), "{case}: {problem}");
+    }
+}
+
+#[test]
+fn node_groups_stand_beside_nodes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("nodes.yaml");
+    let node = "apiVersion: v1\nkind: Node\nmetadata: {name: one}\nstatus: {allocatable: {cpu: 2, memory: 4Gi}}\n---\n";
+    let group =
+        |spec: &str| format!("{node}apiVersion: rehearse/v1\nkind: NodeGroup\nmetadata: {{name: app}}\nspec: {spec}\n");
+    let template = "template: {metadata: {labels: {pool: app}}, status: {allocatable: {cpu: 4, memory: 8Gi}}}";
+    std::fs::write(&file, group(&format!("{{max: 5, provisionSeconds: 90, idleSeconds: 600, {template}}}"))).unwrap();
+    assert_eq!(load_nodes(Some(&file)).unwrap().len(), 1);
+    let groups = load_node_groups(Some(&file)).unwrap();
+    let app = &groups[0];
+    assert_eq!((app.name.as_str(), app.min, app.max, app.template.cpu.get()), ("app", 0, 5, 4_000));
+    assert_eq!((app.provision.as_secs(), app.idle.map(units::Nanos::as_secs)), (90, Some(600)));
+    assert_eq!(app.template.labels["pool"], "app");
+    for (case, spec, want) in [
+        ("more at least than at most", format!("{{min: 3, max: 2, provisionSeconds: 1, {template}}}"), "no group"),
+        ("never any node", format!("{{max: 0, provisionSeconds: 1, {template}}}"), "no group"),
+        ("no delay told", format!("{{max: 2, {template}}}"), "provisionSeconds"),
+        ("a slip of the pen", format!("{{max: 2, maximum: 3, provisionSeconds: 1, {template}}}"), "maximum"),
+        ("no room told", "{max: 2, provisionSeconds: 1, template: {}}".to_owned(), "says nothing about cpu"),
+    ] {
+        std::fs::write(&file, group(&spec)).unwrap();
+        let problem = load_node_groups(Some(&file)).unwrap_err().to_string();
         assert!(problem.contains(want), "{case}: {problem}");
     }
 }

@@ -1,8 +1,8 @@
 //! Manifests into the platform: defaults filled in as Kubernetes does, and what is only listed.
 
 use platform::{
-    Affinity, Behavior, CountOrPercent, Effect, MetricTarget, Platform, Policy, PolicyKind, ProbeAction, Resource,
-    SelectPolicy, Strategy,
+    Affinity, Behavior, CountOrPercent, Effect, Platform, Policy, PolicyKind, ProbeAction, Protocol, SelectPolicy,
+    ServiceKind, Strategy,
 };
 use units::{Bytes, Millicores, Nanos};
 
@@ -42,7 +42,7 @@ fn strategies() {
 }
 
 #[test]
-fn a_limit_alone_is_requested_and_sidecars_come_last() {
+fn a_limit_alone_is_requested_and_sidecars_are_init_containers() {
     let pod = "      initContainers:
         - {name: proxy, image: i, restartPolicy: Always, resources: {requests: {cpu: 1.5, memory: 1G}}}
         - {name: migrate, image: i}
@@ -52,8 +52,10 @@ fn a_limit_alone_is_requested_and_sidecars_come_last() {
       tolerations: [{key: k, operator: Exists}, {key: k, value: v, effect: NoSchedule}, {operator: Exists}]";
     let platform = platform("", pod, "");
     let workload = &platform.workloads[0];
-    assert_eq!(workload.containers.iter().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["c", "proxy"]);
-    let (first, sidecar) = (&workload.containers[0], &workload.containers[1]);
+    assert_eq!(workload.running().map(|c| c.name.as_str()).collect::<Vec<_>>(), ["proxy", "c"]);
+    let init = workload.init_containers.iter().map(|c| (c.name.as_str(), c.sidecar)).collect::<Vec<_>>();
+    assert_eq!(init, [("proxy", true), ("migrate", false)]);
+    let (first, sidecar) = (&workload.containers[0], &workload.init_containers[0]);
     assert_eq!(first.requests.cpu, Some(Millicores::from_cores(1)));
     assert_eq!(first.requests.memory, Some(Bytes::from_mebi(64)));
     assert_eq!(sidecar.requests.cpu, Some(Millicores::new(1_500)));
@@ -62,7 +64,7 @@ fn a_limit_alone_is_requested_and_sidecars_come_last() {
         workload.tolerations.iter().map(|t| (t.key.as_deref(), t.value.as_deref(), t.effect)).collect::<Vec<_>>();
     let want = [(Some("k"), None, None), (Some("k"), Some("v"), Some(Effect::NoSchedule)), (None, None, None)];
     assert_eq!(tolerations, want);
-    assert_eq!(listed(&platform), ["Deployment/api init container migrate @10"]);
+    assert!(listed(&platform).is_empty(), "{:?}", listed(&platform));
 }
 
 #[test]
@@ -82,8 +84,7 @@ fn probes_get_their_defaults() {
     assert_eq!((http.path.as_str(), http.host.as_deref()), ("/", Some("h")));
     let thresholds = (readiness.success_threshold, readiness.failure_threshold, readiness.timeout);
     assert_eq!(thresholds, (1, 5, Nanos::from_secs(1)));
-    assert!(matches!(container.liveness.as_ref().unwrap().action, ProbeAction::Tcp(_)));
-    assert_eq!(listed(&platform).len(), 1, "a gRPC probe is listed");
+    assert_eq!(container.liveness.as_ref().unwrap().action, ProbeAction::Grpc(90));
 }
 
 fn autoscaler(spec: &str) -> Platform {
@@ -113,34 +114,66 @@ fn behavior_is_kept_as_absent_or_filled_in() {
 }
 
 #[test]
-fn metrics_that_no_metrics_server_has_are_listed() {
-    let resource = "{type: Resource, resource: {name: memory, target: {type: AverageValue, averageValue: 1Gi}}}";
-    let pods = "{type: Pods, pods: {metric: {name: rps}, target: {type: AverageValue, averageValue: 5}}}";
-    let both = autoscaler(&format!("  metrics: [{resource}, {pods}]"));
-    let metric = both.autoscalers[0].metrics[0];
-    assert_eq!((metric.resource, metric.target), (Resource::Memory, MetricTarget::AverageMemory(Bytes::new(1 << 30))));
-    assert_eq!(listed(&both), ["HorizontalPodAutoscaler/h metric of type Pods @16"]);
-    let none = autoscaler(&format!("  metrics: [{pods}]"));
-    assert!(none.autoscalers.is_empty(), "never CPU at 80 % where the manifest asks for something else");
-    assert_eq!(listed(&none).len(), 2);
-}
-
-#[test]
-fn other_kinds_namespaces_and_headless_services_are_listed() {
+fn services_of_every_kind_and_namespace_are_read() {
     let more = "\
 apiVersion: v1
 kind: List
 items:
   - {apiVersion: v1, kind: Service, metadata: {name: a}, spec: {ports: [{port: 80}], sessionAffinity: ClientIP}}
-  - {apiVersion: v1, kind: Service, metadata: {name: b}, spec: {ports: [{port: 80}], clusterIP: None}}
-  - {apiVersion: v1, kind: Service, metadata: {name: c, namespace: other}, spec: {ports: [{port: 80}]}}
-  - {apiVersion: apps/v1, kind: StatefulSet, metadata: {name: d}}
-  - {apiVersion: apps/v1, kind: Deployment, metadata: {name: e, namespace: other}}
+  - {apiVersion: v1, kind: Service, metadata: {name: b}, spec: {clusterIP: None, publishNotReadyAddresses: true}}
+  - {apiVersion: v1, kind: Service, metadata: {name: a, namespace: other}, spec: {ports: [{port: 53, protocol: UDP}]}}
+  - {apiVersion: v1, kind: Service, metadata: {name: d}, spec: {type: ExternalName, externalName: db.example.com}}
+  - {apiVersion: apps/v1, kind: StatefulSet, metadata: {name: d, namespace: other}, spec: {serviceName: b, template: \
+                {spec: {containers: [{name: c, image: i}]}}}}
 ";
     let platform = platform("", CONTAINER, more);
-    let [service] = platform.services.as_slice() else { panic!("one Service") };
-    assert_eq!(service.affinity, Affinity::ClientIp(Nanos::from_secs(10_800)));
-    assert_eq!(service.place.line, 13);
-    let lost = ["Service/b @14", "Service/c @15", "StatefulSet/d @16", "Deployment/e in namespace other @17"];
-    assert_eq!(listed(&platform), lost);
+    let [a, b, other, d] = platform.services.as_slice() else { panic!("four Services") };
+    assert_eq!(a.affinity, Affinity::ClientIp(Nanos::from_secs(10_800)));
+    assert_eq!(a.place.line, 13);
+    assert_eq!((&b.kind, b.publish_not_ready), (&ServiceKind::Headless, true));
+    assert_eq!((other.namespace.as_str(), other.ports[0].protocol), ("other", Protocol::Udp));
+    assert_eq!(d.kind, ServiceKind::ExternalName("db.example.com".into()));
+    assert_eq!(platform.workloads.len(), 2);
+    assert!(listed(&platform).is_empty(), "{:?}", listed(&platform));
+    for (case, host, want) in [
+        ("a short name is of the rehearsed namespace", "a", Some(0)),
+        ("with a namespace", "a.other", Some(2)),
+        ("with svc", "a.default.svc", Some(0)),
+        ("in full", "a.other.svc.cluster.local", Some(2)),
+        ("in full with a dot", "a.other.svc.cluster.local.", Some(2)),
+        ("a host outside that begins like one", "a.other.com", None),
+        ("no Service", "c", None),
+        ("no such namespace", "a.none", None),
+    ] {
+        assert_eq!(platform.service_named(host), want.map(platform::ServiceId), "{case}");
+    }
+    assert_eq!(platform.service_from("other", "a"), Some(platform::ServiceId(2)));
+}
+
+#[test]
+fn what_is_not_modelled_is_listed_with_what_it_would_have_done() {
+    let more = "\
+{apiVersion: autoscaling.k8s.io/v1, kind: VerticalPodAutoscaler, metadata: {name: v}}
+---
+{apiVersion: keda.sh/v1alpha1, kind: ScaledObject, metadata: {name: k}}
+---
+{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: i}}
+---
+{apiVersion: policy/v1beta1, kind: PodDisruptionBudget, metadata: {name: p}}
+---
+{apiVersion: networking.k8s.io/v1beta1, kind: Ingress, metadata: {name: old}}
+---
+{apiVersion: example.com/v1, kind: Widget, metadata: {name: w}}
+";
+    assert_eq!(
+        listed(&platform("", CONTAINER, more)),
+        [
+            "VerticalPodAutoscaler/v (would change the requests of pods, and restart them for it) @10",
+            "ScaledObject/k (would scale its target by an event source, through an autoscaler of its own) @12",
+            "VirtualService/i (would route, retry and time requests out in the mesh) @14",
+            "PodDisruptionBudget/p (policy/v1beta1 was removed from Kubernetes; write policy/v1) @16",
+            "Ingress/old (networking.k8s.io/v1beta1 was removed from Kubernetes; write networking.k8s.io/v1) @18",
+            "Widget/w @20",
+        ]
+    );
 }

@@ -10,7 +10,7 @@ const BUILT_IN: &str = include_str!("../../library/core-latency.yaml");
 
 #[test]
 fn the_built_in_objective_is_the_documented_one() {
-    let [core] = built_in().try_into().unwrap();
+    let [core, _] = built_in().try_into().unwrap();
     assert_eq!((core.name.as_str(), core.flow.as_str()), ("core-latency", "core"));
     assert_eq!((core.limit, core.target), (Some(Nanos::from_millis(800)), 0.95));
     assert_eq!(core.window.as_deref(), Some("10m"));

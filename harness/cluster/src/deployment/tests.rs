@@ -1,0 +1,86 @@
+use super::*;
+
+const NOW: Nanos = Nanos::from_secs(100);
+
+fn rolling(surge: CountOrPercent, unavailable: CountOrPercent) -> Strategy {
+    Strategy::Rolling { max_surge: surge, max_unavailable: unavailable }
+}
+
+/// Syncs until nothing changes, with this many available pods in each ReplicaSet, at most as many as it is to have.
+fn settle(deployment: &mut Deployment, available: &[u32]) -> Vec<u32> {
+    for _ in 0..50 {
+        let counts = |(index, set): (usize, &ReplicaSet)| {
+            let available = available.get(index).copied().unwrap_or(0).min(set.replicas);
+            Counts { replicas: set.replicas, ready: available, available }
+        };
+        let counts: Vec<Counts> = deployment.sets.iter().enumerate().map(counts).collect();
+        if !deployment.sync(NOW, &counts, false, &mut Vec::new()) {
+            return deployment.sets.iter().map(|set| set.replicas).collect();
+        }
+    }
+    panic!("never settles: {deployment:?}");
+}
+
+fn deployment(replicas: u32, strategy: Strategy) -> Deployment {
+    let mut deployment = Deployment::new(strategy, None, replicas);
+    assert_eq!(settle(&mut deployment, &[replicas]), [replicas]);
+    deployment
+}
+
+#[test]
+fn bounds_round_as_upstream_rounds_them() {
+    use CountOrPercent::{Count, Percent};
+    for (case, replicas, strategy, want) in [
+        ("quarters", 10, rolling(Percent(25), Percent(25)), (3, 2)),
+        ("both round to nothing", 3, rolling(Percent(0), Percent(25)), (0, 1)),
+        ("a surge is enough", 1, rolling(Percent(25), Percent(25)), (1, 0)),
+        ("more than there are", 2, rolling(Count(0), Count(5)), (0, 2)),
+        ("none at all", 0, rolling(Count(1), Count(1)), (1, 0)),
+        ("no rolling", 5, Strategy::Recreate, (0, 0)),
+    ] {
+        let deployment = Deployment::new(strategy, None, replicas);
+        assert_eq!((deployment.surge(), deployment.unavailable()), want, "{case}");
+    }
+}
+
+/// The example in the comment of `reconcileOldReplicaSets`: 10 replicas, three more, two fewer.
+#[test]
+fn a_bad_template_is_left_by_going_back_or_by_going_on() {
+    use CountOrPercent::Count;
+    let stuck = || {
+        let mut deployment = deployment(10, rolling(Count(3), Count(2)));
+        deployment.roll_out(Flaw::Crash);
+        assert_eq!(settle(&mut deployment, &[10, 0]), [8, 5]);
+        assert_eq!(settle(&mut deployment, &[7, 0]), [8, 5], "an old pod fails: nothing moves");
+        deployment
+    };
+    let mut back = stuck();
+    assert!(back.roll_back());
+    assert_eq!(settle(&mut back, &[7, 0]), [10, 1], "as many as are missing come first, bad ones leave for them");
+    assert_eq!(settle(&mut back, &[10, 0]), [10, 0]);
+    assert_eq!(back.current().map(|set| set.revision), Some(3), "the old template has a new revision");
+
+    let mut on = stuck();
+    on.roll_out(Flaw::None);
+    let sizes = settle(&mut on, &[8, 0, 0]);
+    assert_eq!(sizes, [8, 0, 5], "the bad pods make room");
+    assert!(!deployment(3, Strategy::default()).roll_back(), "nothing to go back to");
+}
+
+#[test]
+fn resizing_gives_every_set_its_share() {
+    use CountOrPercent::Count;
+    for (case, to, want) in [
+        ("up", 20, vec![14, 9]), // 8 × 23 / 13 = 14.2 and 5 × 23 / 13 = 8.8
+        ("down", 5, vec![5, 3]),
+        ("to nothing", 0, vec![0, 0]),
+    ] {
+        let mut deployment = deployment(10, rolling(Count(3), Count(2)));
+        deployment.roll_out(Flaw::NeverReady);
+        assert_eq!(settle(&mut deployment, &[10, 0]), [8, 5]);
+        deployment.resize(to);
+        deployment.scale(&[Counts { available: 8, ready: 8, replicas: 8 }, Counts::default()], &mut Vec::new());
+        let sizes: Vec<u32> = deployment.sets.iter().map(|set| set.replicas).collect();
+        assert_eq!(sizes, want, "{case}");
+    }
+}

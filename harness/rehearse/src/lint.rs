@@ -1,0 +1,183 @@
+//! `rehearse lint` and `rehearse explain`.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use ::lint::drift::{self, Facts, FactsError, Row, State};
+use ::lint::{Policy, Severity, build_findings, catalogue, lint_loaded, present, rule};
+use manifests::Source;
+use record::ExitCode;
+
+use crate::failure::Failure;
+use crate::project::Project;
+use crate::told;
+
+/// What `rehearse lint` is told.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct LintArgs {
+    /// A kustomization directory, a directory of manifests, a rendered file, `-`, or git:REV[:PATH]; the built-in
+    /// platform if left out
+    #[arg(long, value_name = "SRC")]
+    pub(crate) platform: Option<String>,
+    /// Which overlay of the platform, production if left out; of a platform without overlays, which one the documented
+    /// figures are those of
+    #[arg(long, value_name = "NAME")]
+    pub(crate) overlay: Option<String>,
+    /// The nodes that pods are scheduled to; the built-in ones if left out
+    #[arg(long, value_name = "FILE")]
+    pub(crate) nodes: Option<PathBuf>,
+    /// Documented figures to compare with. Without it, a `facts.yaml` in the directory of the platform or one of the
+    /// four above it; the built-in platform has its own
+    #[arg(long, value_name = "FILE")]
+    facts: Option<PathBuf>,
+    /// Print every documented figure beside what is declared and what comes of it
+    #[arg(long)]
+    drift: bool,
+    /// Findings of these rules are errors; `all` for every rule
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub(crate) deny: Vec<String>,
+    /// Findings of these rules are not told; `all` for every rule
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub(crate) allow: Vec<String>,
+    /// What is printed on standard output
+    #[arg(long, value_enum, default_value_t = LintFormat::Text)]
+    format: LintFormat,
+}
+
+/// How findings are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LintFormat {
+    /// For people.
+    Text,
+    /// For scripts.
+    Json,
+    /// For code hosts: SARIF 2.1.0.
+    Sarif,
+}
+
+/// Reads the platform, tells what is wrong with it, and fails if an error is among it.
+pub(crate) fn lint(args: &LintArgs) -> Result<ExitCode, Failure> {
+    let project = Project::here()?;
+    let args = &project.lint(args);
+    let source = args.platform.as_deref().map_or(Source::BuiltIn, Source::parse);
+    let (loaded, errors) = manifests::load_all(&source, args.overlay.as_deref().unwrap_or_default());
+    let nodes = manifests::load_nodes(args.nodes.as_deref())?;
+    let facts = facts(args)?;
+    let mut accepted = Vec::new();
+    let mut provided = Vec::new();
+    let mut rows = Vec::new();
+    if let Some(facts) = &facts {
+        accepted = drift::accepted(facts);
+        provided.clone_from(&facts.provided);
+        rows = drift::drift(&loaded, args.overlay.as_deref().unwrap_or("production"), facts);
+    }
+    accepted.extend(project.accepted());
+    provided.extend(project.provided.iter().cloned());
+    if args.drift {
+        told::out(&table(&rows));
+        return Ok(ExitCode::Pass);
+    }
+    let policy = Policy::new(args.deny.clone(), args.allow.clone(), accepted)
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    let mut findings = build_findings(&errors);
+    findings.extend(lint_loaded(&loaded, &nodes, &provided));
+    findings.extend(drift::findings(&rows));
+    let findings = policy.apply(findings);
+    let source = if loaded.overlay.is_empty() || loaded.source.is_empty() {
+        loaded.source.clone()
+    } else {
+        format!("{}, overlay {}", loaded.source, loaded.overlay)
+    };
+    told::out(&match args.format {
+        LintFormat::Text => present::text(&findings, &source),
+        LintFormat::Json => format!("{:#}\n", present::json(&findings, &source)),
+        LintFormat::Sarif => format!("{:#}\n", present::sarif(&findings, env!("CARGO_PKG_VERSION"))),
+    });
+    let denied = findings.iter().any(|finding| finding.severity == Severity::Error);
+    Ok(if denied { ExitCode::Manifests } else { ExitCode::Pass })
+}
+
+/// The facts that were named, those beside the platform, or those of the built-in platform for itself.
+fn facts(args: &LintArgs) -> Result<Option<Facts>, Failure> {
+    let usage = |error: FactsError| Failure::usage(error.to_string());
+    let Some(path) = args.facts.clone().or_else(|| beside(args.platform.as_deref()?)) else {
+        return args.platform.is_none().then(|| Facts::built_in().map_err(usage)).transpose();
+    };
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| Failure::usage(format!("cannot read facts {}: {error}", path.display())))?;
+    Facts::parse(&text, &path.display().to_string()).map(Some).map_err(usage)
+}
+
+/// In how many directories facts are looked for, the platform's own among them.
+const LEVELS: usize = 5;
+
+fn beside(platform: &str) -> Option<PathBuf> {
+    let directory = std::fs::canonicalize(platform).ok().filter(|path| path.is_dir())?;
+    directory.ancestors().take(LEVELS).map(|above| above.join("facts.yaml")).find(|file| file.is_file())
+}
+
+/// Documented, declared and effective side by side.
+fn table(rows: &[Row]) -> String {
+    let header = ["fact", "documented", "declared", "effective", ""].map(str::to_owned);
+    let line = |row: &Row| {
+        let state = match &row.state {
+            State::Agrees => String::new(),
+            State::Differs => "DIFFERS".into(),
+            State::Accepted(reason) => format!("accepted: {reason}"),
+            State::Missing => "MISSING".into(),
+            State::Judged => "judged by runs".into(),
+        };
+        let declared = row.declared.clone().unwrap_or_else(|| "–".into());
+        [row.id.clone(), row.documented.clone(), declared, row.effective.clone().unwrap_or_default(), state]
+    };
+    let lines: Vec<[String; 5]> = std::iter::once(header).chain(rows.iter().map(line)).collect();
+    let width = |column: usize| {
+        lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0).min([48, 28, 28, 44, 80][column])
+    };
+    let widths: Vec<usize> = (0..5).map(width).collect();
+    let cut = |text: &str, width: usize| match text.char_indices().nth(width) {
+        Some(_) => format!("{}…", text.chars().take(width.saturating_sub(1)).collect::<String>()),
+        None => text.to_owned(),
+    };
+    let mut out = String::new();
+    for line in &lines {
+        let cells: Vec<String> = line[..4]
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{:<width$}", cut(cell, *width), width = *width))
+            .collect();
+        out += format!("{}  {}", cells.join("  "), line[4]).trim_end();
+        out.push('\n');
+    }
+    let count = |wanted: fn(&State) -> bool| rows.iter().filter(|row| wanted(&row.state)).count();
+    out += &format!(
+        "{} figures: {} agree, {} differ, {} accepted, {} missing, {} judged by runs\n",
+        rows.len(),
+        count(|state| *state == State::Agrees),
+        count(|state| *state == State::Differs),
+        count(|state| matches!(state, State::Accepted(_))),
+        count(|state| *state == State::Missing),
+        count(|state| *state == State::Judged)
+    );
+    out
+}
+
+/// Prints what a rule is about; without an id, all rules in one line each.
+pub(crate) fn explain(id: Option<&str>) -> Result<ExitCode, Failure> {
+    let Some(id) = id else {
+        for rule in catalogue() {
+            told::out(&format!("{:<32} {:<8} {}\n", rule.id, rule.severity.name(), rule.title));
+        }
+        return Ok(ExitCode::Pass);
+    };
+    match rule(id) {
+        Ok(rule) => {
+            told::out(&present::explain(rule));
+            Ok(ExitCode::Pass)
+        }
+        Err(near) => Err(Failure::usage(format!(
+            "there is no rule `{id}`{}",
+            near.map_or(": `rehearse explain` lists them all".to_owned(), |near| format!(": did you mean `{near}`?"))
+        ))),
+    }
+}

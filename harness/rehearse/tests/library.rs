@@ -1,0 +1,87 @@
+//! Every shipped scenario can be played on the platform that is shipped.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
+
+use std::sync::Arc;
+
+use scenarios::{FaultKind, LIBRARY, Plan, Scenario};
+use units::Seed;
+
+fn resolve(text: &str, file: &str) -> Result<Plan, scenarios::ResolveError> {
+    let loaded = manifests::load(&manifests::Source::BuiltIn, "production").unwrap();
+    let nodes = manifests::load_nodes(None).unwrap();
+    let scenario = Scenario::parse(text, file).unwrap_or_else(|error| panic!("{error}"));
+    Plan::resolve(&scenario, Arc::new(loaded.platform), nodes, &model::shipped().unwrap(), Seed::new(1))
+}
+
+#[test]
+fn every_shipped_scenario_finds_everything_on_the_built_in_platform() {
+    let refused: Vec<String> = LIBRARY
+        .iter()
+        .filter_map(|shipped| resolve(shipped.text, shipped.file).err().map(|error| error.to_string()))
+        .collect();
+    assert!(refused.is_empty(), "{}", refused.join("\n"));
+}
+
+#[test]
+fn a_zone_is_all_of_its_nodes() {
+    let shipped = scenarios::find("zone-outage").unwrap();
+    let plan = resolve(shipped.text, shipped.file).unwrap();
+    let FaultKind::ZoneLoss { nodes, .. } = &plan.faults[0].kind else { panic!("{:?}", plan.faults) };
+    assert_eq!(nodes.len(), 4);
+}
+
+#[test]
+fn what_the_platform_does_not_have_is_refused_with_its_place() {
+    let head = scenarios::find("rolling-update").unwrap().text.split("  faults:").next().unwrap().to_owned();
+    for (case, fault, want) in [
+        (
+            "a workload",
+            "podKill: {workload: auth-servce}",
+            "there is no workload `auth-servce`: did you mean `auth-service`?",
+        ),
+        ("a node", "nodeDrain: {node: general-a-9}", "there is no node `general-a-9`: did you mean `general-a-1`?"),
+        ("a zone", "zoneLoss: {zone: zone-x}", "no node is in a zone `zone-x`"),
+        ("a Service", "dnsFailure: {service: auth}", "there is no Service `auth`"),
+        (
+            "clients behind the gateway",
+            "blackhole: {from: clients, to: auth-service}",
+            "clients only connect to the gateway",
+        ),
+        ("to clients", "blackhole: {from: gateway, to: clients}", "nobody connects to clients"),
+        ("to itself", "latency: {from: auth-service, to: auth-service, add: 1s}", "both ends are the same"),
+        ("too many gateways", "gatewayLoss: {pods: 50}", "50 gateway pods cannot be lost"),
+        ("too much noise", "noisyNeighbour: {node: general-a-1, cpu: 999}", "999 CPU cannot be taken"),
+    ] {
+        let error =
+            resolve(&format!("{head}  faults:\n    - {{at: 30s, {fault}}}\n"), "s.yaml").unwrap_err().to_string();
+        assert!(error.contains(want), "{case}: {error}");
+        assert!(error.starts_with("s.yaml:") && error.contains(" | "), "{case}: {error}");
+    }
+    for (case, expect, want) in [
+        ("a workload", "{that: replicas, of: auth, reaches: 3, within: 1s}", "there is no workload `auth`"),
+        ("beyond the maximum", "{that: replicas, of: auth-service, reaches: 99, within: 1s}", "never has 99 replicas"),
+    ] {
+        let error = resolve(&format!("{head}  expect:\n    - {expect}\n"), "s.yaml").unwrap_err().to_string();
+        assert!(error.contains(want), "{case}: {error}");
+    }
+}
+
+#[test]
+fn a_node_of_a_lost_zone_cannot_be_drained() {
+    let head = scenarios::find("rolling-update").unwrap().text.split("  faults:").next().unwrap().to_owned();
+    let faults =
+        "  faults:\n    - {at: 30s, zoneLoss: {zone: zone-b}}\n    - {at: 40s, nodeDrain: {node: general-b-1}}\n";
+    let error = resolve(&format!("{head}{faults}"), "s.yaml").unwrap_err().to_string();
+    assert!(error.contains("node general-b-1 is lost with zone zone-b"), "{error}");
+}
+
+#[test]
+fn steps_that_cannot_be_routed_are_told_all_at_once() {
+    let text = scenarios::find("smoke")
+        .unwrap()
+        .text
+        .replace("POST /auth/token", "POST /nowhere")
+        .replace("GET /users/me", "GET /usrs");
+    let error = resolve(&text, "s.yaml").unwrap_err().to_string();
+    assert!(error.matches("no location").count() >= 2, "{error}");
+}

@@ -1,0 +1,267 @@
+//! What pods do with the requests that reach them: their stations, the calls they make, and the answers.
+
+use cluster::PodId;
+use cluster::service_proxy::Caller;
+use gateway::{Answer, Broken};
+use model::data::{Asker, DataInput};
+use model::{Spent, StationEffect, StationInput};
+use record::Hops;
+use scenarios::Verdict;
+use units::{Machine, Nanos, Purpose, RequestId};
+
+use crate::call::{Call, CallId, Parent};
+use crate::place::{Door, Process};
+use crate::world::{Event, Sink, World};
+
+/// How long a client library of a service waits for a connection. Assumed: httpx and requests with a timeout wait 5 s.
+const LIBRARY_CONNECT: Nanos = Nanos::from_secs(5);
+
+/// What came of opening a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialled {
+    /// Somebody takes the request; it arrives this much later than usual.
+    Call(CallId, Nanos),
+    /// Nobody listens, or the Service has no endpoint.
+    Refused,
+    /// Nobody answers.
+    Silent,
+    /// Somebody in between answers with this status.
+    Answer(u16),
+}
+
+impl World<'_> {
+    /// Opens a connection to a Service: an endpoint is chosen, and refuses if its pod does.
+    pub(crate) fn dial(&mut self, id: RequestId, parent: Parent, target: scenarios::Call) -> Dialled {
+        let from = match parent {
+            Parent::Gateway { session, .. } => self.sessions[session].gateway,
+            Parent::Call(call) => PodId(self.call(call).map_or(0, |call| call.pod)),
+            Parent::Probe(_) => return Dialled::Refused, // a kubelet asks its pod, not a Service
+        };
+        let delay = match self.disturbance(id, from, target) {
+            Verdict::Pass { delay } => delay,
+            Verdict::Answer { status } => return Dialled::Answer(status),
+            Verdict::Lost | Verdict::Unresolved => return Dialled::Silent,
+        };
+        let draw = self.plan.load.seed.draw(id, Purpose::Endpoint);
+        let to = (target.service, self.plan.platform.service(target.service));
+        let endpoints = self.endpoints.reachable(target.service, Some(from));
+        let Some(pod) = self.affinities.choose(self.now, to, Caller::Pod(from), endpoints, draw) else {
+            return Dialled::Refused;
+        };
+        match self.pods[pod.0 as usize].as_ref().map_or(Door::Refuses, super::place::Pod::door) {
+            Door::Open => Dialled::Call(self.new_call(id, parent, target, pod), delay),
+            Door::Refuses => Dialled::Refused,
+            Door::Silent => Dialled::Silent,
+        }
+    }
+
+    /// What the network does to a request from a pod. nginx resolves names when it starts, so a failing DNS is nothing
+    /// to a gateway that runs.
+    fn disturbance(&self, id: RequestId, from: PodId, target: scenarios::Call) -> Verdict {
+        let Some(from) = self.pods[from.0 as usize].as_ref() else { return Verdict::UNDISTURBED };
+        if !from.reached {
+            return Verdict::Lost;
+        }
+        if self.network.is_calm() || self.now < self.load_start {
+            return Verdict::UNDISTURBED;
+        }
+        let gateway = self.plan.platform.gateway.as_ref().map(|gateway| gateway.workload);
+        let (from, to) = (scenarios::party(from.workload, gateway), scenarios::party(target.workload, gateway));
+        let asked = (from != scenarios::Party::Gateway).then_some(target.service);
+        self.network.verdict(self.now - self.load_start, from, to, asked, self.plan.load.seed, id)
+    }
+
+    pub(crate) fn call(&mut self, id: CallId) -> Option<&mut Call> {
+        self.calls[id.slot].as_mut().filter(|call| call.life == id.life)
+    }
+
+    pub(crate) fn reached(&mut self, id: CallId) {
+        let Some(&mut Call { id: request, parent, target, pod, .. }) = self.call(id) else { return };
+        if matches!(parent, Parent::Probe(_)) {
+            return self.probe_reached(id, pod);
+        }
+        let route = &self.plan.profile(target.workload).routes[usize::from(target.route.0)];
+        let work = route.work(self.plan.load.seed, request);
+        let work = if self.data.is_some() { work } else { work.folded() };
+        self.station(pod, StationInput::Arrive { tag: id.tag(), work });
+    }
+
+    /// Feeds a pod's station and does what it wants.
+    pub(crate) fn station(&mut self, pod: u32, input: StationInput) {
+        let Some(Process::Service(station)) = self.pods[pod as usize].as_mut().map(|pod| &mut pod.process) else {
+            if let StationInput::Arrive { tag, .. } = input {
+                self.lose(CallId::tagged(tag)); // the pod went away while the request was on its way
+            }
+            return;
+        };
+        let mut effects = std::mem::take(&mut self.station_effects);
+        let mut sink =
+            Sink { queue: &mut self.queue, effects: &mut effects, event: |wake| Event::Station { pod, wake } };
+        station.step(self.now, input, &mut sink);
+        for effect in effects.drain(..) {
+            match effect {
+                StationEffect::Call { tag, job } => {
+                    let id = CallId::tagged(tag);
+                    if let Some(call) = self.call(id) {
+                        call.job = Some(job);
+                        self.make_next_call(id);
+                    }
+                }
+                StationEffect::Data { tag, job, op } => {
+                    self.data(DataInput::Ask { asker: Asker { pod, tag, job }, op });
+                }
+                StationEffect::Done { tag, spent, failed } => self.served(CallId::tagged(tag), spent, failed),
+                StationEffect::Refused { tag } => self.answer(CallId::tagged(tag), 503),
+                StationEffect::OutOfMemory => self.queue.schedule(self.now, Event::OutOfMemory { pod }),
+                StationEffect::Streaming { .. } => {} // a client waits for the end
+            }
+        }
+        self.station_effects = effects; // it may have been used within, and is empty again
+        if self.pods[pod as usize].as_ref().is_some_and(|pod| pod.terminating) {
+            self.drained(PodId(pod));
+        }
+    }
+
+    /// One of a call's own calls has come back.
+    pub(crate) fn returned(&mut self, parent: CallId) {
+        if let Some(call) = self.call(parent) {
+            call.outstanding -= 1;
+            self.make_next_call(parent);
+        }
+    }
+
+    /// Makes the next of a call's own calls, or all of them if its route makes them at once. When there is none left,
+    /// and all have come back, it goes on.
+    fn make_next_call(&mut self, parent: CallId) {
+        let plan = self.plan;
+        while let Some(call) = self.call(parent) {
+            let (id, target, pod, index) = (call.id, call.target, call.pod, call.next);
+            let route = &plan.profile(target.workload).routes[usize::from(target.route.0)];
+            if call.outstanding > 0 && !route.parallel {
+                return;
+            }
+            let Some(next) = plan.calls(target.workload, target.route).get(usize::from(index)) else {
+                if call.outstanding == 0
+                    && let Some(job) = call.job.take()
+                {
+                    self.station(pod, StationInput::Called(job));
+                }
+                return;
+            };
+            call.next += 1;
+            let dialled = self.dial(id.call(u32::from(index)), Parent::Call(parent), *next);
+            let Some(call) = self.call(parent) else { return };
+            let (at, event) = match dialled {
+                Dialled::Call(child, delay) => (self.settings.hop + delay, Event::Reached { call: child }),
+                Dialled::Refused => {
+                    call.failed = true;
+                    continue;
+                }
+                Dialled::Answer(status) => {
+                    call.failed |= status >= 400;
+                    (self.settings.hop * 2, Event::Returned { call: parent })
+                }
+                Dialled::Silent => {
+                    call.failed = true;
+                    (LIBRARY_CONNECT, Event::Returned { call: parent })
+                }
+            };
+            if let Some(call) = self.call(parent) {
+                call.outstanding += 1;
+            }
+            self.queue.schedule(self.now + at, event);
+        }
+    }
+
+    fn served(&mut self, call: CallId, spent: Spent, failed: Option<u16>) {
+        let Some(served) = self.call(call) else { return };
+        let micros = |nanos: Nanos| nanos.as_micros() as u32;
+        served.hops = served.hops.plus(Hops {
+            queue_us: micros(spent.queue),
+            cpu_us: micros(spent.cpu),
+            wait_us: micros(spent.wait),
+            limiter_us: 0,
+        });
+        // A service that could not reach another one answers 500.
+        let status = failed.unwrap_or(if served.failed { 500 } else { 200 });
+        self.answer(call, status);
+    }
+
+    /// The answer of a pod goes back to who asked, unless its node is cut off.
+    fn answer(&mut self, call: CallId, status: u16) {
+        let Some(call) = self.release(call) else { return };
+        let heard = self.pods[call.pod as usize].as_ref().is_some_and(|pod| pod.reached);
+        match call.parent {
+            Parent::Gateway { session, generation } => {
+                if self.sessions[session].generation != generation {
+                    return;
+                }
+                if !heard {
+                    return self.give_up_later(session, generation);
+                }
+                let hops = &mut self.sessions[session].hops;
+                *hops = hops.plus(call.hops);
+                self.exchange(session, Some(Answer::Replied(status)));
+            }
+            Parent::Call(parent) => {
+                if let Some(waiting) = self.call(parent) {
+                    waiting.hops = waiting.hops.plus(call.hops);
+                    waiting.failed |= status >= 400 || !heard;
+                    let wait = if heard { self.settings.hop } else { LIBRARY_CONNECT };
+                    self.queue.schedule(self.now + wait, Event::Returned { call: parent });
+                }
+            }
+            // A kubelet asks on its own node.
+            Parent::Probe(question) => {
+                let answered = Event::Probed { pod: call.pod, question, ok: status < 400 };
+                self.queue.schedule(self.now + self.settings.hop, answered);
+            }
+        }
+    }
+
+    /// A call's connection broke; or, where its node lost its power, nothing is heard of it any more.
+    fn lose(&mut self, call: CallId) {
+        let Some(call) = self.release(call) else { return };
+        let told = self.pods[call.pod as usize].as_ref().is_some_and(|pod| pod.reached);
+        match call.parent {
+            Parent::Gateway { session, generation } => {
+                if self.sessions[session].generation == generation {
+                    if told {
+                        self.exchange(session, Some(Answer::Broken(Broken::Reset)));
+                    } else {
+                        self.give_up_later(session, generation);
+                    }
+                }
+            }
+            Parent::Call(parent) => {
+                if let Some(waiting) = self.call(parent) {
+                    waiting.failed = true;
+                    let wait = if told { self.settings.hop } else { LIBRARY_CONNECT };
+                    self.queue.schedule(self.now + wait, Event::Returned { call: parent });
+                }
+            }
+            Parent::Probe(question) => {
+                let answered = Event::Probed { pod: call.pod, question, ok: false };
+                self.queue.schedule(self.now + self.settings.hop, answered);
+            }
+        }
+    }
+
+    /// A pod was killed: every call it was serving is lost.
+    pub(crate) fn lose_calls_at(&mut self, pod: PodId) {
+        let at = |(slot, call): (u32, &Option<Call>)| {
+            call.filter(|call| call.pod == pod.0).map(|call| CallId { slot, life: call.life })
+        };
+        let lost: Vec<CallId> = self.calls.iter().filter_map(at).collect();
+        for call in lost {
+            self.lose(call);
+        }
+    }
+
+    fn release(&mut self, id: CallId) -> Option<Call> {
+        let released = *self.call(id)?;
+        self.calls[id.slot] = None;
+        self.calls.release(id.slot);
+        Some(released)
+    }
+}
