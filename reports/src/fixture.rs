@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use objectives::Objective;
 use record::{
-    Asked, Cause, Check, Chronicle, EventKind, Expected, Finding, Hops, MetricReading, Observation, Origin, PhaseKind, PhaseSpan,
-    PlatformStamp, Recorder, RecorderPlan, RunResult, ScalingDecision, ScenarioStamp, StandIn, StepId, StepPlan,
+    Asked, Cause, Check, Chronicle, EventKind, Expected, Finding, Hops, MetricReading, Observation, Origin, PhaseKind,
+    PhaseSpan, PlatformStamp, Recorder, RecorderPlan, RunResult, ScalingDecision, ScenarioStamp, StandIn, StepId,
+    StepPlan,
 };
 use units::{Nanos, Purpose, Seed};
 

@@ -93,10 +93,10 @@ impl Network {
                 What::Latency { from, to, add } if between(from, to) => {
                     delay += add.sample(seed().draw(id, Purpose::Network));
                 }
-                What::Errors { from, to, share, status } if between(from, to) => {
-                    if seed().draw(id, Purpose::Network).unit() < share {
-                        return Verdict::Answer { status };
-                    }
+                What::Errors { from, to, share, status }
+                    if between(from, to) && seed().draw(id, Purpose::Network).unit() < share =>
+                {
+                    return Verdict::Answer { status };
                 }
                 What::Blackhole { from, to } if between(from, to) => return Verdict::Lost,
                 What::Dns { service: named } if service == Some(named) => return Verdict::Unresolved,

@@ -10,6 +10,7 @@ static RULES: &[&Rule] = &[
     &build::PATCH_HITS_NOTHING,
     &build::BLANKET_PATCH,
     &build::SECRET_LITERAL,
+    &build::UNKNOWN_FIELD,
     &start::MISSING_CONFIG,
     &start::MISSING_KEY,
     &start::MISSING_CLAIM,

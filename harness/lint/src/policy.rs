@@ -53,9 +53,8 @@ impl Policy {
                 if allowed {
                     return None;
                 }
-                let accepts = |entry: &&Accepted| {
-                    entry.id == id && (entry.subject == "*" || entry.subject == finding.subject)
-                };
+                let accepts =
+                    |entry: &&Accepted| entry.id == id && (entry.subject == "*" || entry.subject == finding.subject);
                 if let Some(entry) = self.accepted.iter().find(accepts) {
                     finding.severity = Severity::Note;
                     finding.accepted = Some(entry.reason.clone());

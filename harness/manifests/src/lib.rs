@@ -12,6 +12,7 @@ pub mod nginx;
 mod nodes;
 mod object;
 mod source;
+mod strict;
 mod translate;
 mod way_in;
 mod yaml;

@@ -1,4 +1,4 @@
-//! `v1/Node` documents, read into nodes, and `rehearse/v1` NodeGroups beside them.
+//! `v1/Node` documents, read into nodes, and `rehearse/v1` `NodeGroup`s beside them.
 
 use k8s_openapi::api::core::v1;
 use platform::{Effect, Node, NodeGroup, Taint};
@@ -15,7 +15,15 @@ pub(crate) const BUILT_IN_FILE: &str = "built-in/nodes.yaml";
 /// The kubelet's default of `maxPods`.
 const PODS: u32 = 110;
 
-/// What a NodeGroup says besides its template.
+/// What every node says of itself without being told: its kubelet (`initialNode`) by the first name, and the node
+/// lifecycle controller (`labelReconcileInfo`) by the old one. Pods select nodes by them. Linux on amd64 unless a file
+/// says otherwise.
+const KUBELET_LABELS: &[(&str, &str, &str)] = &[
+    ("kubernetes.io/os", "beta.kubernetes.io/os", "linux"),
+    ("kubernetes.io/arch", "beta.kubernetes.io/arch", "amd64"),
+];
+
+/// What a `NodeGroup` says besides its template.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct GroupSpec {
@@ -103,7 +111,12 @@ fn node(object: &Object, base: &str) -> Result<Node, ManifestError> {
             Ok(Taint { key: taint.key, value: taint.value.unwrap_or_default(), effect })
         })
         .collect::<Result<_, ManifestError>>()?;
-    Ok(Node { name: object.name.clone(), labels: typed.metadata.labels.unwrap_or_default(), cpu, memory, pods, taints })
+    let mut labels = typed.metadata.labels.unwrap_or_default();
+    for (key, old, value) in KUBELET_LABELS {
+        let value = labels.entry((*key).to_owned()).or_insert_with(|| (*value).to_owned()).clone();
+        labels.entry((*old).to_owned()).or_insert(value);
+    }
+    Ok(Node { name: object.name.clone(), labels, cpu, memory, pods, taints })
 }
 
 /// A taint's effect, of a node or in a toleration.
@@ -117,5 +130,20 @@ pub(crate) fn effect(object: &Object, path: &str, text: &str) -> Result<Effect, 
             &format!("`{other}` is no effect of a taint"),
             "write NoSchedule, PreferNoSchedule or NoExecute",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_say_what_every_kubelet_says() {
+        let text = "apiVersion: v1\nkind: Node\nmetadata: {name: a, labels: {kubernetes.io/arch: arm64}}\n\
+                    status: {allocatable: {cpu: '1', memory: 1Gi}}\n";
+        let node = &read(text, "n.yaml").unwrap()[0];
+        let label = |key: &str| node.labels.get(key).map(String::as_str);
+        assert_eq!((label("kubernetes.io/os"), label("beta.kubernetes.io/os")), (Some("linux"), Some("linux")));
+        assert_eq!((label("kubernetes.io/arch"), label("beta.kubernetes.io/arch")), (Some("arm64"), Some("arm64")));
     }
 }

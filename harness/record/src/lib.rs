@@ -36,7 +36,7 @@ pub use observation::{Cause, Hops, Observation, ObservationError, StepId};
 pub use observed::Observed;
 pub use recorder::{Block, Recorder, RecorderPlan, Recording, StepPlan, Watch, WatchCounts};
 pub use result::{
-    Asked, Check, Conclusion, Environment, Expected, Finding, Judgement, Origin, Percentile, PhaseKind, PhaseSpan, PlatformStamp,
-    Quantiles, RunResult, ScenarioStamp, StandIn, StepResult, TimeSplit, Timeline, Verdict, Window, WorkloadPoint,
-    WorkloadSeries,
+    Asked, Check, Conclusion, Environment, Expected, Finding, Judgement, Origin, Percentile, PhaseKind, PhaseSpan,
+    PlatformStamp, Quantiles, RunResult, ScenarioStamp, StandIn, StepResult, TimeSplit, Timeline, Verdict, Window,
+    WorkloadPoint, WorkloadSeries,
 };

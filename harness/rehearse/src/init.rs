@@ -121,9 +121,9 @@ fn scenario(
             return Err(Failure::usage(format!("no route of the gateway leads to a service:\n  {why}")));
         }
         let (text, lines) = smoke::scenario(&routes.all);
-        let resolved = Scenario::parse(&text, "smoke.yaml").map_err(ResolveError::from).and_then(|scenario| {
-            Plan::resolve(&scenario, Arc::clone(&whole), nodes.to_vec(), &all, Seed::default())
-        });
+        let resolved = Scenario::parse(&text, "smoke.yaml")
+            .map_err(ResolveError::from)
+            .and_then(|scenario| Plan::resolve(&scenario, Arc::clone(&whole), nodes.to_vec(), &all, Seed::default()));
         let error = match resolved {
             Ok(_) => return Ok((text, routes)),
             Err(ResolveError::Scenario(error)) => error,
@@ -171,7 +171,8 @@ fn write(folder: &Path, files: &[(PathBuf, String)], force: bool) -> Result<(), 
     let there: Vec<_> = files.iter().map(|(file, _)| within(folder, file)).filter(|file| file.exists()).collect();
     if !there.is_empty() && !force {
         let names: Vec<_> = there.iter().map(|file| file.display().to_string()).collect();
-        let text = format!("nothing was written: {} is there already; give --force to write over it", told_list(&names));
+        let text =
+            format!("nothing was written: {} is there already; give --force to write over it", told_list(&names));
         return Err(Failure::usage(text));
     }
     for (file, text) in files {
@@ -196,21 +197,20 @@ fn wrote(args: &InitArgs, profiles: &BTreeMap<String, Profile>, routes: &Routes)
     let names: Vec<_> = profiles.keys().cloned().collect();
     format!(
         "wrote {}\nwrote {} for {}: assumed from CPU and memory requests, with no calls between services\n\
-         wrote {}: {} routes to {} services, at assumed rates\n",
+         wrote {}: {} to {}, at assumed rates\n",
         at(project::FILE),
         at("profiles/"),
         told_list(&names),
         at("scenarios/smoke.yaml"),
-        routes.all.len(),
-        services.len()
+        count(routes.all.len(), "route"),
+        count(services.len(), "service")
     )
 }
 
 /// What the project does not rehearse.
 fn missing(routes: &Routes, platform: &Platform) -> String {
     let mut text = String::new();
-    let others: Vec<String> =
-        platform.not_rehearsed.iter().map(|(what, place)| format!("{what}, {place}")).collect();
+    let others: Vec<String> = platform.not_rehearsed.iter().map(|(what, place)| format!("{what}, {place}")).collect();
     for (head, items) in [("without a step", &routes.left_out), ("not rehearsed", &others)] {
         if items.is_empty() {
             continue;
@@ -231,4 +231,8 @@ fn told_list(names: &[String]) -> String {
         Some(left) => format!("{} and {left} more", names[..TOLD_MAX].join(", ")),
         None => names.join(", "),
     }
+}
+
+fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use ::lint::drift::{self, Facts, FactsError, Row, State};
 use ::lint::{Policy, Severity, build_findings, catalogue, lint_loaded, present, rule};
+use clap::ValueEnum;
 use manifests::Source;
 use record::ExitCode;
 

@@ -83,12 +83,7 @@ fn begin(args: &PlayArgs, rehearsal: &Rehearsal, began: &Began) -> Result<Progre
     } else {
         format!("{} ({}, {})", platform.overlay, platform.source, platform.digest)
     };
-    progress.say(&format!(
-        "{} on {on}, {} backend, seed {}",
-        asked.scenario,
-        asked.backend,
-        asked.seed.get()
-    ));
+    progress.say(&format!("{} on {on}, {} backend, seed {}", asked.scenario, asked.backend, asked.seed.get()));
     Ok(progress)
 }
 

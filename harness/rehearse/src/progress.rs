@@ -114,7 +114,9 @@ impl Listener for Progress {
             }
             EventKind::PodUnschedulable { pod, reason } => format!("pod {pod} is pending: {reason}"),
             EventKind::PodRestarted { pod, reason } => format!("pod {pod} restarted: {reason}"),
-            EventKind::RolloutStarted { workload, revision } => format!("{workload}: rollout of revision {revision} begins"),
+            EventKind::RolloutStarted { workload, revision } => {
+                format!("{workload}: rollout of revision {revision} begins")
+            }
             EventKind::RolloutComplete { workload, revision } => {
                 format!("{workload}: rollout of revision {revision} is complete")
             }

@@ -71,9 +71,8 @@ impl Rehearsal {
 
     /// Bounds of each autoscaler by the name of its workload.
     pub(crate) fn bounds(&self) -> BTreeMap<String, (u32, u32)> {
-        let bounds = |a: &platform::Autoscaler| {
-            Some((self.plan.platform.workload(a.target?).name.clone(), (a.min, a.max)))
-        };
+        let bounds =
+            |a: &platform::Autoscaler| Some((self.plan.platform.workload(a.target?).name.clone(), (a.min, a.max)));
         self.plan.platform.autoscalers.iter().filter_map(bounds).collect()
     }
 }

@@ -1,9 +1,9 @@
 //! The data layer in virtual time: what stations ask of databases and caches, and the answers.
 
+use model::StationInput;
 use model::data::{
     Asker, CacheConfig, DataConfig, DataEffect, DataInput, DataLayer, DataNote, DatabaseConfig, Replication, Standby,
 };
-use model::StationInput;
 use platform::{Platform, WorkloadId, WorkloadKind};
 use record::EventKind;
 use units::{Machine, Nanos, Seed};
@@ -30,10 +30,9 @@ pub(crate) fn layer(platform: &Platform, seed: Seed) -> DataLayer {
         standby: standby(platform, id).then_some(STANDBY),
         ..DatabaseConfig::DOCUMENTED
     });
-    let cache = platform.cache().map_or(CacheConfig::UNBOUNDED, |id| CacheConfig {
-        limit: limits(id).cpu,
-        ..CacheConfig::DOCUMENTED
-    });
+    let cache = platform
+        .cache()
+        .map_or(CacheConfig::UNBOUNDED, |id| CacheConfig { limit: limits(id).cpu, ..CacheConfig::DOCUMENTED });
     DataLayer::new(DataConfig { database, cache }, seed.child("data"), Nanos::ZERO)
 }
 
@@ -43,8 +42,7 @@ fn standby(platform: &Platform, database: WorkloadId) -> bool {
     let another = |workload: &platform::Workload| {
         !std::ptr::eq(workload, primary) && workload.namespace == primary.namespace && image(workload) == image(primary)
     };
-    let replicated =
-        matches!(primary.kind, WorkloadKind::StatefulSet { .. }) && primary.replicas.unwrap_or(1) > 1;
+    let replicated = matches!(primary.kind, WorkloadKind::StatefulSet { .. }) && primary.replicas.unwrap_or(1) > 1;
     replicated || platform.workloads.iter().any(another)
 }
 

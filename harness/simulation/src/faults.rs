@@ -152,7 +152,8 @@ impl World<'_> {
             world.plan.platform.workload(workload).requests().cpu
         };
         let all: u64 = pods.iter().filter_map(|pod| request(self, *pod)).map(Millicores::get).sum();
-        let Some(left) = self.plan.nodes.get(node).map(|n| n.cpu.get().saturating_sub(noise.map_or(0, Millicores::get)))
+        let Some(left) =
+            self.plan.nodes.get(node).map(|n| n.cpu.get().saturating_sub(noise.map_or(0, Millicores::get)))
         else {
             return;
         };

@@ -66,7 +66,8 @@ impl Pod {
                 cpu: Nanos::ZERO,
             }),
             _ => {
-                let limits = plan.platform.workload(self.workload).containers.first().map(|c| c.limits).unwrap_or_default();
+                let limits =
+                    plan.platform.workload(self.workload).containers.first().map(|c| c.limits).unwrap_or_default();
                 Process::Service(Station::new(plan.profile(self.workload).station(limits.cpu, limits.memory), now))
             }
         };

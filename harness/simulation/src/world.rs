@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use cluster::{ClusterConfig, ControlInput, ControlPlane, ControlWake, Endpoints, Host, PodId, Question, service_proxy};
+use cluster::{
+    ClusterConfig, ControlInput, ControlPlane, ControlWake, Endpoints, Host, PodId, Question, service_proxy,
+};
+use model::data::{DataEffect, DataInput, DataLayer};
 use record::{Chronicle, EventKind, Listener, Observation, Observed, Recorder, RecorderPlan, Second, Watch};
 use scenarios::{Arrival, Arrivals, Ending, Network, Plan, Referee, Watchdog};
-use model::data::{DataEffect, DataInput, DataLayer};
 use units::{Nanos, Out, Wake};
 
 use crate::call::{Call, CallId};
@@ -32,7 +34,12 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { cluster: ClusterConfig::default(), hop: Nanos::from_micros(150), keep_observations: false, data_layer: true }
+        Self {
+            cluster: ClusterConfig::default(),
+            hop: Nanos::from_micros(150),
+            keep_observations: false,
+            data_layer: true,
+        }
     }
 }
 

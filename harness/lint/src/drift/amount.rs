@@ -26,9 +26,7 @@ pub(super) fn keeps(documented: &Documented, declared: Option<&Value>, dialect: 
     match documented {
         Documented::Count(want) => near(number(declared), Some(*want as f64)),
         Documented::Ratio(want) => number(declared).is_some_and(|got| (got - want).abs() < 0.005),
-        Documented::Quantity(want) => {
-            near(number(declared), amount(&Value::from(want.clone()), Dialect::Kubernetes))
-        }
+        Documented::Quantity(want) => near(number(declared), amount(&Value::from(want.clone()), Dialect::Kubernetes)),
         Documented::Duration(want) => near(seconds(declared, dialect), seconds(&Value::from(want.clone()), dialect)),
         // 5 % is 0.05 in an expression and 5 or "5%" in a manifest.
         Documented::Percent(want) => {
@@ -52,7 +50,9 @@ pub(super) fn keeps(documented: &Documented, declared: Option<&Value>, dialect: 
             want.sort();
             got == want
         }
-        Documented::Between(low, high) => bounds(declared, dialect, |got, least, most| least <= got && got <= most, low, high),
+        Documented::Between(low, high) => {
+            bounds(declared, dialect, |got, least, most| least <= got && got <= most, low, high)
+        }
         Documented::AtLeast(limit) => bounds(declared, dialect, |got, limit, _| got >= limit, limit, limit),
         Documented::AtMost(limit) => bounds(declared, dialect, |got, limit, _| got <= limit, limit, limit),
         Documented::Below(limit) => bounds(declared, dialect, |got, limit, _| got < limit, limit, limit),
@@ -196,7 +196,7 @@ mod tests {
         ] {
             assert_eq!(keeps(&documented, Some(&declared), dialect), want, "{case}");
         }
-        assert!(keeps(&Documented::Absent(true), None, Dialect::Nginx));
-        assert!(!keeps(&Documented::Count(3), None, Dialect::Kubernetes));
+        assert!(keeps(&Documented::Absent(true), None, Nginx));
+        assert!(!keeps(&Documented::Count(3), None, Kubernetes));
     }
 }

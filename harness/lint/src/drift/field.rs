@@ -117,9 +117,10 @@ pub(super) fn in_text(text: &str, words: &str) -> Option<Value> {
             let have: Vec<&str> = line.split_whitespace().collect();
             let at = (0..have.len()).find(|at| {
                 have[*at..].len() > wanted.len()
-                    && have[*at..].iter().zip(&wanted).all(|(have, want)| {
-                        have.trim_end_matches([':', '=']).eq_ignore_ascii_case(want)
-                    })
+                    && have[*at..]
+                        .iter()
+                        .zip(&wanted)
+                        .all(|(have, want)| have.trim_end_matches([':', '=']).eq_ignore_ascii_case(want))
             })?;
             let value: Vec<&str> =
                 have[at + wanted.len()..].iter().copied().filter(|word| *word != "=" && *word != "\\").collect();

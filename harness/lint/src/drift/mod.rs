@@ -90,11 +90,7 @@ pub fn findings(rows: &[Row]) -> Vec<Finding> {
             ),
             State::Differs | State::Accepted(_) => (
                 &DRIFT,
-                format!(
-                    "Documented is {}, declared {}.",
-                    row.documented,
-                    row.declared.as_deref().unwrap_or("nothing")
-                ),
+                format!("Documented is {}, declared {}.", row.documented, row.declared.as_deref().unwrap_or("nothing")),
                 format!("Fact {} ({}): {}.", row.id, row.source, row.field),
             ),
         };
@@ -110,11 +106,8 @@ pub fn findings(rows: &[Row]) -> Vec<Finding> {
 
 /// Findings whose id is a fact's may be accepted in the facts file, too.
 pub fn accepted(facts: &Facts) -> Vec<Accepted> {
-    let entry = |entry: &AcceptedDrift| Accepted {
-        id: entry.id.clone(),
-        subject: "*".into(),
-        reason: entry.reason.clone(),
-    };
+    let entry =
+        |entry: &AcceptedDrift| Accepted { id: entry.id.clone(), subject: "*".into(), reason: entry.reason.clone() };
     facts.accepted.iter().filter(|entry| crate::rule(&entry.id).is_ok()).map(entry).collect()
 }
 
@@ -136,7 +129,8 @@ impl<'a> Reader<'a> {
     fn new(loaded: &'a Loaded) -> Self {
         let texts = || {
             let configs = loaded.platform.configs.iter().filter(|config| config.kind == ReferenceKind::ConfigMap);
-            configs.flat_map(|config| config.entries.iter().map(move |(key, text)| (config, key.as_str(), text.as_str())))
+            configs
+                .flat_map(|config| config.entries.iter().map(move |(key, text)| (config, key.as_str(), text.as_str())))
         };
         let is_nginx = |text: &str| text.contains("http {") && text.contains("server {");
         let nginx = texts()
@@ -155,7 +149,9 @@ impl<'a> Reader<'a> {
         let dialect = match fact.subject.kind.as_str() {
             "nginx" => Dialect::Nginx,
             _ if fact.field.contains("nginx.ingress.kubernetes.io") => Dialect::Nginx,
-            _ if fact.field.contains("milliseconds") || fact.field.contains("failover-timeout") => Dialect::Milliseconds,
+            _ if fact.field.contains("milliseconds") || fact.field.contains("failover-timeout") => {
+                Dialect::Milliseconds
+            }
             _ => Dialect::Kubernetes,
         };
         let accepted = facts.accepted.iter().find(|entry| entry.id == fact.id).map(|entry| entry.reason.clone());
@@ -240,9 +236,8 @@ impl<'a> Reader<'a> {
     }
 
     fn in_objects(&self, subject: &Subject, field: &str) -> Vec<Declared> {
-        let named = |object: &&Object| {
-            object.kind == subject.kind && (subject.name == "*" || is_called(object, &subject.name))
-        };
+        let named =
+            |object: &&Object| object.kind == subject.kind && (subject.name == "*" || is_called(object, &subject.name));
         let objects: Vec<&Object> = self.loaded.objects.iter().filter(named).collect();
         if objects.is_empty() {
             let subject = format!("{}/{}", subject.kind, subject.name);

@@ -99,9 +99,9 @@ pub(super) fn look(all: &[Directive], subject: &Subject, field: &str) -> Option<
         (Some(location), _) => {
             let block = format!("location {location}");
             let own = all.iter().find(|d| d.blocks.last() == Some(&block))?;
-            (1..=own.blocks.len()).rev().find_map(|depth| {
-                all.iter().find(|d| d.blocks == own.blocks[..depth] && d.words[0] == name)
-            })?
+            (1..=own.blocks.len())
+                .rev()
+                .find_map(|depth| all.iter().find(|d| d.blocks == own.blocks[..depth] && d.words[0] == name))?
         }
         (None, Some(block)) => {
             all.iter().find(|d| d.blocks.last().map(String::as_str) == Some(block.as_str()) && d.words[0] == name)?

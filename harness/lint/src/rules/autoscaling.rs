@@ -80,8 +80,7 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
             ));
         }
         let workload = autoscaler.target.map(|id| platform.workload(id));
-        let scalable =
-            |w: &&Workload| matches!(w.kind, WorkloadKind::Deployment | WorkloadKind::StatefulSet { .. });
+        let scalable = |w: &&Workload| matches!(w.kind, WorkloadKind::Deployment | WorkloadKind::StatefulSet { .. });
         let Some(workload) = workload.filter(scalable) else {
             found.push(TARGET_MISSING.at(
                 &subject,

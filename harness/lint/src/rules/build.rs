@@ -44,6 +44,14 @@ pub(crate) static SECRET_LITERAL: Rule = Rule {
     fix: "Let it come from outside (External Secrets, Sealed Secrets, a file that is not committed), and rotate it.",
 };
 
+pub(crate) static UNKNOWN_FIELD: Rule = Rule {
+    id: "unknown-field",
+    severity: Severity::Error,
+    title: "a field that Kubernetes does not know",
+    explanation: "`kubectl apply --validate=strict`, the default since 1.27, refuses an object with an unknown field; a         client that does not validate drops the field without a word. Either way what it says is not in force.",
+    fix: "Correct the field's name, or move it to where it belongs.",
+};
+
 /// Each error of loading as a finding.
 pub(crate) fn errors(errors: &[ManifestError]) -> Vec<Finding> {
     errors.iter().map(error).collect()
@@ -69,6 +77,14 @@ fn error(error: &ManifestError) -> Finding {
 pub(crate) fn check(loaded: &Loaded, found: &mut Vec<Finding>) {
     for object in &loaded.objects {
         found.extend(secret(object));
+        for field in object.unknown_fields().unwrap_or_default() {
+            found.push(UNKNOWN_FIELD.at(
+                object,
+                &object.place_of(&field),
+                "The API server refuses the object, or drops the field.",
+                format!("{} of {} has no field `{field}`.", object.kind, object.api_version),
+            ));
+        }
     }
     let patches = loaded.tree.iter().flat_map(|tree| &tree.kustomizations).flat_map(|k| &k.patches);
     for patch in patches {

@@ -65,7 +65,8 @@ fn connections(workload: &Workload) -> Option<u32> {
         let named = |name: &str| words.iter().all(|word| name.contains(word));
         variables().find(|(name, _)| named(name)).and_then(|(_, value)| value.trim().parse::<u32>().ok())
     };
-    let pool = number(&["POOL", "SIZE"]).or_else(|| number(&["POOL", "MAX"])).or_else(|| number(&["MAX", "CONNECTIONS"]))?;
+    let pool =
+        number(&["POOL", "SIZE"]).or_else(|| number(&["POOL", "MAX"])).or_else(|| number(&["MAX", "CONNECTIONS"]))?;
     let overflow = number(&["OVERFLOW"]).unwrap_or(0);
     let processes = number(&["WEB_CONCURRENCY"]).or_else(|| number(&["WORKERS"])).unwrap_or(1);
     Some((pool + overflow) * processes.max(1))

@@ -200,8 +200,18 @@ fn one_bucket(platform: &Platform, gateway: &Gateway) -> Option<Finding> {
 /// Variables that say something about the client.
 fn tells_clients_apart(key: &str) -> bool {
     const SERVER_SIDE: [&str; 12] = [
-        "$server_name", "$server_addr", "$server_port", "$host", "$http_host", "$hostname", "$uri", "$document_uri",
-        "$scheme", "$request_method", "$server_protocol", "$nginx_version",
+        "$server_name",
+        "$server_addr",
+        "$server_port",
+        "$host",
+        "$http_host",
+        "$hostname",
+        "$uri",
+        "$document_uri",
+        "$scheme",
+        "$request_method",
+        "$server_protocol",
+        "$nginx_version",
     ];
     let names = key.split('$').skip(1).map(|part| {
         let name: String =

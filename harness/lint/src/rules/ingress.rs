@@ -171,7 +171,9 @@ fn to_gateway(
     }
     if let Some(limit) = ingress.policy.body_size {
         let smaller = gateway.config.servers.iter().flat_map(|server| &server.locations).find(|location| {
-            location.max_body.get() != 0 && location.max_body < limit && !matches!(location.action, platform::Action::Return { .. })
+            location.max_body.get() != 0
+                && location.max_body < limit
+                && !matches!(location.action, platform::Action::Return { .. })
         });
         if let Some(location) = smaller {
             found.push(BODY_LIMITS_DIFFER.at(

@@ -189,7 +189,8 @@ fn duration(text: &str) -> Option<Nanos> {
 fn between_buckets(platform: &Platform, expression: &str, name: &str, config: &Config) -> Option<Finding> {
     let at = expression.find("histogram_quantile(")?;
     let inside = &expression[at..];
-    let metric = inside.split(|c: char| !c.is_alphanumeric() && c != '_' && c != ':').find(|w| w.ends_with("_bucket"))?;
+    let metric =
+        inside.split(|c: char| !c.is_alphanumeric() && c != '_' && c != ':').find(|w| w.ends_with("_bucket"))?;
     let (_, limit) = inside.rsplit_once('>')?;
     let limit: f64 = limit.trim().trim_start_matches('=').trim().split_whitespace().next()?.parse().ok()?;
     let edges = edges(platform).remove(metric.trim_end_matches("_bucket"))?;
@@ -224,7 +225,8 @@ mod tests {
 
     #[test]
     fn durations_and_jobs_are_read_as_prometheus_writes_them() {
-        for (text, want) in [("2m", Some(120)), ("1h30m", Some(5_400)), ("90s", Some(90)), ("soon", None), ("5", None)] {
+        for (text, want) in [("2m", Some(120)), ("1h30m", Some(5_400)), ("90s", Some(90)), ("soon", None), ("5", None)]
+        {
             assert_eq!(duration(text), want.map(Nanos::from_secs), "{text}");
         }
         assert_eq!(selected_jobs(r#"up{job="nginx"} == 0 and x{sub_job="no",job="api"}"#), ["nginx", "api"]);

@@ -95,17 +95,22 @@ fn missing(context: &Context<'_>, workload: &Workload, reference: &Reference) ->
             if kind == ReferenceKind::ConfigMap && name == "kube-root-ca.crt" {
                 return None;
             }
-            let provided = context.provided.iter().find(|p| p.kind == what && p.name == *name && p.namespace == *namespace);
+            let provided =
+                context.provided.iter().find(|p| p.kind == what && p.name == *name && p.namespace == *namespace);
             if let Some(provided) = provided {
                 let key = reference.key.as_ref().filter(|k| !provided.keys.is_empty() && !provided.keys.contains(k))?;
                 return Some(MISSING_KEY.at(
                     &subject,
                     &reference.place,
                     format!("No pod of {} ever starts.", workload.name),
-                    format!("It needs key `{key}` of {what} `{name}`, which is provided with: {}.", provided.keys.join(", ")),
+                    format!(
+                        "It needs key `{key}` of {what} `{name}`, which is provided with: {}.",
+                        provided.keys.join(", ")
+                    ),
                 ));
             }
-            let is_it = |config: &&Config| config.kind == kind && config.name == *name && config.namespace == *namespace;
+            let is_it =
+                |config: &&Config| config.kind == kind && config.name == *name && config.namespace == *namespace;
             let Some(config) = platform.configs.iter().find(is_it) else {
                 return Some(never(&MISSING_CONFIG, what));
             };

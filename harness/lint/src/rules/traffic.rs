@@ -116,7 +116,9 @@ fn flows(platform: &Platform) -> Vec<Flow<'_>> {
             let Action::Proxy { upstream, .. } = &location.action else { continue };
             for server in &gateway.config.upstream(*upstream).servers {
                 if let Some(service) = platform.service_named(&server.host) {
-                    add(Some(from), service, Some(server.port), &|_| format!("the gateway proxies at {}", location.place));
+                    add(Some(from), service, Some(server.port), &|_| {
+                        format!("the gateway proxies at {}", location.place)
+                    });
                 }
             }
         }
@@ -140,7 +142,9 @@ fn flows(platform: &Platform) -> Vec<Flow<'_>> {
                     platform.services[index].ports.iter().find(|p| p.name.as_ref() == Some(name)).map(|p| p.port)
                 }
             };
-            add(None, ServiceId(index as u16), port, &|_| format!("Ingress {} sends {} there", ingress.name, rule.host));
+            add(None, ServiceId(index as u16), port, &|_| {
+                format!("Ingress {} sends {} there", ingress.name, rule.host)
+            });
         }
     }
     flows
@@ -168,30 +172,41 @@ fn judge(platform: &Platform, flow: &Flow<'_>, found: &mut Vec<Finding>) {
         let names: Vec<_> = policies.iter().map(|policy| policy.name.as_str()).collect();
         let from = flow.from.map_or("the ingress controller".to_owned(), |w| w.name.clone());
         let confused = flow.service_port != flow.pod_port
-            && policies.iter().flat_map(|policy| rules(policy)).flat_map(|rule| rule.ports).any(|port| {
-                matches!(port.port, Some(PortRef::Number(number)) if number == flow.service_port)
-            });
+            && policies
+                .iter()
+                .flat_map(|policy| rules(policy))
+                .flat_map(|rule| rule.ports)
+                .any(|port| matches!(port.port, Some(PortRef::Number(number)) if number == flow.service_port));
         let place = &policies[0].place;
         if confused {
             return SERVICE_PORT_IN_POLICY.at(
                 format!("NetworkPolicy/{}", names.join(", ")),
                 place,
                 format!("{from} cannot reach {}: its connections time out.", flow.service.name),
-                format!("A rule allows port {}, the Service's; the pods listen on {}.", flow.service_port, flow.pod_port),
+                format!(
+                    "A rule allows port {}, the Service's; the pods listen on {}.",
+                    flow.service_port, flow.pod_port
+                ),
             );
         }
         BLOCKS.at(
             format!("NetworkPolicy/{}", names.join(", ")),
             place,
             format!("{from} cannot reach {}: its connections time out.", flow.service.name),
-            format!("No rule for {end} of {} allows {to} port {}, but {}.", if end == "egress" { &from } else { &to }, flow.pod_port, flow.why),
+            format!(
+                "No rule for {end} of {} allows {to} port {}, but {}.",
+                if end == "egress" { &from } else { &to },
+                flow.pod_port,
+                flow.why
+            ),
         )
     };
     if let Some(from) = flow.from {
         let isolating: Vec<_> = isolating(platform, from).filter(|policy| policy.egress.is_some()).collect();
         let allowed = |policy: &&NetworkPolicy| {
             policy.egress.iter().flatten().any(|rule| {
-                reaches(platform, policy, rule, Some(flow.to)) && port_allowed(rule, flow.to, flow.pod_port, Protocol::Tcp)
+                reaches(platform, policy, rule, Some(flow.to))
+                    && port_allowed(rule, flow.to, flow.pod_port, Protocol::Tcp)
             })
         };
         if !isolating.is_empty() && !isolating.iter().any(allowed) {
@@ -210,9 +225,8 @@ fn judge(platform: &Platform, flow: &Flow<'_>, found: &mut Vec<Finding>) {
 }
 
 fn isolating<'a>(platform: &'a Platform, workload: &'a Workload) -> impl Iterator<Item = &'a NetworkPolicy> {
-    let selects = |policy: &&NetworkPolicy| {
-        policy.namespace == workload.namespace && policy.pods.selects(&workload.labels)
-    };
+    let selects =
+        |policy: &&NetworkPolicy| policy.namespace == workload.namespace && policy.pods.selects(&workload.labels);
     platform.network_policies.iter().filter(selects)
 }
 
@@ -285,7 +299,10 @@ mod tests {
             ("redis:6379", vec![("redis", Some(6379))]),
             ("redis://:secret@redis:6379/0", vec![("redis", Some(6379))]),
             ("http://user-profile-service/users", vec![("user-profile-service", None)]),
-            ("postgresql+asyncpg://u:p@postgres.selfmonitor.svc:5432/db", vec![("postgres.selfmonitor.svc", Some(5432))]),
+            (
+                "postgresql+asyncpg://u:p@postgres.selfmonitor.svc:5432/db",
+                vec![("postgres.selfmonitor.svc", Some(5432))],
+            ),
             ("s-0:26379,s-1:26379", vec![("s-0", Some(26379)), ("s-1", Some(26379))]),
             ("postgres", vec![("postgres", None)]),
             ("20", vec![]),

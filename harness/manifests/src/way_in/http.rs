@@ -1,6 +1,6 @@
 //! Which workloads speak HTTP, as far as a manifest tells.
 
-use platform::{Container, PortRef, Probe, ProbeAction, Platform, Protocol, Service, ServicePort, WorkloadId};
+use platform::{Container, Platform, PortRef, Probe, ProbeAction, Protocol, Service, ServicePort, WorkloadId};
 
 /// Ports of servers that speak something else.
 const OTHER_PORTS: [u16; 22] = [
@@ -9,10 +9,10 @@ const OTHER_PORTS: [u16; 22] = [
 ];
 /// Beginnings of port names that say HTTP (Istio's convention, `appProtocol`'s values).
 const HTTP_NAMES: [&str; 4] = ["http", "web", "ui", "rest"];
-/// Beginnings of port names that say something else.
-const OTHER_NAMES: [&str; 17] = [
+/// Beginnings of port names that say something else, or HTTP that no user asks for.
+const OTHER_NAMES: [&str; 22] = [
     "grpc", "tcp", "udp", "redis", "postgres", "pg", "mysql", "mongo", "amqp", "kafka", "client", "peer", "dns",
-    "smtp", "ssh", "db", "sql",
+    "smtp", "ssh", "db", "sql", "prom", "metrics", "exporter", "admin", "debug",
 ];
 
 /// Whether a workload serves HTTP behind a Service. A manifest does not say so outright: an HTTP probe says yes, then
@@ -47,5 +47,8 @@ fn speaks_http(container: &Container, port: &ServicePort) -> bool {
     let target = if let PortRef::Name(name) = &port.target { Some(name) } else { None };
     let names = [port.name.as_ref(), target, declared.and_then(|declared| declared.name.as_ref())];
     let begins = |with: &[&str]| names.iter().flatten().any(|name| with.iter().any(|start| name.starts_with(start)));
+    if names.iter().flatten().any(|name| name.ends_with("metrics")) {
+        return false;
+    }
     begins(&HTTP_NAMES) || !(begins(&OTHER_NAMES) || OTHER_PORTS.contains(&number))
 }

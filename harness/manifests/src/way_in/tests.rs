@@ -65,7 +65,14 @@ fn rules_become_locations_as_ingress_nginx_writes_them() {
         ("with its slash", "", "/a/", "Prefix", "/a/b", "/a/"),
         ("the root", "", "/", "Prefix", "/x", "/"),
         ("left to the controller: any prefix", "", "/a", "ImplementationSpecific", "/ab", "/a"),
-        ("a rewrite makes it an expression", rewrite, "/a(/|$)(.*)", "ImplementationSpecific", "/A/b", "~* ^/a(/|$)(.*)"),
+        (
+            "a rewrite makes it an expression",
+            rewrite,
+            "/a(/|$)(.*)",
+            "ImplementationSpecific",
+            "/A/b",
+            "~* ^/a(/|$)(.*)",
+        ),
     ] {
         let (platform, made) = stood_in(&format!("{APP}{}", ingress(annotations, "shop.example", path, path_type)));
         assert_eq!(location(&platform, "shop.example", asked), want, "{case}");
@@ -137,6 +144,7 @@ fn a_manifest_tells_who_speaks_http() {
     for (case, from, to, want) in [
         ("named so", "", "", true),
         ("another name", "name: web", "name: grpc", false),
+        ("figures for Prometheus", "name: web", "name: http-metrics", false),
         ("another number", "name: web", "name: x", true),
         ("a database's number", "containerPort: 9000", "containerPort: 5432", true),
         ("without a name", "name: web, port: 80", "port: 5432", true),

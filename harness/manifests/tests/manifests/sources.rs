@@ -113,7 +113,7 @@ fn node_groups_stand_beside_nodes() {
     let group =
         |spec: &str| format!("{node}apiVersion: rehearse/v1\nkind: NodeGroup\nmetadata: {{name: app}}\nspec: {spec}\n");
     let template = "template: {metadata: {labels: {pool: app}}, status: {allocatable: {cpu: 4, memory: 8Gi}}}";
-    std::fs::write(&file, group(&format!("{{max: 5, provisionSeconds: 90, idleSeconds: 600, {template}}}"))).unwrap();
+    fs::write(&file, group(&format!("{{max: 5, provisionSeconds: 90, idleSeconds: 600, {template}}}"))).unwrap();
     assert_eq!(load_nodes(Some(&file)).unwrap().len(), 1);
     let groups = load_node_groups(Some(&file)).unwrap();
     let app = &groups[0];
@@ -127,7 +127,7 @@ fn node_groups_stand_beside_nodes() {
         ("a slip of the pen", format!("{{max: 2, maximum: 3, provisionSeconds: 1, {template}}}"), "maximum"),
         ("no room told", "{max: 2, provisionSeconds: 1, template: {}}".to_owned(), "says nothing about cpu"),
     ] {
-        std::fs::write(&file, group(&spec)).unwrap();
+        fs::write(&file, group(&spec)).unwrap();
         let problem = load_node_groups(Some(&file)).unwrap_err().to_string();
         assert!(problem.contains(want), "{case}: {problem}");
     }

@@ -72,7 +72,8 @@ pub(super) fn routes(platform: &Platform, gateway: &Gateway, port: u16) -> Route
 
 /// A host that a server answers: its own name, or one of an Ingress before it.
 fn host(platform: &Platform, gateway: &Gateway, server: &Server) -> String {
-    if let Some(name) = server.names.iter().find(|name| !name.contains('*') && name.as_str() != "_" && !name.is_empty()) {
+    if let Some(name) = server.names.iter().find(|name| !name.contains('*') && name.as_str() != "_" && !name.is_empty())
+    {
         return name.trim_start_matches('.').to_owned();
     }
     if let Some(name) = server.names.iter().find(|name| name.contains('*')) {
@@ -88,9 +89,10 @@ fn host(platform: &Platform, gateway: &Gateway, server: &Server) -> String {
 fn is_twin(server: &Server, location: &Location) -> bool {
     let LocationMatch::Prefix(prefix) = &location.matches else { return false };
     let base = LocationMatch::Exact(prefix.trim_end_matches('/').to_owned());
-    server.locations.iter().any(|other| {
-        other.matches == base && other.action == location.action && other.place == location.place
-    })
+    server
+        .locations
+        .iter()
+        .any(|other| other.matches == base && other.action == location.action && other.place == location.place)
 }
 
 /// Paths that a location may take, the plainest first.
@@ -160,7 +162,8 @@ pub(super) fn scenario(routes: &[Route]) -> (String, Vec<usize>) {
             line += 3;
             for &index in steps {
                 let Route { host: own, path, .. } = &routes[index];
-                let mut step = format!("name: {}, request: {}", quoted(&format!("{own}{path}")), quoted(&format!("GET {path}")));
+                let mut step =
+                    format!("name: {}, request: {}", quoted(&format!("{own}{path}")), quoted(&format!("GET {path}")));
                 if own != host {
                     write!(step, ", host: {}", quoted(own)).ok();
                 }
@@ -206,7 +209,8 @@ mod tests {
 
     #[test]
     fn every_route_has_a_step_where_it_is_said_to_be() {
-        let route = |host: &str, path: String, service: &str| Route { host: host.into(), path, service: service.into() };
+        let route =
+            |host: &str, path: String, service: &str| Route { host: host.into(), path, service: service.into() };
         let mut routes: Vec<Route> = (0..12).map(|n| route("a.example", format!("/{n}"), "one")).collect();
         routes.push(route("b.example", "/".into(), "two"));
         let (text, lines) = scenario(&routes);

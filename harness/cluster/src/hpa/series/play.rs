@@ -8,11 +8,11 @@ use units::{Milli, Nanos};
 
 use super::record::{CustomRecord, ExternalRecord, PodRecord, Record, SampleRecord};
 use super::{Alike, ConditionRecord, PhaseRecord, ReadSpec, Rival, Series, SeriesError, Settings, TruthRecord, labels};
+use crate::ClusterConfig;
 use crate::hpa::{
     Amounts, ContainerAmounts, CustomMetric, CustomValues, ExternalMetric, FedMetrics, Hpa, Observed, Phase,
     PodRequests, PodView, Ready, Sample, Scale, SelectorState, Truth, whole_seconds,
 };
-use crate::ClusterConfig;
 
 /// The creation of the autoscaler on the machine's scale, which knows no negative instants.
 const CREATION: Nanos = Nanos::from_secs(1_000_000_000);

@@ -51,7 +51,8 @@ fn metric(object: &Object, path: &str, declared: hpa::MetricSpec) -> Result<Metr
         declared.object.is_some(),
         declared.external.is_some(),
     ];
-    for ((_, other), _) in SOURCES.iter().zip(given).filter(|((_, other), given)| *given && *other != field) {
+    let other = SOURCES.iter().zip(given).find(|((_, other), given)| *given && *other != field);
+    if let Some(((_, other), _)) = other {
         let problem = format!("is given beside type {}", declared.type_);
         return Err(object.refuse(&format!("{path}.{other}"), &problem, &format!("write {field} only")));
     }
