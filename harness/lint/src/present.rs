@@ -1,7 +1,5 @@
 //! Findings as text for people, JSON for scripts and SARIF for code hosts.
 
-use std::fmt::Write as _;
-
 use serde_json::{Value, json};
 
 use crate::{Finding, Rule, Severity, catalogue};
@@ -10,22 +8,21 @@ use crate::{Finding, Rule, Severity, catalogue};
 pub fn text(findings: &[Finding], source: &str) -> String {
     let mut out = String::new();
     for finding in findings.iter().filter(|finding| finding.accepted.is_none()) {
-        // Writing to a String cannot fail.
-        let _ = writeln!(out, "{}[{}] {}", finding.severity, finding.rule.id, finding.subject);
-        let _ = writeln!(out, "  --> {}", finding.place);
-        let _ = writeln!(out, "  {}", finding.consequence);
-        let _ = writeln!(out, "  {}", finding.because);
-        let _ = writeln!(out, "  fix: {}\n", finding.rule.fix);
+        out += &format!("{}[{}] {}\n", finding.severity, finding.rule.id, finding.subject);
+        out += &format!("  --> {}\n", finding.place);
+        out += &format!("  {}\n", finding.consequence);
+        out += &format!("  {}\n", finding.because);
+        out += &format!("  fix: {}\n\n", finding.rule.fix);
     }
     for finding in findings {
         if let Some(reason) = &finding.accepted {
-            let _ = writeln!(out, "accepted[{}] {}: {reason}", finding.rule.id, finding.subject);
+            out += &format!("accepted[{}] {}: {reason}\n", finding.rule.id, finding.subject);
         }
     }
     if findings.iter().any(|finding| finding.accepted.is_some()) {
         out.push('\n');
     }
-    let _ = writeln!(out, "{source}: {}", counts(findings));
+    out += &format!("{source}: {}\n", counts(findings));
     out
 }
 

@@ -57,14 +57,13 @@ pub(crate) fn schema() -> Value {
 }
 
 pub(crate) fn run(args: &HpaArgs) -> Result<ExitCode, Failure> {
-    let (platform, autoscalers) = match &args.manifest {
-        Some(path) => (Platform::default(), manifests::autoscalers(&text(path)?, &path.display().to_string())?),
-        None => {
-            let source = args.platform.clone().map_or(Source::BuiltIn, Source::Path);
-            let platform = manifests::load(&source, &args.overlay)?.platform;
-            let autoscalers = platform.autoscalers.clone();
-            (platform, autoscalers)
-        }
+    let (platform, autoscalers) = if let Some(path) = &args.manifest {
+        (Platform::default(), manifests::autoscalers(&text(path)?, &path.display().to_string())?)
+    } else {
+        let source = args.platform.clone().map_or(Source::BuiltIn, Source::Path);
+        let platform = manifests::load(&source, &args.overlay)?.platform;
+        let autoscalers = platform.autoscalers.clone();
+        (platform, autoscalers)
     };
     let declared = choose(&autoscalers, args.name.as_deref())?;
     let series = Series::read(&text(&args.series)?, &args.series.display().to_string());
@@ -134,11 +133,8 @@ fn table(declared: &Autoscaler, release: Release, synced: &[Synced]) -> String {
         "{}/{} scales {} from {} to {}, by the rules of Kubernetes {release}\n\n",
         declared.namespace, declared.name, declared.reference, declared.min, declared.max
     );
-    let _ = writeln!(
-        text,
-        "{:>8}  {:>7}  {:>8}  {:>10}  {:>7}  read",
-        "at", "current", "proposed", "stabilized", "desired"
-    );
+    writeln!(text, "{:>8}  {:>7}  {:>8}  {:>10}  {:>7}  read", "at", "current", "proposed", "stabilized", "desired")
+        .expect("writing to a string");
     let mut before = None;
     for Synced { at_secs, decision } in synced {
         let read = decision.metrics.iter().map(|metric| match (&metric.error, metric.proposal) {
@@ -147,24 +143,26 @@ fn table(declared: &Autoscaler, release: Release, synced: &[Synced]) -> String {
         });
         let read = read.collect::<Vec<_>>().join("; ");
         let stabilized = decision.stabilized.map_or_else(|| "-".to_owned(), |replicas| replicas.to_string());
-        let _ = writeln!(
+        writeln!(
             text,
             "{at_secs:>7}s  {:>7}  {:>8}  {stabilized:>10}  {:>7}  {}",
             decision.current,
             decision.proposed,
             decision.desired,
             if read.is_empty() { "nothing" } else { &read }
-        );
+        )
+        .expect("writing to a string");
         if let Some(forecast) = decision.forecast {
-            let _ = writeln!(text, "{:>10}the forecast asks for {forecast}", "");
+            writeln!(text, "{:>10}the forecast asks for {forecast}", "").expect("writing to a string");
         }
         if before != Some(&decision.conditions) {
             for condition in &decision.conditions {
-                let _ = writeln!(
+                writeln!(
                     text,
                     "{:>10}{} {} {}: {}",
                     "", condition.kind, condition.status, condition.reason, condition.message
-                );
+                )
+                .expect("writing to a string");
             }
         }
         before = Some(&decision.conditions);

@@ -15,7 +15,7 @@ use crate::told;
 /// What `rehearse lint` is told.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct LintArgs {
-    /// A kustomization directory, a directory of manifests, a rendered file, `-`, or git:REV[:PATH]; the built-in
+    /// A kustomization directory, a directory of manifests, a rendered file, `-`, or `git:REV[:PATH]`; the built-in
     /// platform if left out
     #[arg(long, value_name = "SRC")]
     pub(crate) platform: Option<String>,

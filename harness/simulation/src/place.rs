@@ -32,6 +32,7 @@ pub(crate) enum Door {
 
 /// What runs in it.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are services, and a box would cost each event a miss")]
 pub(crate) enum Process {
     /// Nothing (yet, or any more).
     None,

@@ -35,6 +35,7 @@ impl Node {
         Self::with(workload, ClusterConfig::default(), ok)
     }
     /// All containers start within a second, init containers take three.
+    #[expect(clippy::needless_pass_by_value, reason = "each test writes its own in place")]
     fn with(workload: &Workload, config: ClusterConfig, ok: fn(ProbeKind, u64) -> bool) -> Self {
         let sec = Nanos::from_secs;
         let config =

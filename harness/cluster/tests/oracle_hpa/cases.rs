@@ -48,6 +48,7 @@ impl Dice {
 }
 
 /// What all pods of a case have in common, and what it measures.
+#[expect(clippy::struct_excessive_bools, reason = "each is a kind of case that is drawn or not")]
 struct Maker<'a> {
     dice: &'a mut Dice,
     syncs: i64,
@@ -442,9 +443,10 @@ impl<'a> Maker<'a> {
             if !self.dice.one_in(4) {
                 let count = self.dice.of(&[1, 1, 2, 3]);
                 let policy = |dice: &mut Dice| {
-                    let (kind, value) = match dice.one_in(2) {
-                        true => ("Pods", dice.of(&[1, 2, 4, 10, 2_147_483_647])),
-                        false => ("Percent", dice.of(&[1, 10, 33, 50, 100, 200, 900, 2_000_000_000])),
+                    let (kind, value) = if dice.one_in(2) {
+                        ("Pods", dice.of(&[1, 2, 4, 10, 2_147_483_647]))
+                    } else {
+                        ("Percent", dice.of(&[1, 10, 33, 50, 100, 200, 900, 2_000_000_000]))
                     };
                     json!({"type": kind, "value": value, "periodSeconds": dice.of(&[15, 16, 30, 60, 180, 1_800])})
                 };

@@ -4,7 +4,6 @@
 //! and asks the oracle now. `cargo xtask prove` runs `fresh` over more cases and releases.
 
 #![expect(clippy::unwrap_used, reason = "the unwrap rule is for the product; helpers of tests are not marked as tests")]
-#![expect(clippy::print_stderr, reason = "a proof tells what it looked at")]
 
 mod cases;
 mod compare;

@@ -112,16 +112,14 @@ pub(super) fn amount(value: &Value, dialect: Dialect) -> Option<f64> {
     let factor = |by: f64| number * by;
     Some(match (&text[split..], dialect) {
         ("", _) => number,
-        ("k" | "K", Dialect::Nginx) => binary(1),
-        ("m" | "M", Dialect::Nginx) => binary(2),
-        ("g" | "G", Dialect::Nginx) => binary(3),
+        ("k" | "K", Dialect::Nginx) | ("Ki", _) => binary(1),
+        ("m" | "M", Dialect::Nginx) | ("Mi", _) => binary(2),
+        // Prometheus' GB is a power of 1024, too.
+        ("g" | "G", Dialect::Nginx) | ("Gi" | "GB", _) => binary(3),
         ("m", _) => factor(1e-3),
         ("k", _) => factor(1e3),
         ("M", _) => factor(1e6),
         ("G", _) => factor(1e9),
-        ("Ki", _) => binary(1),
-        ("Mi", _) => binary(2),
-        ("Gi" | "GB", _) => binary(3), // Prometheus' GB is a power of 1024
         ("Ti", _) => binary(4),
         ("%", _) => factor(0.01),
         _ => return None,

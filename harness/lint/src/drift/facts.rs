@@ -170,7 +170,7 @@ impl Facts {
         Ok(facts)
     }
 
-    /// The documented figures of SelfMonitor, which ship with the program.
+    /// The documented figures of `SelfMonitor`, which ship with the program.
     pub fn built_in() -> Result<Self, FactsError> {
         Self::parse(include_str!("../../../../kind-config/facts.yaml"), "kind-config/facts.yaml")
     }

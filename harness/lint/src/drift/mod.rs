@@ -139,7 +139,7 @@ impl<'a> Reader<'a> {
         let mut alerts = Vec::new();
         for (config, _, text) in texts().filter(|(_, _, text)| text.contains("alert:")) {
             let Ok(file) = serde_saphyr::from_str::<Value>(text) else { continue };
-            let rules = file["groups"].as_array().into_iter().flatten().flat_map(|group| group["rules"].as_array());
+            let rules = file["groups"].as_array().into_iter().flatten().filter_map(|group| group["rules"].as_array());
             alerts.extend(rules.flatten().map(|rule| (rule.clone(), config.place.clone())));
         }
         Self { loaded, nginx, alerts }

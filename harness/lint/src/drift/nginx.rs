@@ -109,8 +109,7 @@ pub(super) fn look(all: &[Directive], subject: &Subject, field: &str) -> Option<
         (None, None) => return None,
     };
     let value = match parameter {
-        "" => found.words.get(1)?.clone(),
-        "status" => found.words.get(1)?.clone(),
+        "" | "status" => found.words.get(1)?.clone(),
         flag if found.words.iter().any(|word| word == flag) => return Some((Value::Bool(true), found.line)),
         other => argument(found, other)?,
     };

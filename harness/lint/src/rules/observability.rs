@@ -62,7 +62,8 @@ struct Group {
 
 #[derive(Deserialize)]
 struct Alert {
-    alert: Option<String>,
+    #[serde(rename = "alert")]
+    name: Option<String>,
     expr: String,
     #[serde(rename = "for")]
     pending: Option<String>,
@@ -89,7 +90,7 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
     for (config, key, text) in texts(platform) {
         let Ok(file) = serde_saphyr::from_str::<RuleFile>(text) else { continue };
         for rule in file.groups.into_iter().flat_map(|group| group.rules) {
-            let Some(name) = &rule.alert else { continue };
+            let Some(name) = &rule.name else { continue };
             let subject = format!("alert {name}");
             let place = &config.place;
             for job in selected_jobs(&rule.expr) {
@@ -192,7 +193,7 @@ fn between_buckets(platform: &Platform, expression: &str, name: &str, config: &C
     let metric =
         inside.split(|c: char| !c.is_alphanumeric() && c != '_' && c != ':').find(|w| w.ends_with("_bucket"))?;
     let (_, limit) = inside.rsplit_once('>')?;
-    let limit: f64 = limit.trim().trim_start_matches('=').trim().split_whitespace().next()?.parse().ok()?;
+    let limit: f64 = limit.trim().trim_start_matches('=').split_whitespace().next()?.parse().ok()?;
     let edges = edges(platform).remove(metric.trim_end_matches("_bucket"))?;
     if edges.iter().any(|edge| (edge - limit).abs() <= limit.abs() * 1e-9) {
         return None;

@@ -200,8 +200,8 @@ fn maximum(context: &Context<'_>) -> Option<Finding> {
     if cpu <= has_cpu && memory <= has_memory {
         return None;
     }
-    let largest =
-        services().max_by_key(|w| u64::from(context.most_pods(w)) * w.requests().cpu.map_or(0, |c| c.get()))?;
+    let largest = services()
+        .max_by_key(|w| u64::from(context.most_pods(w)) * w.requests().cpu.map_or(0, units::Millicores::get))?;
     Some(MAXIMUM_DOES_NOT_FIT.at(
         "nodes",
         &largest.place,

@@ -189,7 +189,7 @@ fn whole(platform: &Platform) -> Vec<(&str, u32, u64, u64)> {
             let scaler = platform.autoscalers.iter().find(|s| s.target == platform.workload_named(&workload.name));
             let surge = u32::from(matches!(workload.strategy, Strategy::Rolling { .. }));
             let pods = scaler.map_or(workload.replicas.unwrap_or(1), |scaler| scaler.max) + surge;
-            let cpu = workload.running().filter_map(|c| c.requests.cpu).map(|cpu| u64::from(cpu.get())).sum();
+            let cpu = workload.running().filter_map(|c| c.requests.cpu).map(Millicores::get).sum();
             let memory = workload.running().filter_map(|c| c.requests.memory).map(|memory| memory.get() >> 20).sum();
             (workload.name.as_str(), pods, cpu, memory)
         })

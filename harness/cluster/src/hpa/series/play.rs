@@ -467,12 +467,11 @@ fn custom(record: &CustomRecord) -> Result<CustomMetric, String> {
 }
 
 fn external(record: &ExternalRecord) -> Result<ExternalMetric, String> {
-    let values = match &record.error {
-        Some(why) => Err(why.clone()),
-        None => {
-            let field = format!("external.{}.values", record.metric);
-            Ok(record.values.iter().map(|text| quantity(&field, text)).collect::<Result<_, String>>()?)
-        }
+    let values = if let Some(why) = &record.error {
+        Err(why.clone())
+    } else {
+        let field = format!("external.{}.values", record.metric);
+        Ok(record.values.iter().map(|text| quantity(&field, text)).collect::<Result<_, String>>()?)
     };
     Ok(ExternalMetric { name: record.metric.clone(), selector: record.selector.clone(), values })
 }

@@ -24,6 +24,7 @@ pub(super) fn labels(pairs: &[(&str, &str)]) -> Labels {
 }
 
 /// `app=web` selects what bears that label.
+#[expect(clippy::unnecessary_wraps, reason = "selectors of constraints are optional")]
 pub(super) fn select(pair: &str) -> Option<Selector> {
     let (key, value) = pair.split_once('=').unwrap();
     Some(Selector { labels: labels(&[(key, value)]), expressions: vec![] })

@@ -171,7 +171,7 @@ proptest! {
                             prop_assert!(sum >= count, "{}", reason);
                             let several = reason.contains("Insufficient") || reason.contains("Too many");
                             prop_assert!(sum == count || several);
-                            let start = format!("0/{} nodes are available: ", count);
+                            let start = format!("0/{count} nodes are available: ");
                             prop_assert!(reason.starts_with(&start));
                             let lower = |pod: &PodId| {
                                 let node = bench.on[pod];
