@@ -136,7 +136,7 @@ impl Seen {
                 (most >= reaches, format!("{most} ready at most"))
             }
             ExpectationKind::Recovered { within, .. } => {
-                let since = self.last_failure.map(|last| last - self.fault);
+                let since = self.last_failure.map(|last| (last - self.fault).ceil_to_second());
                 let seen = match since {
                     None if self.all == 0 => "no request was made after the fault".into(),
                     None => "no request failed".into(),

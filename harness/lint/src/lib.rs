@@ -64,15 +64,18 @@ fn checked(context: &Context<'_>) -> Vec<Finding> {
     found
 }
 
-/// What a report tells beside its verdict: warnings and errors about the platform that was rehearsed.
-pub fn findings(plan: &Plan) -> Vec<record::Finding> {
+/// What a report tells beside its verdict: warnings and errors about the platform that was rehearsed. `provided` comes
+/// from outside of its manifests.
+pub fn findings(plan: &Plan, provided: &[Provided]) -> Vec<record::Finding> {
     let told = |finding: Finding| record::Finding {
         id: finding.rule.id.into(),
         consequence: finding.consequence,
         because: finding.because,
         place: finding.place.to_string(),
     };
-    lint(&plan.platform, &plan.nodes).into_iter().filter(|f| f.severity > Severity::Note).map(told).collect()
+    let mut found = checked(&Context { platform: &plan.platform, nodes: &plan.nodes, provided });
+    found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    found.into_iter().filter(|f| f.severity > Severity::Note).map(told).collect()
 }
 
 /// The candidate nearest to `word`, if it is near enough to be meant.

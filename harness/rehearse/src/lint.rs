@@ -1,8 +1,8 @@
 //! `rehearse lint` and `rehearse explain`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use ::lint::drift::{self, Facts, FactsError, Row, State};
+use ::lint::drift::{self, Facts, FactsError, Provided, Row, State};
 use ::lint::{Policy, Severity, build_findings, catalogue, lint_loaded, present, rule};
 use clap::ValueEnum;
 use manifests::Source;
@@ -62,7 +62,7 @@ pub(crate) fn lint(args: &LintArgs) -> Result<ExitCode, Failure> {
     let source = args.platform.as_deref().map_or(Source::BuiltIn, Source::parse);
     let (loaded, errors) = manifests::load_all(&source, args.overlay.as_deref().unwrap_or_default());
     let nodes = manifests::load_nodes(args.nodes.as_deref())?;
-    let facts = facts(args)?;
+    let facts = facts(args.facts.as_deref(), args.platform.as_deref())?;
     let mut accepted = Vec::new();
     let mut provided = Vec::new();
     let mut rows = Vec::new();
@@ -98,14 +98,19 @@ pub(crate) fn lint(args: &LintArgs) -> Result<ExitCode, Failure> {
 }
 
 /// The facts that were named, those beside the platform, or those of the built-in platform for itself.
-fn facts(args: &LintArgs) -> Result<Option<Facts>, Failure> {
+fn facts(named: Option<&Path>, platform: Option<&str>) -> Result<Option<Facts>, Failure> {
     let usage = |error: FactsError| Failure::usage(error.to_string());
-    let Some(path) = args.facts.clone().or_else(|| beside(args.platform.as_deref()?)) else {
-        return args.platform.is_none().then(|| Facts::built_in().map_err(usage)).transpose();
+    let Some(path) = named.map(Path::to_owned).or_else(|| beside(platform?)) else {
+        return platform.is_none().then(|| Facts::built_in().map_err(usage)).transpose();
     };
     let text = std::fs::read_to_string(&path)
         .map_err(|error| Failure::usage(format!("cannot read facts {}: {error}", path.display())))?;
     Facts::parse(&text, &path.display().to_string()).map(Some).map_err(usage)
+}
+
+/// What a platform's facts say comes from outside of its manifests.
+pub(crate) fn provided(platform: Option<&str>) -> Result<Vec<Provided>, Failure> {
+    Ok(facts(None, platform)?.map(|facts| facts.provided).unwrap_or_default())
 }
 
 /// In how many directories facts are looked for, the platform's own among them.

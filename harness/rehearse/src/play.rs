@@ -109,7 +109,7 @@ fn conclude(rehearsal: &Rehearsal, backend: &str, observed: Observed) -> RunResu
         recording: observed.recording,
         expectations,
         checks,
-        findings: ::lint::findings(&rehearsal.plan),
+        findings: ::lint::findings(&rehearsal.plan, &rehearsal.provided),
         stand_ins: rehearsal.stand_ins.clone(),
         interrupted: observed.interrupted,
     };

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use ::lint::drift::Provided;
 use manifests::{Source, WayIn};
 use objectives::Objective;
 use platform::Node;
@@ -23,6 +24,8 @@ pub(crate) struct Rehearsal {
     pub(crate) watches: Vec<Watch>,
     pub(crate) asked: Asked,
     pub(crate) stand_ins: Vec<StandIn>,
+    /// What comes from outside of the manifests.
+    pub(crate) provided: Vec<Provided>,
 }
 
 impl Rehearsal {
@@ -41,6 +44,8 @@ impl Rehearsal {
             namespace: loaded.platform.namespace.clone(),
             digest: loaded.digest,
         };
+        let mut provided = crate::lint::provided(args.platform.as_deref())?;
+        provided.extend(project.provided.iter().cloned());
         let described: Vec<String> = nodes.iter().map(describe).collect();
         let seed = Seed::new(args.seed);
         let plan = Plan::resolve(&scenario, Arc::new(loaded.platform), nodes, &project.profiles()?, seed)?;
@@ -61,7 +66,7 @@ impl Rehearsal {
             nodes: described,
         };
         let stand_ins = stand_ins(&plan, way_in, backend);
-        Ok(Self { plan: Arc::new(plan), objectives, watches, asked, stand_ins })
+        Ok(Self { plan: Arc::new(plan), objectives, watches, asked, stand_ins, provided })
     }
 
     /// The smallest latency limit among the objectives.
