@@ -39,6 +39,6 @@ pub use network::{Network, Verdict, party};
 pub use payload::{Payload, PayloadKind};
 pub use problem::{Place, Problem, ScenarioError};
 pub use referee::{Referee, ending};
-pub use resolve::{Call, Plan, ResolveError, Target};
+pub use resolve::{Call, Plan, ResolveError, Target, generic_profile};
 pub use scenario::Scenario;
 pub use schema::schema;

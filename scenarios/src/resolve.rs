@@ -98,7 +98,7 @@ impl Plan {
         let load = scenario.load(seed);
         let profile = |id: WorkloadId| {
             let workload = platform.workload(id);
-            let profile = profiles.get(&workload.name).cloned().unwrap_or_else(|| generic(workload));
+            let profile = profiles.get(&workload.name).cloned().unwrap_or_else(|| generic_profile(workload));
             Arc::new(profile.within(|service| platform.service_named(service).is_some()))
         };
         let profiles: Vec<_> = platform.workload_ids().map(profile).collect();
@@ -158,8 +158,8 @@ impl Plan {
     }
 }
 
-/// What a workload costs that nobody described.
-fn generic(workload: &Workload) -> Profile {
+/// What a workload costs that nobody described: assumed from what its serving container asks for.
+pub fn generic_profile(workload: &Workload) -> Profile {
     let serving = workload.containers.first();
     let (requests, limits) = serving.map(|container| (container.requests, container.limits)).unwrap_or_default();
     Profile::generic(&Declared {

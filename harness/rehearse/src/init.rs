@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use manifests::Source;
-use model::{Declared, Profile};
-use platform::{Node, Platform, Workload};
+use model::Profile;
+use platform::{Node, Platform};
 use record::ExitCode;
 use scenarios::{Plan, ResolveError, Scenario};
 use units::Seed;
@@ -79,22 +79,10 @@ fn profiles(platform: &Platform) -> Result<BTreeMap<String, Profile>, Failure> {
             && !name.contains('/')
             && (manifests::serves_http(platform, *id) || shipped.contains_key(name))
     };
-    let one = |id| (platform.workload(id).name.clone(), generic(platform.workload(id)));
+    let one = |id| (platform.workload(id).name.clone(), scenarios::generic_profile(platform.workload(id)));
     // Of two workloads with one name the first has it.
     let all: Vec<_> = platform.workload_ids().filter(wanted).map(one).collect();
     Ok(all.into_iter().rev().collect())
-}
-
-fn generic(workload: &Workload) -> Profile {
-    let serving = workload.containers.first();
-    let (requests, limits) = serving.map(|container| (container.requests, container.limits)).unwrap_or_default();
-    Profile::generic(&Declared {
-        workload: &workload.name,
-        cpu_request: requests.cpu,
-        cpu_limit: limits.cpu,
-        memory_request: requests.memory,
-        memory_limit: limits.memory,
-    })
 }
 
 fn profile_path(workload: &str) -> PathBuf {

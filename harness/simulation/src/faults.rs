@@ -53,9 +53,7 @@ impl World<'_> {
             (FaultKind::BadImage { workload }, false) => {
                 self.act(Action::Rollout { workload: *workload, flaw: Flaw::ImagePull });
             }
-            (FaultKind::BadImage { workload }, true) | (FaultKind::Rollback { workload }, false) => {
-                self.act(Action::Rollback(*workload));
-            }
+            (FaultKind::Rollback { workload }, false) => self.act(Action::Rollback(*workload)),
             (FaultKind::DatabaseLoss { workload }, false) => {
                 self.data(DataInput::PrimaryLost);
                 self.kill_pods(index, *workload, 1, true);
@@ -82,6 +80,7 @@ impl World<'_> {
                 FaultKind::PodKill { .. }
                 | FaultKind::GatewayLoss { .. }
                 | FaultKind::RollingUpdate { .. }
+                | FaultKind::BadImage { .. }
                 | FaultKind::Rollback { .. },
                 true,
             ) => {}

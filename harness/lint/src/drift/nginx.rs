@@ -1,5 +1,6 @@
 //! Facts about nginx.conf, looked up in the directives as they are written.
 
+use manifests::nginx::Directive as Written;
 use serde_json::Value;
 
 use super::facts::Subject;
@@ -12,57 +13,24 @@ pub(super) struct Directive {
     pub(super) line: u32,
 }
 
-/// Every directive of a configuration, blocks' own headers included.
+/// Every directive of a configuration but the headers of blocks. One that nginx would refuse to read has none.
 pub(super) fn directives(text: &str) -> Vec<Directive> {
-    let mut all = Vec::new();
-    let mut blocks: Vec<String> = Vec::new();
-    let mut words: Vec<String> = Vec::new();
-    let mut word = String::new();
-    let mut line = 1;
-    let mut quote = None;
-    let mut comment = false;
-    for c in text.chars() {
-        if c == '\n' {
-            line += 1;
-            comment = false;
-        }
-        if comment {
-            continue;
-        }
-        if let Some(end) = quote {
-            if c == end {
-                quote = None;
-            } else {
-                word.push(c);
-            }
-            continue;
-        }
-        match c {
-            '#' if word.is_empty() => comment = true,
-            '"' | '\'' if word.is_empty() => quote = Some(c),
-            ';' | '{' | '}' => {
-                if !word.is_empty() {
-                    words.push(std::mem::take(&mut word));
-                }
-                match c {
-                    '{' => blocks.push(words.join(" ")),
-                    '}' => drop(blocks.pop()),
-                    _ => {}
-                }
-                if c == ';' && !words.is_empty() {
-                    all.push(Directive { blocks: blocks.clone(), words: words.clone(), line });
-                }
-                words.clear();
-            }
-            c if c.is_whitespace() => {
-                if !word.is_empty() {
-                    words.push(std::mem::take(&mut word));
+    fn walk(all: &[Written], blocks: &mut Vec<String>, out: &mut Vec<Directive>) {
+        for directive in all {
+            let words: Vec<String> = std::iter::once(&directive.name).chain(&directive.args).cloned().collect();
+            match &directive.block {
+                None => out.push(Directive { blocks: blocks.clone(), words, line: directive.line }),
+                Some(inside) => {
+                    blocks.push(words.join(" "));
+                    walk(inside, blocks, out);
+                    blocks.pop();
                 }
             }
-            c => word.push(c),
         }
     }
-    all
+    let mut out = Vec::new();
+    walk(&manifests::nginx::directives(text, "nginx.conf").unwrap_or_default(), &mut Vec::new(), &mut out);
+    out
 }
 
 /// What the configuration says of a subject's field, and on which line. `None`: nothing.

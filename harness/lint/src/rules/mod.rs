@@ -13,7 +13,7 @@ pub(crate) mod reach;
 pub(crate) mod start;
 pub(crate) mod traffic;
 
-use platform::{Node, Platform, Workload};
+use platform::{Autoscaler, Node, Platform, Workload};
 
 use crate::Finding;
 use crate::drift::Provided;
@@ -26,26 +26,21 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// The most pods a workload can have: its autoscaler's maximum, or what it declares.
+    /// The most pods a workload can have: its autoscalers' maximum, or what it declares.
     pub(crate) fn most_pods(&self, workload: &Workload) -> u32 {
-        let autoscaled = self.platform.autoscalers.iter().filter(|a| {
-            a.target.is_some_and(|target| {
-                let target = self.platform.workload(target);
-                target.name == workload.name && target.namespace == workload.namespace && target.kind == workload.kind
-            })
-        });
-        autoscaled.map(|a| a.max).max().unwrap_or_else(|| workload.replicas.unwrap_or(1))
+        self.scalers(workload).map(|scaler| scaler.max).max().unwrap_or_else(|| workload.replicas.unwrap_or(1))
     }
 
     /// The fewest pods it has by intention.
     pub(crate) fn fewest_pods(&self, workload: &Workload) -> u32 {
-        let autoscaled = self.platform.autoscalers.iter().filter(|a| {
-            a.target.is_some_and(|target| {
-                let target = self.platform.workload(target);
-                target.name == workload.name && target.namespace == workload.namespace && target.kind == workload.kind
-            })
-        });
-        autoscaled.map(|a| a.min).min().unwrap_or_else(|| workload.replicas.unwrap_or(1))
+        self.scalers(workload).map(|scaler| scaler.min).min().unwrap_or_else(|| workload.replicas.unwrap_or(1))
+    }
+
+    fn scalers(&self, workload: &Workload) -> impl Iterator<Item = &Autoscaler> {
+        let scales = |scaler: &&Autoscaler| {
+            scaler.target.is_some_and(|target| std::ptr::eq(self.platform.workload(target), workload))
+        };
+        self.platform.autoscalers.iter().filter(scales)
     }
 }
 

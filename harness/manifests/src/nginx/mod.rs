@@ -26,7 +26,7 @@ mod value;
 use platform::{GatewayConfig, Place};
 
 pub use config_map::config_map;
-use tree::Directive;
+pub use tree::{Directive, directives};
 
 /// An nginx.conf, understood.
 #[derive(Clone, Debug, PartialEq)]

@@ -15,12 +15,17 @@ pub(super) const DIRECTIVES_MAX: u32 = 20_000;
 
 /// `name argument … ;` or `name argument … { … }`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Directive {
-    pub(super) name: String,
-    pub(super) args: Vec<String>,
-    pub(super) file: Rc<str>,
-    pub(super) line: u32,
-    pub(super) block: Option<Vec<Self>>,
+pub struct Directive {
+    /// Its name.
+    pub name: String,
+    /// Its arguments, without quotes.
+    pub args: Vec<String>,
+    /// The file it stands in, as places name it.
+    pub file: Rc<str>,
+    /// Its line, counted from 1.
+    pub line: u32,
+    /// What stands in its block; `None`: it has none.
+    pub block: Option<Vec<Self>>,
 }
 
 /// As one would write it, blocks without their content.
@@ -32,7 +37,11 @@ impl fmt::Display for Directive {
     }
 }
 
-/// The directives of a file.
+/// The directives of a file as they are written, without any meaning; includes are not followed.
+pub fn directives(text: &str, file: &str) -> Result<Vec<Directive>, NginxError> {
+    parse(text, file)
+}
+
 pub(super) fn parse(text: &str, file: &str) -> Result<Vec<Directive>, NginxError> {
     let mut parser = Parser { tokens: tokens(text, file)?.into_iter(), file, name: Rc::from(file), count: 0 };
     parser.block(None, 0)
