@@ -10,6 +10,8 @@ mod bind;
 mod check;
 mod crowd;
 mod curve;
+mod data;
+mod deed;
 mod expectation;
 mod fault;
 mod faults;
@@ -30,6 +32,7 @@ mod word;
 
 pub use arrivals::{Arrival, Arrivals};
 pub use crowd::{Crowd, Headcount, Share};
+pub use deed::{Deed, FaultEdge};
 pub use expectation::{Abort, Bounds, Ending, Expectation, ExpectationKind, Requests, Stretch, Watchdog};
 pub use fault::{Fault, FaultKind, Party};
 pub use journey::{Journey, Next};

@@ -125,8 +125,7 @@ struct Ended {
 
 /// The same scenario and seed in virtual time, held against what was seen live.
 fn twin(rehearsal: &Rehearsal, live: &[Observation], progress: &Progress) -> Result<Twin, Failure> {
-    // Live mock pods have no data layer yet: the time of their databases is a plain wait, and so it is in their twin.
-    let settings = Settings { keep_observations: true, data_layer: false, ..Settings::default() };
+    let settings = Settings { keep_observations: true, ..Settings::default() };
     let simulated = simulation::simulate(&rehearsal.plan, rehearsal.watches.clone(), &settings, &mut Deaf)?;
     let twin = reports::compare(live, &simulated.observed.observations, &rehearsal.plan.load.step_plans());
     progress.say(if twin.agrees() {

@@ -4,10 +4,77 @@ use scenarios::{FaultKind, Plan};
 
 use crate::failure::Failure;
 
+/// Who plays a scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    /// Servers in this process, on the real clock.
+    Embedded,
+    /// Virtual time.
+    Simulated,
+}
+
+/// How a backend plays a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Support {
+    /// As it would happen: the same cause, the same signs.
+    Native,
+    /// The same signs from another cause, which is told.
+    Emulated(&'static str),
+    /// Not at all, which is why.
+    #[expect(dead_code, reason = "both backends play every fault; the next one may not")]
+    Refused(&'static str),
+}
+
+impl Backend {
+    /// The one of this name in results and messages.
+    fn named(name: &str) -> Self {
+        if name == "simulated" { Self::Simulated } else { Self::Embedded }
+    }
+
+    /// How it plays such a fault. Exhaustive, so that a new kind has to be decided here.
+    pub(crate) const fn support(self, kind: &FaultKind) -> Support {
+        use Support::{Emulated, Native};
+        match (self, kind) {
+            (
+                _,
+                FaultKind::PodKill { .. }
+                | FaultKind::GatewayLoss { .. }
+                | FaultKind::NodeDrain { .. }
+                | FaultKind::RollingUpdate { .. }
+                | FaultKind::BadImage { .. }
+                | FaultKind::Rollback { .. },
+            )
+            | (Self::Simulated, _) => Native,
+            (Self::Embedded, FaultKind::NodeLoss { .. } | FaultKind::ZoneLoss { .. }) => {
+                Emulated("sockets of its pods stay open and nobody serves them")
+            }
+            (Self::Embedded, FaultKind::Partition { .. }) => {
+                Emulated("connections of its pods rest; the kernel still shakes hands")
+            }
+            (Self::Embedded, FaultKind::Latency { .. }) => Emulated("requests wait after they have connected"),
+            (Self::Embedded, FaultKind::Errors { .. }) => {
+                Emulated("answered in place of the called, who never sees it")
+            }
+            (Self::Embedded, FaultKind::Blackhole { .. } | FaultKind::DnsFailure { .. }) => {
+                Emulated("no connection is opened, and the caller waits until its timeout")
+            }
+            (Self::Embedded, FaultKind::DatabaseLoss { .. } | FaultKind::RedisLoss { .. }) => {
+                Emulated("the servers are a model in this process; their pods are real listeners")
+            }
+            (Self::Embedded, FaultKind::NoisyNeighbour { .. }) => {
+                Emulated("CPU is accounted, and pods of the node are given less of it")
+            }
+        }
+    }
+}
+
 /// Refuses faults that `backend` does not play.
 pub(crate) fn check(plan: &Plan, backend: &str) -> Result<(), Failure> {
-    let refused = |fault: &&scenarios::Fault| !plays(backend, &fault.kind);
-    let names: Vec<_> = plan.faults.iter().filter(refused).map(|fault| format!("`{}`", fault.name)).collect();
+    let refused = |fault: &scenarios::Fault| match Backend::named(backend).support(&fault.kind) {
+        Support::Refused(why) => Some(format!("`{}` ({why})", fault.name)),
+        Support::Native | Support::Emulated(_) => None,
+    };
+    let names: Vec<_> = plan.faults.iter().filter_map(refused).collect();
     if names.is_empty() {
         return Ok(());
     }
@@ -18,25 +85,60 @@ pub(crate) fn check(plan: &Plan, backend: &str) -> Result<(), Failure> {
     )))
 }
 
-/// Whether `backend` plays such a fault. Exhaustive, so that a new kind has to be decided here.
-fn plays(backend: &str, kind: &FaultKind) -> bool {
-    let virtual_time = backend == "simulated";
-    match kind {
-        FaultKind::PodKill { .. }
-        | FaultKind::NodeDrain { .. }
-        | FaultKind::NodeLoss { .. }
-        | FaultKind::ZoneLoss { .. }
-        | FaultKind::Partition { .. }
-        | FaultKind::RollingUpdate { .. }
-        | FaultKind::BadImage { .. }
-        | FaultKind::Rollback { .. }
-        | FaultKind::Latency { .. }
-        | FaultKind::Errors { .. }
-        | FaultKind::Blackhole { .. }
-        | FaultKind::DatabaseLoss { .. }
-        | FaultKind::RedisLoss { .. }
-        | FaultKind::GatewayLoss { .. }
-        | FaultKind::NoisyNeighbour { .. }
-        | FaultKind::DnsFailure { .. } => virtual_time,
+#[cfg(test)]
+mod tests {
+    use platform::{ServiceId, WorkloadId};
+    use scenarios::Party;
+    use units::{Distribution, Millicores, Nanos};
+
+    use super::*;
+
+    /// One of each kind, under its name in a scenario file, in the order of its documentation.
+    fn kinds() -> Vec<(&'static str, FaultKind)> {
+        let (workload, node, service) = (WorkloadId(0), 0, ServiceId(0));
+        let (from, to) = (Party::Clients, Party::Gateway);
+        vec![
+            ("podKill", FaultKind::PodKill { workload, pods: 1, forced: false }),
+            ("nodeDrain", FaultKind::NodeDrain { node }),
+            ("nodeLoss", FaultKind::NodeLoss { node }),
+            ("zoneLoss", FaultKind::ZoneLoss { zone: String::new(), nodes: Vec::new() }),
+            ("partition", FaultKind::Partition { node }),
+            ("rollingUpdate", FaultKind::RollingUpdate { workload }),
+            ("badImage", FaultKind::BadImage { workload }),
+            ("rollback", FaultKind::Rollback { workload }),
+            ("latency", FaultKind::Latency { from, to, add: Distribution::Constant(Nanos::ZERO) }),
+            ("errors", FaultKind::Errors { from, to, share: 1.0, status: 500 }),
+            ("blackhole", FaultKind::Blackhole { from, to }),
+            ("databaseLoss", FaultKind::DatabaseLoss { workload }),
+            ("redisLoss", FaultKind::RedisLoss { workload }),
+            ("gatewayLoss", FaultKind::GatewayLoss { pods: 1 }),
+            ("noisyNeighbour", FaultKind::NoisyNeighbour { node, cpu: Millicores::new(1) }),
+            ("dnsFailure", FaultKind::DnsFailure { service }),
+        ]
+    }
+
+    /// The table of docs/scenarios.md.
+    fn table() -> String {
+        let word = |support| match support {
+            Support::Native => "native".to_owned(),
+            Support::Emulated(how) => format!("emulated: {how}"),
+            Support::Refused(why) => format!("refused: {why}"),
+        };
+        let row = |(key, kind): &(&str, FaultKind)| {
+            let [live, simulated] = [Backend::Embedded, Backend::Simulated].map(|backend| word(backend.support(kind)));
+            format!("| `{key}` | {live} | {simulated} |\n")
+        };
+        let rows: String = kinds().iter().map(row).collect();
+        format!("| fault | `run` (embedded) | `simulate` |\n|---|---|---|\n{rows}")
+    }
+
+    #[test]
+    fn the_documentation_says_how_each_backend_plays_each_fault() {
+        let docs = include_str!("../../../docs/scenarios.md");
+        assert!(docs.contains(&table()), "put this into docs/scenarios.md:\n{}", table());
+        let schema = scenarios::schema().to_string();
+        for (key, _) in kinds() {
+            assert!(schema.contains(&format!("\"{key}\"")), "`{key}` is no fault of a scenario file");
+        }
     }
 }

@@ -4,7 +4,7 @@ use cluster::PodId;
 use cluster::service_proxy::Caller;
 use gateway::{Answer, Broken};
 use model::data::{Asker, DataInput};
-use model::{Spent, StationEffect, StationInput};
+use model::{LIBRARY_CONNECT, Spent, StationEffect, StationInput};
 use record::Hops;
 use scenarios::Verdict;
 use units::{Machine, Nanos, Purpose, RequestId};
@@ -12,9 +12,6 @@ use units::{Machine, Nanos, Purpose, RequestId};
 use crate::call::{Call, CallId, Parent};
 use crate::place::{Door, Process};
 use crate::world::{Event, Sink, World};
-
-/// How long a client library of a service waits for a connection. Assumed: httpx and requests with a timeout wait 5 s.
-const LIBRARY_CONNECT: Nanos = Nanos::from_secs(5);
 
 /// What came of opening a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

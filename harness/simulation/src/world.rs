@@ -190,7 +190,9 @@ pub fn simulate(
         calls: Slab::new(),
         lives: 0,
         station_effects: Vec::new(),
-        data: settings.data_layer.then(|| crate::data::layer(&plan.platform, plan.load.seed)),
+        data: settings
+            .data_layer
+            .then(|| DataLayer::new(plan.data_config(), plan.load.seed.child("data"), Nanos::ZERO)),
         data_effects: Vec::new(),
         network: Network::new(&plan.faults),
         referee: None,
@@ -233,7 +235,11 @@ impl World<'_> {
     /// here, unless it was ready on the very second.
     fn begin_load(&mut self) {
         self.load_start = self.now.ceil_to_second() + Nanos::from_secs(1);
-        self.referee = Some(Referee::new(self.plan, self.load_start));
+        let mut referee = Referee::new(self.plan, self.load_start);
+        for event in self.chronicle.events() {
+            referee.event(Nanos::from_micros(event.at_us), &event.kind); // what stands when load begins
+        }
+        self.referee = Some(referee);
         self.plan_faults();
         self.note(EventKind::PlatformReady);
         let plan = RecorderPlan {

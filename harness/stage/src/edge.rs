@@ -1,12 +1,13 @@
 //! A gateway pod: nginx's rules on real connections.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use clock::Clock;
+use cluster::PodId;
 use gateway::{
     Answer, Ask, Broken, Choice, Connections, Exchange, Headers, Key, Peer, Reply, ReplyFrom, Resolved, Routed,
     Upstreams, Zones,
@@ -18,7 +19,8 @@ use hyper::http::{HeaderMap, request};
 use hyper::{Request, Response, StatusCode};
 use platform::{Action, Balance, ConnUse, GatewayConfig, Platform, ServiceId};
 use record::{Hops, wire};
-use server::{Handler, plain};
+use scenarios::Verdict;
+use server::{Handler, NODE, plain};
 use units::{Nanos, RequestId};
 
 use crate::fabric::{Fabric, NoAnswer, Within};
@@ -26,7 +28,7 @@ use crate::fabric::{Fabric, NoAnswer, Within};
 /// One nginx pod.
 pub(crate) struct Edge {
     pub(crate) platform: Arc<Platform>,
-    pub(crate) address: Ipv4Addr,
+    pub(crate) pod: PodId,
     pub(crate) port: u16,
     pub(crate) zones: Zones,
     pub(crate) connections: Connections,
@@ -57,8 +59,13 @@ impl Edge {
 impl Handler for Edge {
     type Body = Full<Bytes>;
     async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        self.cpu.fetch_add(model::GATEWAY_CPU.get(), Ordering::Relaxed);
         let (head, body) = request.into_parts();
+        if peer != NODE
+            && let Some(status) = self.on_the_way(request_id(&head.headers)).await
+        {
+            return plain(status, "");
+        }
+        self.cpu.fetch_add(model::GATEWAY_CPU.get(), Ordering::Relaxed);
         let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
         let headers = Sent(&head.headers);
@@ -131,7 +138,27 @@ impl Drop for Held<'_> {
     }
 }
 
+/// Who asks; a request from outside the rehearsal is nobody's.
+fn request_id(headers: &HeaderMap) -> RequestId {
+    let header = headers.get(wire::REQUEST).and_then(|id| id.to_str().ok());
+    header.and_then(|id| id.parse().ok()).unwrap_or_default()
+}
+
 impl Edge {
+    /// What happens to a client's request before it is here: it comes late, or somebody in between answers it, or it
+    /// never comes, and its client waits.
+    async fn on_the_way(&self, id: RequestId) -> Option<StatusCode> {
+        match self.fabric.way_in(id) {
+            Verdict::UNDISTURBED => None,
+            Verdict::Pass { delay } => {
+                self.clock.until(self.clock.now() + delay).await;
+                None
+            }
+            Verdict::Answer { status } => Some(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY)),
+            Verdict::Lost | Verdict::Unresolved => std::future::pending().await,
+        }
+    }
+
     /// Where nginx redirects a path that lacks its last slash: absolute, to the host of the request and the port of
     /// the server (`absolute_redirect`, `port_in_redirect`).
     fn with_slash(&self, host: &str, target: &str) -> String {
@@ -199,6 +226,7 @@ impl Edge {
                 Ask::Send(peer) => match self.send(peer, resolved, asked, head, body.clone()).await {
                     Ok(response) => Answer::Replied(upstream.insert(response).status().as_u16()),
                     Err(NoAnswer::Connect) => Answer::Broken(Broken::Connect),
+                    Err(NoAnswer::ConnectTimeout) => Answer::Broken(Broken::ConnectTimeout),
                     Err(NoAnswer::Reset) => Answer::Broken(Broken::Reset),
                     Err(NoAnswer::Timeout) => Answer::Broken(Broken::Timeout),
                 },
@@ -218,9 +246,7 @@ impl Edge {
     ) -> Result<Response<Bytes>, NoAnswer> {
         let service = self.services[usize::from(peer.upstream.0)][usize::from(peer.server)].ok_or(NoAnswer::Connect)?;
         let declared = resolved.location().map(|id| self.config().location(id)).ok_or(NoAnswer::Connect)?;
-        let id = head.headers.get(wire::REQUEST).and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
-        let id: RequestId = id.unwrap_or_default();
-        let behind = id.call(0);
+        let behind = request_id(&head.headers).call(0);
         let mut request = Request::builder()
             .method(head.method.clone())
             .uri(resolved.upstream_target(self.config(), asked))
@@ -237,8 +263,9 @@ impl Edge {
         let within = Within {
             connect: Duration::from_nanos(declared.connect_timeout.get()),
             answer: Duration::from_nanos(declared.read_timeout.get()),
+            silence: None,
         };
-        self.fabric.ask(self.address, service, behind, request, within).await
+        self.fabric.ask(self.pod, service, behind, request, within).await
     }
 
     fn reply(

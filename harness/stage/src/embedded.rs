@@ -1,5 +1,6 @@
 //! The embedded backend: control, place and edge in this process, load from a child.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -114,6 +115,8 @@ impl Run<'_> {
         let load_start = clock.now().ceil_to_second() + Nanos::from_secs(1);
         let load_end = load_start + load.end();
         self.standing.host.note(EventKind::PlatformReady);
+        self.standing.host.fabric.load_starts(load_start);
+        let mut faults = VecDeque::from(self.plan.fault_edges());
         let doors = self.doors();
         self.driver.update(&doors).await?;
         self.driver.update(&Update::Start { load_start }).await?;
@@ -130,6 +133,7 @@ impl Run<'_> {
         // there to see what the platform does after it.
         while !(self.ending.summary.is_some() && (self.ending.is_early() || second > load_end)) {
             let driving = self.ending.summary.is_none();
+            let fault_at = faults.front().map_or(Nanos::MAX, |edge| load_start + edge.at);
             tokio::select! {
                 biased;
                 times = asked(interrupt) => {
@@ -142,17 +146,17 @@ impl Run<'_> {
                         break;
                     }
                 }
-                input = self.standing.inputs.recv() => {
-                    if let Err(error) = self.standing.feed(heard(input)) {
+                now = clock.until(fault_at), if fault_at < Nanos::MAX => {
+                    let due = std::iter::from_fn(|| faults.pop_front_if(|edge| load_start + edge.at <= now));
+                    if let Err(error) = due.map(|edge| self.standing.fault(edge)).collect::<Result<(), _>>() {
                         self.ending.stage = Some(error);
                         break;
                     }
-                    if driving && self.standing.host.doors_changed {
-                        let doors = self.doors();
-                        if let Err(error) = self.driver.update(&doors).await {
-                            self.ending.driver = Some(error);
-                            break;
-                        }
+                }
+                news = self.standing.inputs.recv() => {
+                    if let Err(error) = self.standing.hear(heard(news)) {
+                        self.ending.stage = Some(error);
+                        break;
                     }
                 }
                 now = clock.until(second) => {
@@ -192,6 +196,13 @@ impl Run<'_> {
                         break;
                     }
                 },
+            }
+            if self.ending.summary.is_none() && self.standing.host.doors_changed {
+                let doors = self.doors();
+                if let Err(error) = self.driver.update(&doors).await {
+                    self.ending.driver = Some(error);
+                    break;
+                }
             }
         }
         let now = clock.now();

@@ -1,6 +1,7 @@
 //! The pod network: who is where, and every connection between pods.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -11,21 +12,26 @@ use cluster::{Endpoints, PodId};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use platform::{Platform, ServiceId};
+use platform::{ServiceId, WorkloadId};
+use scenarios::{Network, Party, Plan, Verdict, party};
 use tokio::net::{TcpSocket, TcpStream};
-use units::{Purpose, RequestId, Seed};
+use units::{Nanos, Purpose, RequestId};
 
-/// Where pods listen and which endpoints a new connection may go to.
+/// Where pods listen, which endpoints a new connection may go to, and what disturbs it.
 #[derive(Debug)]
 pub(crate) struct Fabric {
-    seed: Seed,
-    platform: Arc<Platform>,
+    plan: Arc<Plan>,
     clock: Clock,
     endpoints: RwLock<Arc<Endpoints>>,
     affinities: Mutex<Sessions>,
     pods: RwLock<Vec<Option<Placed>>>,
+    network: Network,
+    /// Whose pods are behind each Service.
+    parties: Vec<Option<Party>>,
+    /// When load starts, nanoseconds of the clock; [`u64::MAX`] until that is known.
+    load_start: AtomicU64,
 }
 
 /// A pod's two addresses.
@@ -41,7 +47,10 @@ pub(crate) struct PodAddress {
 #[derive(Clone, Copy, Debug)]
 struct Placed {
     address: PodAddress,
+    party: Party,
     runs: bool,
+    /// Whether packets get to its node: neither cut off nor without power.
+    reached: bool,
 }
 
 /// Why nothing came back.
@@ -49,6 +58,8 @@ struct Placed {
 pub(crate) enum NoAnswer {
     /// No endpoint, or nobody accepted.
     Connect,
+    /// Nobody answered while it connected.
+    ConnectTimeout,
     /// The connection broke.
     Reset,
     /// It took too long.
@@ -56,15 +67,25 @@ pub(crate) enum NoAnswer {
 }
 
 impl Fabric {
-    pub(crate) fn new(seed: Seed, platform: Arc<Platform>, clock: Clock) -> Self {
+    pub(crate) fn new(plan: Arc<Plan>, clock: Clock) -> Self {
+        let platform = &plan.platform;
+        let gateway = platform.gateway.as_ref().map(|gateway| gateway.workload);
+        let behind = |service| Some(party(platform.selected_by(service).next()?, gateway));
         Self {
-            seed,
             clock,
             endpoints: RwLock::new(Arc::new(Endpoints::empty(platform.services.len()))),
             affinities: Mutex::new(Sessions::default()),
             pods: RwLock::new(Vec::new()),
-            platform,
+            network: Network::new(&plan.faults),
+            parties: platform.services.iter().map(behind).collect(),
+            load_start: AtomicU64::new(u64::MAX),
+            plan,
         }
+    }
+
+    /// Load starts at this instant: from here the disturbances of the scenario are counted.
+    pub(crate) fn load_starts(&self, at: Nanos) {
+        self.load_start.store(at.get(), Ordering::Relaxed);
     }
 
     /// New connections use these endpoints from now on.
@@ -80,21 +101,32 @@ impl Fabric {
         pods.filter_map(|pod| Some((*pod, self.placed(*pod)?.address.bind))).collect()
     }
 
-    /// A pod has an address.
-    pub(crate) fn place(&self, pod: PodId, address: PodAddress) {
+    /// A pod of `workload` has an address.
+    pub(crate) fn place(&self, pod: PodId, workload: WorkloadId, address: PodAddress) {
+        let gateway = self.plan.platform.gateway.as_ref().map(|gateway| gateway.workload);
         let mut pods = self.pods.write().unwrap_or_else(PoisonError::into_inner);
         let index = pod.0 as usize;
         if pods.len() <= index {
             pods.resize(index + 1, None);
         }
-        pods[index] = Some(Placed { address, runs: true });
+        let reached = pods[index].is_none_or(|before| before.reached);
+        pods[index] = Some(Placed { address, party: party(workload, gateway), runs: true, reached });
     }
 
     /// A pod's container has ended. Nobody is to connect there: somebody else might listen by now.
     pub(crate) fn ended(&self, pod: PodId) {
+        self.change(pod, |placed| placed.runs = false);
+    }
+
+    /// A pod's node is cut off, or reached again.
+    pub(crate) fn reach(&self, pod: PodId, reached: bool) {
+        self.change(pod, |placed| placed.reached = reached);
+    }
+
+    fn change(&self, pod: PodId, change: impl FnOnce(&mut Placed)) {
         let mut pods = self.pods.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(Some(placed)) = pods.get_mut(pod.0 as usize) {
-            placed.runs = false;
+            change(placed);
         }
     }
 
@@ -107,51 +139,115 @@ impl Fabric {
         self.pods.read().unwrap_or_else(PoisonError::into_inner).get(pod.0 as usize).copied().flatten()
     }
 
-    fn choose(&self, from: Ipv4Addr, to: ServiceId, id: RequestId) -> Option<PodId> {
+    fn choose(&self, from: PodId, to: ServiceId, id: RequestId) -> Option<PodId> {
         let endpoints = Arc::clone(&self.endpoints.read().unwrap_or_else(PoisonError::into_inner));
-        let draw = self.seed.draw(id, Purpose::Endpoint);
-        let caller = self.pod_at(from);
-        let service = self.platform.service(to);
-        let by = caller.map_or_else(|| Caller::Outside(from.to_bits()), Caller::Pod);
+        let draw = self.plan.load.seed.draw(id, Purpose::Endpoint);
+        let service = self.plan.platform.service(to);
         let mut affinities = self.affinities.lock().unwrap_or_else(PoisonError::into_inner);
-        affinities.choose(self.clock.now(), (to, service), by, endpoints.reachable(to, caller), draw)
+        let reachable = endpoints.reachable(to, Some(from));
+        affinities.choose(self.clock.now(), (to, service), Caller::Pod(from), reachable, draw)
     }
 
-    /// The pod that dials from an address.
-    fn pod_at(&self, from: Ipv4Addr) -> Option<PodId> {
-        let pods = self.pods.read().unwrap_or_else(PoisonError::into_inner);
-        let is = |placed: Placed| placed.address.label == from || placed.address.bind.ip() == from;
-        // Addresses are used again: the pod that came last has it.
-        pods.iter().rposition(|placed| placed.is_some_and(is)).map(|index| PodId(index as u32))
+    /// What the network does to a client's request on its way to the gateway.
+    pub(crate) fn way_in(&self, id: RequestId) -> Verdict {
+        self.verdict(Party::Clients, Party::Gateway, None, id)
+    }
+
+    /// What it does to a pod's request to a Service. nginx resolves names when it starts, so a failing DNS is nothing
+    /// to a gateway that runs.
+    fn way_on(&self, from: Placed, to: ServiceId, id: RequestId) -> Verdict {
+        if !from.reached {
+            return Verdict::Lost;
+        }
+        let asked = (from.party != Party::Gateway).then_some(to);
+        match self.parties[usize::from(to.0)] {
+            Some(party) => self.verdict(from.party, party, asked, id),
+            None => Verdict::UNDISTURBED,
+        }
+    }
+
+    fn verdict(&self, from: Party, to: Party, asked: Option<ServiceId>, id: RequestId) -> Verdict {
+        let (now, start) = (self.clock.now(), Nanos::new(self.load_start.load(Ordering::Relaxed)));
+        if self.network.is_calm() || now < start {
+            return Verdict::UNDISTURBED;
+        }
+        self.network.verdict(now - start, from, to, asked, self.plan.load.seed, id)
     }
 
     /// Opens a connection from a pod to a Service: kube-proxy's choice, drawn for this request, so that the simulator
     /// makes the same one.
-    pub(crate) async fn dial(&self, from: Ipv4Addr, to: ServiceId, id: RequestId) -> Result<TcpStream, NoAnswer> {
-        let address = self.choose(from, to, id).and_then(|pod| self.address(pod)).ok_or(NoAnswer::Connect)?;
-        connect(from, address.bind).await
+    async fn dial(&self, from: (PodId, Placed), to: ServiceId, id: RequestId) -> Result<(TcpStream, PodId), NoAnswer> {
+        let pod = self.choose(from.0, to, id).ok_or(NoAnswer::Connect)?;
+        match self.placed(pod) {
+            Some(placed) if !placed.reached => std::future::pending().await,
+            Some(placed) if placed.runs => {
+                let IpAddr::V4(source) = from.1.address.bind.ip() else { return Err(NoAnswer::Connect) };
+                Ok((connect(source, placed.address.bind).await?, pod))
+            }
+            _ => Err(NoAnswer::Connect),
+        }
     }
 
-    /// Sends one request to a Service on a connection of its own, and reads the answer to its end. `within` bounds
-    /// each of connecting and answering.
+    /// Sends one request of a pod to a Service on a connection of its own, and reads the answer to its end. `within`
+    /// bounds each of connecting and answering.
     pub(crate) async fn ask(
         &self,
-        from: Ipv4Addr,
+        from: PodId,
         to: ServiceId,
         id: RequestId,
         request: Request<Full<Bytes>>,
         within: Within,
     ) -> Result<Response<Bytes>, NoAnswer> {
-        let stream = timeout(within.connect, self.dial(from, to, id)).await??;
-        timeout(within.answer, exchange(stream, request)).await?
+        let placed = self.placed(from).ok_or(NoAnswer::Connect)?;
+        let delay = match self.way_on(placed, to, id) {
+            Verdict::Pass { delay } => delay,
+            Verdict::Answer { status } => return Ok(answered(status)),
+            Verdict::Lost | Verdict::Unresolved => {
+                return timeout(within.connect, std::future::pending()).await.map_err(|_| NoAnswer::ConnectTimeout)?;
+            }
+        };
+        let dialled = timeout(within.connect, self.dial((from, placed), to, id)).await;
+        let (stream, pod) = dialled.map_err(|_| NoAnswer::ConnectTimeout)??;
+        if delay > Nanos::ZERO {
+            self.clock.until(self.clock.now() + delay).await;
+        }
+        let answer = timeout(within.answer, exchange(stream, request));
+        match within.silence {
+            None => answer.await?,
+            Some(patience) => {
+                tokio::select! {
+                    answer = answer => answer?,
+                    () = self.silent(pod, patience) => Err(NoAnswer::Timeout),
+                }
+            }
+        }
+    }
+
+    /// Ends when a pod has not been reached for so long.
+    async fn silent(&self, pod: PodId, patience: Nanos) {
+        loop {
+            self.clock.until(self.clock.now() + patience).await;
+            if self.placed(pod).is_none_or(|placed| !placed.reached) {
+                return;
+            }
+        }
     }
 }
 
-/// Bounds of a request behind the gateway.
+/// What somebody in between answers.
+fn answered(status: u16) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response
+}
+
+/// Bounds of a request from a pod.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Within {
     pub(crate) connect: Duration,
     pub(crate) answer: Duration,
+    /// How long a peer is waited for that cannot be reached any more, about; `None`: as long as for an answer.
+    pub(crate) silence: Option<Nanos>,
 }
 
 /// Timeouts of seconds: the runtime's timer, a millisecond coarse, is exact enough for them.

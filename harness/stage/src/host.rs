@@ -7,11 +7,11 @@ use cluster::{ControlInput, ControlWake, Endpoints, Host, PodId, Question, Usage
 use platform::{Probe, WorkloadId};
 use record::{Chronicle, EventKind, Listener};
 use scenarios::Plan;
-use tokio::sync::mpsc::UnboundedSender;
 use units::Nanos;
 
 use crate::StageError;
 use crate::fabric::Fabric;
+use crate::news::{Feed, News};
 use crate::place::Place;
 
 /// The places where pods live, and what is told of them.
@@ -20,7 +20,7 @@ pub(crate) struct LiveHost<'a> {
     pub(crate) clock: Clock,
     pub(crate) fabric: Arc<Fabric>,
     pub(crate) place: Place,
-    pub(crate) feed: UnboundedSender<ControlInput>,
+    pub(crate) feed: Feed,
     pub(crate) chronicle: Chronicle,
     pub(crate) listener: &'a mut dyn Listener,
     /// A pod that could not be started.
@@ -32,7 +32,7 @@ impl LiveHost<'_> {
     /// Says `input` later, unless the run is over by then.
     fn say(&self, input: ControlInput) -> impl FnOnce() + Send + use<> {
         let feed = self.feed.clone();
-        move || drop(feed.send(input))
+        move || feed.tell(News::Control(input))
     }
 }
 
@@ -61,11 +61,15 @@ impl Host for LiveHost<'_> {
         self.place.kill(pod);
     }
 
+    fn reachable(&mut self, pod: PodId, reachable: bool) {
+        self.place.reach(pod, reachable);
+    }
+
     fn probe(&mut self, pod: PodId, question: Question, probe: &Probe) {
         let (answer, feed) = (self.place.probe(pod, question, probe), self.feed.clone());
         tokio::spawn(async move {
             let ok = answer.await;
-            drop(feed.send(ControlInput::Probed { pod, question, ok }));
+            feed.tell(News::Control(ControlInput::Probed { pod, question, ok }));
         });
     }
 

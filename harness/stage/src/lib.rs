@@ -9,6 +9,7 @@
 //! each.
 
 mod budget;
+mod data;
 mod edge;
 mod embedded;
 mod ending;
@@ -16,6 +17,7 @@ mod error;
 mod fabric;
 mod host;
 mod lease;
+mod news;
 mod place;
 mod standing;
 

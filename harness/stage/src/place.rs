@@ -14,16 +14,19 @@ use gateway::{Connections, Upstreams, Zones};
 use http_body_util::Full;
 use hyper::Request;
 use hyper::header::HOST;
-use model::{CallProfile, Station};
+use model::data::DataInput;
+use model::{CallProfile, LIBRARY_CONNECT, Station, StationInput};
 use platform::{Container, HttpProbe, PortRef, Probe, ProbeAction, WorkloadId};
 use record::{EventKind, Hops, wire};
 use scenarios::Plan;
-use server::{Answer, Listening, LiveStation, MockService, Outbound, Unreachable};
+use server::{Answer, Listening, LiveStation, MockService, NODE, Outbound, Unreachable};
 use tokio::net::{TcpListener, TcpSocket};
-use units::{Bytes, Nanos, RequestId};
+use units::{Bytes, Millicores, Nanos, RequestId};
 
+use crate::data::{Around, LiveData};
 use crate::edge::Edge;
 use crate::fabric::{Fabric, PodAddress, Within, connect, exchange, timeout};
+use crate::news::Feed;
 use crate::{AddressLease, StageError, StandingPod};
 
 /// All pods of the run.
@@ -32,6 +35,8 @@ pub(crate) struct Place {
     lease: AddressLease,
     clock: Clock,
     fabric: Arc<Fabric>,
+    feed: Feed,
+    data: Arc<LiveData>,
     pods: BTreeMap<PodId, Pod>,
 }
 
@@ -39,6 +44,10 @@ struct Pod {
     workload: WorkloadId,
     name: String,
     running: Option<Running>,
+    /// Its node lost its power: sockets that nobody serves, until the node is back.
+    vanished: Option<Listening>,
+    /// Whether packets get to its node.
+    reached: bool,
 }
 
 struct Running {
@@ -64,18 +73,25 @@ enum Accounts {
 }
 
 impl Place {
-    pub(crate) fn new(plan: Arc<Plan>, lease: AddressLease, clock: Clock, fabric: Arc<Fabric>) -> Self {
-        Self { plan, lease, clock, fabric, pods: BTreeMap::new() }
+    pub(crate) fn new(plan: Arc<Plan>, lease: AddressLease, clock: Clock, fabric: Arc<Fabric>, feed: Feed) -> Self {
+        let data = LiveData::new(&plan, clock.clone(), feed.clone());
+        Self { plan, lease, clock, fabric, feed, data, pods: BTreeMap::new() }
+    }
+
+    /// The servers that the platform keeps its data in.
+    pub(crate) fn data(&self) -> &Arc<LiveData> {
+        &self.data
     }
 
     pub(crate) fn bound(&mut self, pod: PodId, workload: WorkloadId, name: &str) {
-        self.pods.insert(pod, Pod { workload, name: name.to_owned(), running: None });
+        let pod_here = Pod { workload, name: name.to_owned(), running: None, vanished: None, reached: true };
+        self.pods.insert(pod, pod_here);
     }
 
     /// Starts a pod's container. If its port cannot be had, it listens on another one, which is told.
     pub(crate) fn start(&mut self, id: PodId) -> Result<Option<EventKind>, StageError> {
         let Some(pod) = self.pods.get_mut(&id) else { return Ok(None) };
-        pod.running = None; // a container that was here before has ended, and its port is free
+        (pod.running, pod.vanished) = (None, None); // a container that was here before has ended: its port is free
         let workload = self.plan.platform.workload(pod.workload);
         let gateway = self.plan.platform.gateway.as_ref().filter(|gateway| gateway.workload == pod.workload);
         let wanted = match gateway {
@@ -88,12 +104,12 @@ impl Place {
         let (listener, substituted) = listen(address, wanted).map_err(listen_error)?;
         let bind = listener.local_addr().map_err(listen_error)?;
         let label = Ipv4Addr::new(10, 244, (id.0 / 250) as u8, (1 + id.0 % 250) as u8);
-        self.fabric.place(id, PodAddress { label, bind });
+        self.fabric.place(id, pod.workload, PodAddress { label, bind });
         let started = self.clock.now();
         let (listening, accounts) = if let Some(gateway) = gateway {
             let edge = Arc::new(Edge {
                 platform: Arc::clone(&self.plan.platform),
-                address,
+                pod: id,
                 port: self.plan.gateway_port,
                 zones: Zones::new(&gateway.config),
                 connections: Connections::new(&gateway.config),
@@ -106,8 +122,10 @@ impl Place {
             (Listening::serve(listener, Arc::clone(&edge)), Accounts::Gateway(edge))
         } else {
             let profile = Arc::clone(self.plan.profile(pod.workload));
-            let limit = workload.containers.first().and_then(|c| c.limits.cpu);
-            let station = LiveStation::new(Station::new(profile.station(limit, None), started), self.clock.clone());
+            let limits = workload.containers.first().map(|container| container.limits).unwrap_or_default();
+            let station = Station::new(profile.station(limits.cpu, limits.memory), started);
+            let around = Around { pod: id, started, data: Arc::clone(&self.data), feed: self.feed.clone() };
+            let station = LiveStation::new(station, self.clock.clone(), Arc::new(around));
             let service = MockService {
                 number: id.0 as u16 + 1,
                 profile,
@@ -118,11 +136,20 @@ impl Place {
                 outbound: Arc::new(PodOutbound {
                     plan: Arc::clone(&self.plan),
                     fabric: Arc::clone(&self.fabric),
-                    address,
+                    pod: id,
                 }),
             };
             (Listening::serve(listener, Arc::new(service)), Accounts::Service(station))
         };
+        let station = match &accounts {
+            Accounts::Service(station) => Some(station.clone()),
+            Accounts::Gateway(_) => None,
+        };
+        self.data.started(id, self.plan.profile(pod.workload).pool.clone(), station);
+        if self.plan.brings_database_back(pod.workload) {
+            self.data.tell(DataInput::PrimaryBack);
+        }
+        listening.cut_off(!pod.reached);
         pod.running = Some(Running { listening, accounts, started });
         Ok(substituted.map(|why| EventKind::Substituted {
             what: format!("port {wanted} of {}", pod.name),
@@ -140,12 +167,50 @@ impl Place {
         }
     }
 
-    /// SIGKILL: nobody listens there when this returns, and its connections are reset.
+    /// SIGKILL: nobody listens there when this returns, and its connections are reset. If its node cannot be reached,
+    /// nobody hears of it.
     pub(crate) fn kill(&mut self, id: PodId) {
-        if let Some(pod) = self.pods.get_mut(&id) {
-            pod.running = None;
+        if let Some(pod) = self.pods.get_mut(&id)
+            && let Some(Running { listening, accounts, .. }) = pod.running.take()
+        {
+            if let Accounts::Service(station) = accounts {
+                station.kill();
+            }
+            if !pod.reached {
+                listening.vanish();
+                pod.vanished = Some(listening);
+            }
         }
+        self.data.ended(id);
         self.fabric.ended(id);
+    }
+
+    /// A pod's node is cut off or without power, or is back.
+    pub(crate) fn reach(&mut self, id: PodId, reached: bool) {
+        self.fabric.reach(id, reached);
+        if let Some(pod) = self.pods.get_mut(&id) {
+            pod.reached = reached;
+            if let Some(running) = &pod.running {
+                running.listening.cut_off(!reached);
+            }
+            if reached {
+                pod.vanished = None; // its node is up again and resets what it does not know
+            }
+        }
+    }
+
+    /// What a pod's node leaves to it.
+    pub(crate) fn share(&self, id: PodId, share: Option<Millicores>) {
+        let running = self.pods.get(&id).and_then(|pod| pod.running.as_ref());
+        if let Some(Running { accounts: Accounts::Service(station), .. }) = running {
+            station.tell(StationInput::Share(share));
+        }
+    }
+
+    /// Whether the container that was started then still runs.
+    pub(crate) fn runs(&self, id: PodId, started: Nanos) -> bool {
+        let running = self.pods.get(&id).and_then(|pod| pod.running.as_ref());
+        running.is_some_and(|running| running.started == started)
     }
 
     /// A container that was terminated has finished. One that has been started since in its place is left alone.
@@ -214,9 +279,6 @@ impl Place {
     }
 }
 
-/// A kubelet asks from its node's address.
-const NODE: Ipv4Addr = Ipv4Addr::LOCALHOST;
-
 async fn http_probe(id: PodId, question: Question, probe: HttpProbe, to: SocketAddr) -> bool {
     let request = Request::get(&probe.path)
         .header(HOST, probe.host.unwrap_or_else(|| to.to_string()))
@@ -271,7 +333,7 @@ fn listen(address: Ipv4Addr, port: u16) -> io::Result<(TcpListener, Option<&'sta
 struct PodOutbound {
     plan: Arc<Plan>,
     fabric: Arc<Fabric>,
-    address: Ipv4Addr,
+    pod: PodId,
 }
 
 impl Outbound for PodOutbound {
@@ -290,10 +352,13 @@ impl Outbound for PodOutbound {
                 .header(wire::REQUEST, id.to_string())
                 .body(Full::default())
                 .map_err(|_| Unreachable)?;
-            // Clients of this kind wait for long; whoever asked gives up earlier.
-            let within = Within { connect: Duration::from_mins(1), answer: Duration::from_mins(1) };
-            let response =
-                self.fabric.ask(self.address, service, id, request, within).await.map_err(|_| Unreachable)?;
+            // It waits long for an answer; whoever asked gives up earlier.
+            let within = Within {
+                connect: Duration::from_nanos(LIBRARY_CONNECT.get()),
+                answer: Duration::from_mins(1),
+                silence: Some(LIBRARY_CONNECT),
+            };
+            let response = self.fabric.ask(self.pod, service, id, request, within).await.map_err(|_| Unreachable)?;
             let hops = response.headers().get(wire::HOPS).and_then(|hops| Hops::from_header(hops.to_str().ok()?));
             Ok(Answer { status: response.status().as_u16(), hops: hops.unwrap_or_default() })
         })

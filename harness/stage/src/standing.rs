@@ -4,15 +4,16 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use clock::Clock;
-use cluster::{ClusterConfig, ControlInput, ControlPlane, PodId};
+use cluster::{ClusterConfig, ControlInput, ControlPlane, Host, PodId};
 use driver::Door;
-use record::{Chronicle, Listener};
-use scenarios::Plan;
+use record::{Chronicle, EventKind, Listener};
+use scenarios::{Deed, FaultEdge, Plan};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use units::Nanos;
 
 use crate::fabric::Fabric;
 use crate::host::LiveHost;
+use crate::news::{Feed, News};
 use crate::place::Place;
 use crate::{AddressLease, StageError};
 
@@ -25,7 +26,7 @@ pub(crate) const READY_WITHIN: Nanos = Nanos::from_secs(180);
 pub struct Standing<'a> {
     control: ControlPlane,
     pub(crate) host: LiveHost<'a>,
-    pub(crate) inputs: UnboundedReceiver<ControlInput>,
+    pub(crate) inputs: UnboundedReceiver<News>,
     pub(crate) clock: Clock,
 }
 
@@ -57,8 +58,9 @@ impl<'a> Standing<'a> {
         let config = ClusterConfig { seed: plan.load.seed, ..cluster.clone() };
         let control = ControlPlane::new(Arc::clone(&plan.platform), plan.nodes.clone(), config);
         let (feed, inputs) = unbounded_channel();
-        let fabric = Arc::new(Fabric::new(plan.load.seed, Arc::clone(&plan.platform), clock.clone()));
-        let place = Place::new(Arc::clone(&plan), lease, clock.clone(), Arc::clone(&fabric));
+        let feed = Feed(feed);
+        let fabric = Arc::new(Fabric::new(Arc::clone(&plan), clock.clone()));
+        let place = Place::new(Arc::clone(&plan), lease, clock.clone(), Arc::clone(&fabric), feed.clone());
         let host = LiveHost {
             plan,
             clock: clock.clone(),
@@ -80,7 +82,7 @@ impl<'a> Standing<'a> {
         while !self.control.settled() {
             let patience = self.clock.until(READY_WITHIN);
             tokio::select! {
-                input = self.inputs.recv() => self.feed(heard(input))?,
+                news = self.inputs.recv() => self.hear(heard(news))?,
                 _ = patience => return Err(self.never_ready()),
             }
         }
@@ -93,9 +95,41 @@ impl<'a> Standing<'a> {
         loop {
             tokio::select! {
                 done = &mut work => return Ok(done),
-                input = self.inputs.recv() => self.feed(heard(input))?,
+                news = self.inputs.recv() => self.hear(heard(news))?,
             }
         }
+    }
+
+    /// Takes in what has happened.
+    pub(crate) fn hear(&mut self, news: News) -> Result<(), StageError> {
+        match news {
+            News::Control(input) => return self.feed(input),
+            News::Note(kind) => self.host.note(kind),
+            News::OutOfMemory(pod, started) if self.host.place.runs(pod, started) => {
+                return self.crash(pod, "OOMKilled");
+            }
+            News::OutOfMemory(..) => {} // it was killed by somebody else before
+        }
+        Ok(())
+    }
+
+    /// A fault begins or ends, and everything that follows from it now.
+    pub(crate) fn fault(&mut self, edge: FaultEdge) -> Result<(), StageError> {
+        let plan = Arc::clone(&self.host.plan);
+        let fault = &plan.faults[edge.fault];
+        self.host.note(if edge.over {
+            EventKind::FaultEnded { fault: fault.name.clone() }
+        } else {
+            EventKind::FaultBegan { fault: fault.name.clone(), what: plan.fault_in_words(fault) }
+        });
+        for deed in plan.deeds(edge.fault, edge.over, self.control.state()) {
+            match deed {
+                Deed::Act(action) => self.feed(ControlInput::Act(action))?,
+                Deed::Data(input) => self.host.place.data().tell(input),
+                Deed::Share(pod, share) => self.host.place.share(pod, share),
+            }
+        }
+        Ok(())
     }
 
     /// One input, and everything that follows from it now.
@@ -145,6 +179,6 @@ impl<'a> Standing<'a> {
 }
 
 /// The host keeps a sender as long as anybody listens.
-pub(crate) fn heard(input: Option<ControlInput>) -> ControlInput {
-    input.expect("the host keeps a sender")
+pub(crate) fn heard(news: Option<News>) -> News {
+    news.expect("the host keeps a sender")
 }

@@ -19,7 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("gateway", &["platform", "units"]),
     ("model", &["units"]),
     ("server", &["clock", "model", "record", "units"]),
-    ("scenarios", &["platform", "model", "gateway", "record", "units"]),
+    ("scenarios", &["cluster", "platform", "model", "gateway", "record", "units"]),
     ("lint", &["manifests", "platform", "record", "scenarios", "units"]),
     ("simulation", &["cluster", "gateway", "model", "platform", "scenarios", "record", "units"]),
     ("driver", &["clock", "scenarios", "record", "units"]),

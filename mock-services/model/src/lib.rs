@@ -21,3 +21,6 @@ use units::{Bytes, Nanos};
 pub const GATEWAY_CPU: Nanos = Nanos::from_micros(150);
 /// What an idle nginx pod holds. Assumed.
 pub const GATEWAY_MEMORY: Bytes = Bytes::from_mebi(60);
+/// How long the client library of a service waits for a connection, and for a peer from which nothing is heard any
+/// more. Assumed: httpx with its defaults waits 5 s.
+pub const LIBRARY_CONNECT: Nanos = Nanos::from_secs(5);

@@ -12,8 +12,8 @@ mod outbound;
 mod service;
 
 pub use events::AnswerBody;
-pub use listening::{Handler, Listening, plain};
-pub use live::{Begun, LiveStation, Refused, Served};
+pub use listening::{Handler, Listening, NODE, plain};
+pub use live::{Alone, Begun, LiveStation, Refused, Served, Surroundings};
 pub use metrics::{CONTENT_TYPE, EDGES_MS, Metrics};
 pub use outbound::{Answer, Outbound, Unreachable};
 pub use service::MockService;

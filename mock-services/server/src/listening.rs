@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -26,11 +26,14 @@ pub trait Handler: Send + Sync + 'static {
     fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> + Send;
 }
 
+/// Where kubelets ask from: their own node, which nothing cuts off from its pods.
+pub const NODE: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
 /// A pod that serves. Dropping it kills it.
 #[derive(Debug)]
 pub struct Listening {
     open: Arc<Open>,
-    life: watch::Sender<Life>,
+    state: watch::Sender<State>,
 }
 
 /// What is open: the listener and the connections that came from it.
@@ -42,10 +45,19 @@ struct Open {
     none: Notify,
 }
 
+/// What its connections are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct State {
+    life: Life,
+    /// Its node is cut off.
+    cut: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Life {
     Serving,
     Terminating,
+    Vanished,
     Killed,
 }
 
@@ -54,9 +66,9 @@ impl Listening {
     pub fn serve(listener: TcpListener, handler: Arc<impl Handler>) -> Self {
         let open =
             Arc::new(Open { listener: Mutex::new(Some(listener)), count: AtomicU32::new(0), none: Notify::new() });
-        let (life, alive) = watch::channel(Life::Serving);
-        tokio::spawn(accept(Arc::clone(&open), handler, alive));
-        Self { open, life }
+        let (state, told) = watch::channel(State { life: Life::Serving, cut: false });
+        tokio::spawn(accept(Arc::clone(&open), handler, told));
+        Self { open, state }
     }
 
     /// SIGTERM: accepts nothing new and finishes what is in flight. The future ends when that is done, and does not
@@ -80,14 +92,34 @@ impl Listening {
         self.end(Life::Killed);
     }
 
+    /// Its node loses its power: nothing is served any more, and nobody is told. Who connects or waits hears nothing
+    /// until this is dropped.
+    pub fn vanish(&self) {
+        self.live(Life::Vanished);
+    }
+
+    /// Its node is cut off, or reached again. Meanwhile nothing that is sent arrives on either side, but for what comes
+    /// from [`NODE`]; it arrives later, as TCP sends it again.
+    pub fn cut_off(&self, cut: bool) {
+        self.state.send_if_modified(|state| std::mem::replace(&mut state.cut, cut) != cut);
+    }
+
     /// Whether it accepts no longer.
     pub fn ending(&self) -> bool {
-        *self.life.borrow() != Life::Serving
+        self.state.borrow().life != Life::Serving
     }
 
     fn end(&self, how: Life) {
         drop(self.open.listener().take()); // new connections are refused
-        self.life.send_if_modified(|life| std::mem::replace(life, how.max(*life)) < how);
+        self.live(how);
+    }
+
+    fn live(&self, life: Life) {
+        self.state.send_if_modified(|state| {
+            let before = state.life;
+            state.life = life.max(before);
+            before < life
+        });
     }
 }
 
@@ -138,16 +170,25 @@ async fn pause() {
     tokio::time::sleep(PAUSE).await;
 }
 
-async fn accept(open: Arc<Open>, handler: Arc<impl Handler>, mut alive: watch::Receiver<Life>) {
+async fn accept(open: Arc<Open>, handler: Arc<impl Handler>, mut told: watch::Receiver<State>) {
     loop {
-        let accepted = tokio::select! {
-            biased;
-            _ = alive.changed() => return,
-            accepted = poll_fn(|context| open.poll_accept(context)) => accepted,
+        let state = *told.borrow_and_update();
+        let accepted = match state.life {
+            Life::Serving => tokio::select! {
+                biased;
+                changed = told.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return,
+                },
+                accepted = poll_fn(|context| open.poll_accept(context)) => accepted,
+            },
+            // The kernel still shakes hands, as far as the backlog goes; nobody will answer.
+            Life::Vanished if told.changed().await.is_ok() => continue,
+            Life::Terminating | Life::Vanished | Life::Killed => return,
         };
         match accepted {
             Some(Ok((stream, peer, counted))) => {
-                tokio::spawn(connection(counted, stream, peer.ip(), Arc::clone(&handler), alive.clone()));
+                tokio::spawn(connection(counted, stream, peer.ip(), Arc::clone(&handler), told.clone()));
             }
             Some(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted => {} // that peer has gone already
             Some(Err(_)) => pause().await, // out of file descriptors or memory
@@ -161,29 +202,47 @@ async fn connection(
     stream: TcpStream,
     peer: IpAddr,
     handler: Arc<impl Handler>,
-    mut alive: watch::Receiver<Life>,
+    mut told: watch::Receiver<State>,
 ) {
     // Loopback without Nagle. It fails only on a socket that is gone, which serving will notice.
     stream.set_nodelay(true).ok();
     let service = service_fn(|request| async { Ok::<_, Infallible>(handler.answer(peer, request).await) });
     let mut serving = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let mut ending = false;
     loop {
-        tokio::select! {
-            // An error is the client's: it went away or spoke no HTTP.
-            _ = &mut serving => break,
-            changed = alive.changed() => {
-                let life = *alive.borrow();
-                match (changed, life) {
-                    (Ok(()), Life::Terminating) => std::pin::Pin::new(&mut serving).graceful_shutdown(),
-                    (Ok(()), Life::Serving) => {}
-                    (Ok(()), Life::Killed) | (Err(_), _) => {
-                        // What was being served ends here, and the client sees a reset: a closed connection could
-                        // pass for the end of an answer. Fails only if the client was faster.
-                        serving.into_parts().io.into_inner().set_zero_linger().ok();
-                        break;
-                    }
+        let State { life, cut } = *told.borrow_and_update();
+        match life {
+            Life::Serving => {}
+            Life::Terminating => {
+                if !std::mem::replace(&mut ending, true) {
+                    std::pin::Pin::new(&mut serving).graceful_shutdown();
                 }
             }
+            // What was being served ends here, and its socket stays as it is.
+            Life::Vanished => {
+                let stream = serving.into_parts().io.into_inner();
+                while told.changed().await.is_ok() && told.borrow_and_update().life == Life::Vanished {}
+                stream.set_zero_linger().ok();
+                break;
+            }
+            // The client sees a reset: a closed connection could pass for the end of an answer. It fails only if the
+            // client was faster.
+            Life::Killed => {
+                serving.into_parts().io.into_inner().set_zero_linger().ok();
+                break;
+            }
+        }
+        let silent = cut && peer != NODE;
+        tokio::select! {
+            biased;
+            // Whoever held the pod has dropped it, which kills it.
+            changed = told.changed() => if changed.is_err() {
+                serving.into_parts().io.into_inner().set_zero_linger().ok();
+                break;
+            },
+            // An error is the client's: it went away or spoke no HTTP. While nothing arrives, nothing is read, answered
+            // or asked of others on its behalf.
+            _ = &mut serving, if !silent => break,
         }
     }
     drop(counted);

@@ -1,9 +1,11 @@
 //! A station on the real clock.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use clock::Clock;
+use model::data::DataOp;
 use model::{Job, Spent, Station, StationEffect, StationInput, Work};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use units::{Bytes, Machine, Nanos, Out, Wake};
@@ -12,6 +14,33 @@ use units::{Bytes, Machine, Nanos, Out, Wake};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the pod's backlog is full")]
 pub struct Refused;
+
+/// What a station needs of the run around it. Called without any lock held.
+pub trait Surroundings: fmt::Debug + Send + Sync {
+    /// A request wants something of the data layer. The answer, at once or later, is [`StationInput::Called`] or
+    /// [`StationInput::Failed`] for its job.
+    fn ask(&self, station: &LiveStation, tag: u64, job: Job, op: DataOp);
+    /// The container took more memory than it may have. The station answers nobody any more: whoever waits waits for
+    /// the connection to break.
+    fn out_of_memory(&self);
+}
+
+/// Nothing around: each data operation takes its own time, and nothing queues for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Alone;
+
+impl Surroundings for Alone {
+    fn ask(&self, station: &LiveStation, _: u64, job: Job, op: DataOp) {
+        let time = match op {
+            DataOp::Cache(cache) => cache.time,
+            DataOp::Query(query) => query.time,
+        };
+        let (clock, station) = (station.clock().clone(), station.clone());
+        clock.call_at(clock.now() + time, move |_| station.tell(StationInput::Called(job)));
+    }
+
+    fn out_of_memory(&self) {}
+}
 
 /// A [`Station`] that several tasks use at once, woken by the clock.
 #[derive(Clone, Debug)]
@@ -22,6 +51,7 @@ pub struct LiveStation {
 #[derive(Debug)]
 struct Shared {
     clock: Clock,
+    around: Arc<dyn Surroundings>,
     state: Mutex<State>,
 }
 
@@ -31,6 +61,8 @@ struct State {
     waiting: BTreeMap<u64, UnboundedSender<Progress>>,
     next_tag: u64,
     effects: Vec<StationEffect>,
+    /// Its process has ended: nothing goes on, and nobody is answered any more.
+    dead: bool,
 }
 
 /// What a request is told while it is served.
@@ -62,9 +94,14 @@ pub enum Begun {
 
 impl LiveStation {
     /// A station on `clock`.
-    pub fn new(station: Station, clock: Clock) -> Self {
-        let state = State { station, waiting: BTreeMap::new(), next_tag: 0, effects: Vec::new() };
-        Self { shared: Arc::new(Shared { clock, state: Mutex::new(state) }) }
+    pub fn new(station: Station, clock: Clock, around: Arc<dyn Surroundings>) -> Self {
+        let state = State { station, waiting: BTreeMap::new(), next_tag: 0, effects: Vec::new(), dead: false };
+        Self { shared: Arc::new(Shared { clock, around, state: Mutex::new(state) }) }
+    }
+
+    /// Something happens to it: an answer of the data layer, or its node's CPU becomes scarce.
+    pub fn tell(&self, input: StationInput) {
+        self.shared.step(input);
     }
 
     /// Serves one request: returns when it is done, with what it spent here, or when its stream begins. `calls` runs
@@ -86,6 +123,11 @@ impl LiveStation {
             }
         }
         Err(Refused) // the station went away with its pod
+    }
+
+    /// Its process is killed: what was under way ends here, and whoever waits waits for the connection to break.
+    pub fn kill(&self) {
+        self.shared.lock().dead = true;
     }
 
     /// The clock that it is on.
@@ -138,30 +180,47 @@ impl Shared {
 
     /// Steps the station at the instant that is read under its lock.
     fn step(self: &Arc<Self>, input: StationInput) {
-        let mut state = self.lock();
-        let now = self.clock.now();
-        let State { station, waiting, effects, .. } = &mut *state;
-        station.step(now, input, &mut Sink { shared: self, effects });
-        for effect in effects.drain(..) {
-            // A request whose connection is gone has nobody waiting: its work is done all the same.
-            let tell = |tag: &u64, progress| waiting.get(tag).is_some_and(|w| w.send(progress).is_ok());
-            match effect {
-                StationEffect::Call { tag, job } => {
-                    if !tell(&tag, Progress::Call(job)) {
-                        self.clone().call_nobody(job, now);
+        let mut outside = Vec::new(); // allocates only if it is needed
+        {
+            let mut state = self.lock();
+            if state.dead {
+                return;
+            }
+            let now = self.clock.now();
+            let State { station, waiting, effects, dead, .. } = &mut *state;
+            station.step(now, input, &mut Sink { shared: self, effects });
+            for effect in effects.drain(..) {
+                // A request whose connection is gone has nobody waiting: its work is done all the same.
+                let tell = |tag: &u64, progress| waiting.get(tag).is_some_and(|w| w.send(progress).is_ok());
+                match effect {
+                    StationEffect::Call { tag, job } => {
+                        if !tell(&tag, Progress::Call(job)) {
+                            self.clone().call_nobody(job, now);
+                        }
                     }
+                    StationEffect::Streaming { tag, spent } => drop(tell(&tag, Progress::Streaming(spent))),
+                    StationEffect::Done { tag, spent, failed } => {
+                        tell(&tag, Progress::Done(Served { spent, failed }));
+                        waiting.remove(&tag);
+                    }
+                    StationEffect::Refused { tag } => {
+                        tell(&tag, Progress::Refused);
+                        waiting.remove(&tag);
+                    }
+                    StationEffect::OutOfMemory => {
+                        *dead = true;
+                        outside.push(effect);
+                    }
+                    StationEffect::Data { .. } => outside.push(effect),
                 }
-                StationEffect::Streaming { tag, spent } => drop(tell(&tag, Progress::Streaming(spent))),
-                StationEffect::Done { tag, spent, failed } => {
-                    tell(&tag, Progress::Done(Served { spent, failed }));
-                    waiting.remove(&tag);
+            }
+        }
+        for effect in outside {
+            match effect {
+                StationEffect::Data { tag, job, op } => {
+                    self.around.ask(&LiveStation { shared: Arc::clone(self) }, tag, job, op);
                 }
-                StationEffect::Data { .. } => {} // work is folded here: nothing is asked
-                StationEffect::OutOfMemory => waiting.clear(), // each hears that the pod has gone
-                StationEffect::Refused { tag } => {
-                    tell(&tag, Progress::Refused);
-                    waiting.remove(&tag);
-                }
+                _ => self.around.out_of_memory(),
             }
         }
     }

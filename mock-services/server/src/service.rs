@@ -89,7 +89,7 @@ impl MockService {
     async fn serve(&self, route: &RouteProfile, id: RequestId) -> Response<AnswerBody> {
         let mut below = Hops::default();
         let mut failed = false;
-        let work = route.work(self.seed, id).folded();
+        let work = route.work(self.seed, id);
         let calls = async {
             let ask = |(index, call)| self.outbound.call(call, id.call(index as u32));
             let mut answers = Vec::new();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use clock::Clock;
 use model::{CallProfile, ErrorProfile, Profile, Station, shipped};
-use server::{Answer, Listening, LiveStation, Metrics, MockService, Outbound, Unreachable};
+use server::{Alone, Answer, Listening, LiveStation, Metrics, MockService, Outbound, Unreachable};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use units::{RequestId, Seed};
@@ -34,7 +34,7 @@ async fn serve(profile: Profile) -> (Listening, SocketAddr) {
         profile: Arc::new(profile),
         health: vec!["/health".into()],
         seed: Seed::new(1),
-        station: LiveStation::new(station, clock),
+        station: LiveStation::new(station, clock, Arc::new(Alone)),
         metrics: Metrics::default(),
         outbound: Arc::new(Others),
     };

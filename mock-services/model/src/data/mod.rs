@@ -78,6 +78,8 @@ pub use layer::{DataConfig, DataCounts, DataLayer};
 pub use pool::{Close, Lease, Pool, PoolConfig};
 pub use sentinel::{Failover, SentinelConfig, failover};
 
+use std::fmt;
+
 use units::{Nanos, Wake};
 
 use crate::Job;
@@ -200,4 +202,19 @@ pub enum DataNote {
     CacheLost,
     /// The cache answers again.
     CacheUp,
+}
+
+/// As a rehearsal tells it.
+impl fmt::Display for DataNote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PrimaryLost { lost_writes: 0 } => f.write_str("the database's primary is lost"),
+            Self::PrimaryLost { lost_writes } => {
+                write!(f, "the database's primary is lost, and with it {lost_writes} acknowledged writes")
+            }
+            Self::PrimaryUp => f.write_str("the database has a primary again"),
+            Self::CacheLost => f.write_str("the cache is lost"),
+            Self::CacheUp => f.write_str("the cache answers again"),
+        }
+    }
 }

@@ -1,0 +1,27 @@
+//! What reaches the loop that feeds the control side, from wherever it happens.
+
+use cluster::{ControlInput, PodId};
+use record::EventKind;
+use tokio::sync::mpsc::UnboundedSender;
+use units::Nanos;
+
+/// Something that the loop is to know.
+#[derive(Clone, Debug)]
+pub(crate) enum News {
+    /// For the control side.
+    Control(ControlInput),
+    /// Worth keeping.
+    Note(EventKind),
+    /// The container that was started then took more memory than it may have.
+    OutOfMemory(PodId, Nanos),
+}
+
+/// Tells the loop, unless the run is over by then.
+#[derive(Clone, Debug)]
+pub(crate) struct Feed(pub(crate) UnboundedSender<News>);
+
+impl Feed {
+    pub(crate) fn tell(&self, news: News) {
+        drop(self.0.send(news));
+    }
+}
