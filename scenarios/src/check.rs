@@ -13,7 +13,7 @@ use crate::word::{At, Percent, Shape};
 use crate::{Abort, ArrivalLaw, Crowd, JourneyPlan, LoadPlan, Phase, RetryPolicy, Segment, Share, Step, Stream};
 
 /// Clients that a plan may have: each needs an address of its own.
-const CLIENTS_MAX: u64 = 1 << 20;
+pub(crate) const CLIENTS_MAX: u64 = 1 << 20;
 /// Instants that a replay may have.
 const REPLAY_MAX: usize = 10_000_000;
 
@@ -25,11 +25,13 @@ pub(crate) struct Checker<'a> {
     pub(crate) problems: Vec<Problem>,
     pub(crate) faults: BTreeSet<String>, // names of all, those included that are wrong
     read: &'a dyn Fn(&str) -> Result<String, String>,
+    /// How long the steady phases last together, if not as long as written.
+    pub(crate) steady: Option<Nanos>,
 }
 
 impl<'a> Checker<'a> {
     pub(crate) fn new(read: &'a dyn Fn(&str) -> Result<String, String>) -> Self {
-        Self { problems: Vec::new(), faults: BTreeSet::new(), read }
+        Self { problems: Vec::new(), faults: BTreeSet::new(), read, steady: None }
     }
 
     pub(crate) fn wrong(&mut self, place: Place, what: impl Into<String>) {
@@ -102,7 +104,31 @@ impl<'a> Checker<'a> {
             phases.push(Phase { name, kind, start, end });
             start = end;
         }
+        if let Some(steady) = self.steady {
+            self.stretch(&mut phases, steady, spec.host.place);
+        }
         phases
+    }
+
+    /// Makes the steady phases last `steady` together; the others move.
+    fn stretch(&mut self, phases: &mut [Phase], steady: Nanos, place: Place) {
+        let length = |phase: &Phase| phase.end - phase.start;
+        let is_steady = |phase: &&Phase| phase.kind == PhaseKind::Steady;
+        let written: Nanos = phases.iter().filter(is_steady).map(length).sum();
+        if written == Nanos::ZERO {
+            return self.wrong(place, format!("a duration of {steady} is asked for, and there is no steady phase"));
+        }
+        let factor = steady.as_secs_f64() / written.as_secs_f64();
+        let mut start = Nanos::ZERO;
+        for phase in phases {
+            let mut lasts = phase.end - phase.start;
+            if phase.kind == PhaseKind::Steady {
+                // Whole milliseconds: what people read should add up.
+                lasts = Nanos::from_millis(((lasts.as_secs_f64() * factor * 1e3).round() as u64).max(1));
+            }
+            (phase.start, phase.end) = (start, start + lasts);
+            start = phase.end;
+        }
     }
 
     fn journey(&mut self, name: &str, file: &JourneyFile, host: &str, plan: &mut LoadPlan, places: &mut Vec<Place>) {

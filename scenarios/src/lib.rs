@@ -28,6 +28,7 @@ mod scenario;
 mod schema;
 mod shape;
 mod tree;
+mod vary;
 mod word;
 
 pub use arrivals::{Arrival, Arrivals};
@@ -42,6 +43,7 @@ pub use network::{Network, Verdict, party};
 pub use payload::{Payload, PayloadKind};
 pub use problem::{Place, Problem, ScenarioError};
 pub use referee::{Referee, ending};
-pub use resolve::{Call, Plan, ResolveError, Target, generic_profile};
+pub use resolve::{Call, Entry, Plan, ResolveError, Target, generic_profile};
 pub use scenario::Scenario;
 pub use schema::schema;
+pub use vary::{Autoscaling, LoadScale, Variation, VariationError};

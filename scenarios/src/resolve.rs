@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use gateway::Routed;
+use std::net::{IpAddr, Ipv4Addr};
+
+use gateway::{Request, Routed, ingress};
 use model::{Declared, Profile, RouteId};
-use platform::{Action, LocationId, Node, Platform, PortRef, ServiceId, Workload, WorkloadId};
+use platform::{Action, GatewayConfig, Node, Platform, PortRef, ServiceId, Workload, WorkloadId};
 use record::{Cause, ScenarioStamp, StepId};
 use units::Seed;
 
@@ -34,6 +36,8 @@ pub struct Plan {
     pub profiles: Vec<Arc<Profile>>,
     /// Port the gateway's pods listen on.
     pub gateway_port: u16,
+    /// What the ingress controller in front is configured with, if a step goes through it.
+    pub ingress: Option<Arc<GatewayConfig>>,
     targets: Vec<Target>,
     calls: Vec<Vec<Vec<Call>>>, // by workload, by route
 }
@@ -41,10 +45,23 @@ pub struct Plan {
 /// Where a step goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// The gateway's location.
-    pub location: LocationId,
-    /// The service behind it; `None` where the gateway answers itself.
+    /// What the ingress controller in front does with it; `None`: it does not come that way.
+    pub ingress: Option<Routed>,
+    /// What the gateway does with it; `None`: the ingress controller leads past it.
+    pub gateway: Option<Routed>,
+    /// The service behind; `None` where an nginx answers itself.
     pub behind: Option<Call>,
+}
+
+/// Where clients enter the platform.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Entry {
+    /// At the gateway's Service, as from within the cluster or behind a plain load balancer. Hosts that only an Ingress
+    /// has come through the ingress controller.
+    #[default]
+    Gateway,
+    /// Through the ingress controller, for every host that an Ingress has.
+    Ingress,
 }
 
 /// A request to a service, resolved.
@@ -87,13 +104,25 @@ pub enum ResolveError {
 }
 
 impl Plan {
-    /// Brings a scenario and a platform together.
+    /// Brings a scenario and a platform together, whose clients enter at the gateway.
     pub fn resolve(
         scenario: &Scenario,
         platform: Arc<Platform>,
         nodes: Vec<Node>,
         profiles: &BTreeMap<String, Profile>,
         seed: Seed,
+    ) -> Result<Self, ResolveError> {
+        Self::resolve_entering(scenario, platform, nodes, profiles, seed, Entry::Gateway)
+    }
+
+    /// The same with the place where clients enter.
+    pub fn resolve_entering(
+        scenario: &Scenario,
+        platform: Arc<Platform>,
+        nodes: Vec<Node>,
+        profiles: &BTreeMap<String, Profile>,
+        seed: Seed,
+        entry: Entry,
     ) -> Result<Self, ResolveError> {
         let load = scenario.load(seed);
         let profile = |id: WorkloadId| {
@@ -102,7 +131,9 @@ impl Plan {
             Arc::new(profile.within(|service| platform.service_named(service).is_some()))
         };
         let profiles: Vec<_> = platform.workload_ids().map(profile).collect();
-        let router = Router { platform: &platform, profiles: &profiles };
+        let declared: Vec<_> = platform.ingresses.iter().collect();
+        let ingress = (!declared.is_empty()).then(|| Arc::new(ingress::config(&declared)));
+        let router = Router { platform: &platform, profiles: &profiles, ingress: ingress.clone(), entry };
         let gateway = platform.gateway.as_ref().ok_or(ResolveError::NoGateway)?;
         let gateway_port = router.gateway_port(gateway.service, gateway.workload).ok_or(ResolveError::NoGateway)?;
         let mut binder = Binder { platform: &platform, nodes: &nodes, problems: Vec::new() };
@@ -116,6 +147,7 @@ impl Plan {
                 }),
             }
         }
+        let ingress = ingress.filter(|_| targets.iter().any(|target: &Target| target.ingress.is_some()));
         let faults = binder.faults(&scenario.faults, load.end());
         let expectations = binder.expectations(&scenario.expect, &load, &scenario.faults);
         if !binder.problems.is_empty() {
@@ -135,6 +167,7 @@ impl Plan {
             abort: scenario.abort,
             nodes,
             gateway_port,
+            ingress,
             targets,
             calls,
             profiles,
@@ -174,6 +207,8 @@ pub fn generic_profile(workload: &Workload) -> Profile {
 struct Router<'a> {
     platform: &'a Platform,
     profiles: &'a [Arc<Profile>],
+    ingress: Option<Arc<GatewayConfig>>,
+    entry: Entry,
 }
 
 impl Router<'_> {
@@ -182,43 +217,66 @@ impl Router<'_> {
         self.platform.workload(workload).containers.iter().find_map(|container| container.port(target))
     }
 
+    /// Past the ingress controller where that is wanted, or where the gateway alone does not take the step.
     fn target(&self, port: u16, step: &crate::Step) -> Result<Target, String> {
+        let host = step.host.to_ascii_lowercase();
+        let known = |config: &&GatewayConfig| config.servers.iter().any(|server| server.names.contains(&host));
+        let Some(ingress) = self.ingress.as_deref().filter(known) else {
+            return self.at_gateway(port, step, &step.path);
+        };
+        let through = || self.through_ingress(ingress, port, step);
+        if self.entry == Entry::Ingress {
+            return through();
+        }
+        self.at_gateway(port, step, &step.path).or_else(|why| {
+            through().map_err(|also| if also == why { why } else { format!("{why}; and through the Ingress: {also}") })
+        })
+    }
+
+    fn through_ingress(&self, config: &GatewayConfig, port: u16, step: &crate::Step) -> Result<Target, String> {
+        let host = step.host.to_ascii_lowercase();
+        let tls = config.servers.iter().any(|server| server.tls && server.names.contains(&host));
+        let entry = if tls { 443 } else { 80 };
+        let (routed, path) = routed(config, entry, tls, step, &step.path, "the ingress controller")?;
+        let ends_there = Target { ingress: Some(routed), gateway: None, behind: None };
+        let Routed::To(location) = routed else { return Ok(ends_there) };
+        let Action::Proxy { upstream, .. } = &config.location(location).action else { return Ok(ends_there) };
+        let Some(server) = config.upstream(*upstream).servers.first() else { return Ok(ends_there) };
+        let service = self.service(&server.host)?;
+        if self.platform.gateway.as_ref().is_some_and(|gateway| gateway.service == service) {
+            return Ok(Target { ingress: Some(routed), ..self.at_gateway(port, step, &path)? });
+        }
+        let behind = self.route_of(service, &server.host, &step.method, &path)?;
+        Ok(Target { behind: Some(behind), ..ends_there })
+    }
+
+    fn at_gateway(&self, port: u16, step: &crate::Step, path: &str) -> Result<Target, String> {
         let config = &self.platform.gateway.as_ref().ok_or("there is no gateway")?.config;
-        let location = match gateway::route(config, port, &step.host, &step.path) {
-            Routed::To(location) => location,
-            Routed::Redirect(_) => return Err("the gateway only redirects it: add a slash to its path".into()),
-            Routed::Answer { location: Some(location), status }
-                if step.judge(status, if status < 400 { Cause::None } else { Cause::ClientError }) == Cause::None =>
-            {
-                return Ok(Target { location, behind: None });
-            }
-            Routed::Answer { status, .. } => {
-                return Err(format!("the gateway answers it by itself, with {status}: if that is wanted, `expect` it"));
-            }
-            Routed::Nothing => {
-                return Err(format!("no location of the gateway takes it (host {}, port {port})", step.host));
-            }
-            Routed::Malformed => return Err("nginx refuses such a host or path with 400".into()),
-        };
+        let (routed, _) = routed(config, port, false, step, path, "the gateway")?;
+        let ends_there = Target { ingress: None, gateway: Some(routed), behind: None };
+        let Routed::To(location) = routed else { return Ok(ends_there) };
         let declared = config.location(location);
-        let Action::Proxy { upstream, uri } = &declared.action else {
-            return Ok(Target { location, behind: None });
-        };
+        let Action::Proxy { upstream, uri } = &declared.action else { return Ok(ends_there) };
         let host = match config.upstream(*upstream).servers.first() {
             Some(server) => &server.host,
             None => return Err(format!("upstream `{}` has no server", config.upstream(*upstream).name)),
         };
-        let path = gateway::rewrite(&declared.matches, uri.as_deref(), &step.path);
+        let path = gateway::rewrite(&declared.matches, uri.as_deref(), path);
         let behind = self.service_route(host, &step.method, &path)?;
-        Ok(Target { location, behind: Some(behind) })
+        Ok(Target { behind: Some(behind), ..ends_there })
+    }
+
+    fn service(&self, host: &str) -> Result<ServiceId, String> {
+        let names = || self.platform.services.iter().map(|s| s.name.as_str());
+        let found = self.platform.service_named(host);
+        found.ok_or_else(|| format!("there is no Service `{host}`{}", nearest(host, names())))
     }
 
     fn service_route(&self, host: &str, method: &str, path: &str) -> Result<Call, String> {
-        let names = || self.platform.services.iter().map(|s| s.name.as_str());
-        let service = self
-            .platform
-            .service_named(host)
-            .ok_or_else(|| format!("there is no Service `{host}`{}", nearest(host, names())))?;
+        self.route_of(self.service(host)?, host, method, path)
+    }
+
+    fn route_of(&self, service: ServiceId, host: &str, method: &str, path: &str) -> Result<Call, String> {
         let workload =
             self.platform.selected_by(self.platform.service(service)).next().ok_or_else(|| {
                 format!("Service `{host}` selects no pods: compare its selector with the pods' labels")
@@ -245,6 +303,41 @@ impl Router<'_> {
         };
         profile.routes.iter().map(|route| route.calls.iter().map(resolve).collect()).collect()
     }
+}
+
+/// What an nginx does with a step's request, and the path that it passes on. What it answers itself is refused unless the
+/// scenario wants that.
+fn routed(
+    config: &GatewayConfig,
+    port: u16,
+    tls: bool,
+    step: &crate::Step,
+    path: &str,
+    who: &str,
+) -> Result<(Routed, String), String> {
+    let peer = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let body = step.payload.map(|payload| payload.size().get());
+    let (host, method) = (step.host.as_str(), step.method.as_str());
+    let request = Request { peer, tls, method, body, ..Request::new(port, host, path) };
+    let resolved = gateway::resolve(config, &request);
+    let wanted =
+        |status| step.judge(status, if status < 400 { Cause::None } else { Cause::ClientError }) == Cause::None;
+    match resolved.routed {
+        Routed::To(_) => {}
+        Routed::Redirect(_) => return Err(format!("{who} only redirects it: add a slash to its path")),
+        Routed::Answer { status, .. } if wanted(status) => {}
+        Routed::Answer { status: 413, .. } => {
+            let size = step.payload.map_or(units::Bytes::ZERO, |payload| payload.size());
+            return Err(format!("{who} refuses its body of {size} with 413: make it smaller, or `expect` that"));
+        }
+        Routed::Answer { status, .. } => {
+            return Err(format!("{who} answers it by itself, with {status}: if that is wanted, `expect` it"));
+        }
+        Routed::Nothing => return Err(format!("no location of {who} takes it (host {host}, port {port})")),
+        Routed::Malformed => return Err("nginx refuses such a host or path with 400".into()),
+    }
+    let passed = resolved.upstream_target(config, &request);
+    Ok((resolved.routed, passed))
 }
 
 /// A circle of calls would make every request endless.

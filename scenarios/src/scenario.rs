@@ -1,6 +1,6 @@
 //! A scenario that was read: what can be checked without a platform is checked here, all of it at once.
 
-use units::Seed;
+use units::{Nanos, Seed};
 
 use crate::check::Checker;
 use crate::faults::Planned;
@@ -41,6 +41,18 @@ impl Scenario {
         file: &str,
         read: &dyn Fn(&str) -> Result<String, String>,
     ) -> Result<Self, ScenarioError> {
+        Self::parse_lasting(text, file, read, None)
+    }
+
+    /// The same with steady phases that last `steady` together: each is longer or shorter by the same factor, and with
+    /// it whatever its load does over the phase. A fault stays as long as it is, and one that would not end within the
+    /// run is refused.
+    pub fn parse_lasting(
+        text: &str,
+        file: &str,
+        read: &dyn Fn(&str) -> Result<String, String>,
+        steady: Option<Nanos>,
+    ) -> Result<Self, ScenarioError> {
         let refuse = |problems| ScenarioError::new(file, text, problems);
         let broken = |error: &serde_saphyr::Error| {
             let place = error.location().map_or(Place::default(), Place::from);
@@ -50,6 +62,7 @@ impl Scenario {
         let tree: Tree = serde_saphyr::from_str(text).map_err(|error| refuse(broken(&error)))?;
         let schema = crate::schema();
         let mut checker = Checker::new(read);
+        checker.steady = steady;
         misshapen(&tree, &schema, &schema, &mut checker.problems);
         let document: Document = match serde_saphyr::from_str(text) {
             Ok(document) => document,

@@ -19,12 +19,21 @@ pub enum Input {
     /// A kubelet reports.
     Pod(PodId, PodStatus),
     /// The answer to [`Effect::Scrape`], at the same instant: all pods whose container runs.
-    Usage(Vec<(PodId, Usage)>),
-    /// What the custom and external metrics APIs answer from now on, such as request rates and queue lengths. Without
-    /// it no adapter is registered, and metrics of these types fail as they do in Kubernetes.
+    Usage(Scraper, Vec<(PodId, Usage)>),
+    /// What the custom and external metrics APIs answer from now on, beside what [`crate::monitoring`] knows. A metric
+    /// that neither has fails as it does in Kubernetes without an adapter.
     Metrics(FedMetrics),
     /// Somebody, or some accident, acts on the cluster.
     Act(Action),
+}
+
+/// Who reads the pods' usage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scraper {
+    /// metrics-server.
+    MetricsServer,
+    /// Prometheus.
+    Prometheus,
 }
 
 /// What somebody does to a cluster, or what befalls it. Nodes are named by their index among those it was given.
@@ -116,7 +125,7 @@ pub enum Effect {
     /// What dialers use from now on.
     Endpoints(Arc<Endpoints>),
     /// Read all running pods' usage now and answer with [`Input::Usage`] at the same instant.
-    Scrape,
+    Scrape(Scraper),
     /// Something worth keeping.
     Note(EventKind),
 }

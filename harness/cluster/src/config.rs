@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use units::{Nanos, Seed};
 
+use crate::Monitoring;
+
 /// The Kubernetes release whose rules are played. Of the rules here only those of the autoscaler differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Release {
@@ -120,6 +122,8 @@ pub struct ClusterConfig {
     pub tolerance: f64,
     /// metrics-server's `--metric-resolution`: 15 s in its released manifest (the flag's own default is 60 s).
     pub metrics_resolution: Nanos,
+    /// Who answers custom and external metrics; `None`: no adapter is registered, and they fail.
+    pub monitoring: Option<Monitoring>,
 }
 
 impl Default for ClusterConfig {
@@ -143,6 +147,7 @@ impl Default for ClusterConfig {
             initial_readiness_delay: Nanos::from_secs(30),
             tolerance: 0.1,
             metrics_resolution: Nanos::from_secs(15),
+            monitoring: Some(Monitoring::default()),
         }
     }
 }

@@ -204,7 +204,7 @@ impl ControlPlane {
                 Effect::Reach { pod, reachable } => host.reachable(pod, reachable),
                 Effect::StopPod { pod } => todo.push_back(Control::Kubelet(pod, KubeletInput::Stop)),
                 Effect::Endpoints(endpoints) => host.publish(endpoints),
-                Effect::Scrape => todo.push_back(Control::Cluster(Input::Usage(host.usage()))),
+                Effect::Scrape(scraper) => todo.push_back(Control::Cluster(Input::Usage(scraper, host.usage()))),
                 Effect::Note(kind) => host.note(kind),
             }
         }

@@ -126,7 +126,8 @@ mod tests {
         Nanos::from_secs(secs)
     }
     fn used(cpu_ms: u64, started: Nanos) -> [(PodId, Usage); 1] {
-        [(POD, Usage { cpu: Nanos::from_millis(cpu_ms), memory: Bytes::new(cpu_ms), started })]
+        let (cpu, memory) = (Nanos::from_millis(cpu_ms), Bytes::new(cpu_ms));
+        [(POD, Usage { cpu, memory, started, traffic: crate::Traffic::default() })]
     }
     fn server() -> MetricsServer {
         MetricsServer::new(at(15))

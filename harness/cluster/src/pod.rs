@@ -34,6 +34,19 @@ pub struct Usage {
     pub memory: Bytes,
     /// When the container started.
     pub started: Nanos,
+    /// What it tells of its requests.
+    pub traffic: Traffic,
+}
+
+/// What a pod's own metrics tell of its requests, health checks left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Requests answered since the container started.
+    pub answered: u64,
+    /// Requests that wait for a thread now.
+    pub waiting: u32,
+    /// Requests in the pod now.
+    pub in_flight: u32,
 }
 
 /// A pod's record. It stays after the pod has gone.

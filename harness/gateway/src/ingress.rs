@@ -139,7 +139,12 @@ fn upstream(config: &mut GatewayConfig, ingress: &Ingress, rule: &IngressRule) -
             Balance::Hash { key: Template { text: key.clone(), parts }, consistent: true }
         };
         let server = UpstreamServer {
-            host: rule.service.clone(),
+            // With its namespace: an Ingress leads to Services of its own.
+            host: if ingress.namespace.is_empty() {
+                rule.service.clone()
+            } else {
+                format!("{}.{}", rule.service, ingress.namespace)
+            },
             port: port.parse().unwrap_or(80),
             ..UpstreamServer::default()
         };

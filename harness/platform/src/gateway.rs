@@ -50,6 +50,8 @@ pub struct GatewayConfig {
     pub servers: Vec<Server>,
     /// `worker_connections`, default 512.
     pub worker_connections: u32,
+    /// `worker_processes`, default 1; 0 is `auto`: one per core of the node. `worker_connections` counts for each.
+    pub worker_processes: u32,
     /// `keepalive_timeout`, default 75 s.
     pub keepalive_timeout: Nanos,
     /// Directives that are kept but not played, with their place.

@@ -11,6 +11,7 @@
 //! | `intervals.hlog` | HdrHistogram interval log, one line per second and step | every second |
 //! | `result.json` | [`RunResult`]: no clock, no machine; same seed, same bytes in virtual time | at the end |
 //! | `environment.json` | the machine, the wall clock | at the end |
+//! | `replications.json` | [`Replications`]: many seeds, instead of all of the above but `run.json` | at the end |
 
 mod chronicle;
 mod deflate;
@@ -22,6 +23,7 @@ mod listener;
 mod observation;
 mod observed;
 mod recorder;
+mod replications;
 mod result;
 mod window;
 /// The headers that rehearsed requests carry.
@@ -35,6 +37,7 @@ pub use listener::{Deaf, Listener, Second};
 pub use observation::{Cause, Hops, Observation, ObservationError, StepId};
 pub use observed::Observed;
 pub use recorder::{Block, Recorder, RecorderPlan, Recording, StepPlan, Watch, WatchCounts};
+pub use replications::{ReplicatedArm, ReplicatedObjective, Replication, Replications, Spread};
 pub use result::{
     Asked, Check, Conclusion, Environment, Expected, Finding, Judgement, Origin, Percentile, PhaseKind, PhaseSpan,
     PlatformStamp, Quantiles, RunResult, ScenarioStamp, StandIn, StepResult, TimeSplit, Timeline, Verdict, Window,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use record::ExitCode;
+use units::Nanos;
 
 /// Rehearse a Kubernetes platform before production does it for you.
 #[derive(Debug, Parser)]
@@ -19,7 +20,7 @@ pub(crate) enum Command {
     /// Stand the platform up in this process, drive a scenario at it, judge it
     Run(PlayArgs),
     /// The same in virtual time: the same rules, scenario and seed, in a moment
-    Simulate(PlayArgs),
+    Simulate(SimulateArgs),
     /// Render the reports of a run folder again
     Report {
         /// The run folder
@@ -98,6 +99,18 @@ pub(crate) struct PlayArgs {
     /// All chance follows from it: same seed, same arrivals and same service times
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    /// So many requests a second at the scenario's peak, instead of what it says; addresses grow with the load
+    #[arg(long, value_name = "R", conflicts_with = "scale")]
+    pub(crate) rate: Option<f64>,
+    /// So many times the scenario's load
+    #[arg(long, value_name = "X")]
+    pub(crate) scale: Option<f64>,
+    /// How long the steady phases last together; what goes wrong lasts as long as it does
+    #[arg(long, value_name = "TIME")]
+    pub(crate) duration: Option<Nanos>,
+    /// Where clients enter: at the gateway's Service, or through the ingress controller in front of it
+    #[arg(long, value_enum, default_value_t = Entry::Gateway)]
+    pub(crate) entry: Entry,
     /// Where run folders go
     #[arg(long, value_name = "DIR", default_value = "rehearsals")]
     pub(crate) out: PathBuf,
@@ -110,6 +123,31 @@ pub(crate) struct PlayArgs {
     /// How an undecided objective ends: `fail` with exit code 91, or `pass`
     #[arg(long, value_enum, default_value_t = Undecided::Fail)]
     pub(crate) undecided: Undecided,
+}
+
+/// Where clients enter the platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Entry {
+    /// At the gateway's Service. Hosts that only an Ingress has come through the ingress controller all the same.
+    Gateway,
+    /// Through the ingress controller, for every host that an Ingress has.
+    Ingress,
+}
+
+/// What `simulate` can besides.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct SimulateArgs {
+    #[command(flatten)]
+    pub(crate) play: PlayArgs,
+    /// Play N seeds, from --seed on, and tell how many pass and how far they spread
+    #[arg(long, visible_alias = "replications", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) seeds: Option<u32>,
+    /// Play everything twice, with the autoscalers as declared and with a forecast beside them, and compare
+    #[arg(long)]
+    pub(crate) predictive: bool,
+    /// How many runs at once; as many as there are cores if left out
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<std::num::NonZeroUsize>,
 }
 
 /// What is printed on standard output.

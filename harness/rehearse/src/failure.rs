@@ -77,6 +77,7 @@ failures! {
     manifests::ManifestError => ExitCode::Manifests,
     scenarios::ScenarioError => ExitCode::Usage,
     scenarios::ResolveError => ExitCode::Usage,
+    scenarios::VariationError => ExitCode::Usage,
     objectives::ObjectiveError => ExitCode::Usage,
     model::ProfileError => ExitCode::Internal,
     // The platform as declared cannot come up.

@@ -11,6 +11,7 @@ mod machine;
 mod play;
 mod progress;
 mod project;
+mod replications;
 mod resolve;
 mod schema;
 mod support;
@@ -28,7 +29,8 @@ fn main() -> Process {
     let args = Args::parse();
     let ended = match args.command {
         Command::Run(args) => play::run(&args),
-        Command::Simulate(args) => play::simulate(&args),
+        Command::Simulate(args) if args.seeds.is_some() || args.predictive => replications::simulate(&args),
+        Command::Simulate(args) => play::simulate(&args.play),
         Command::Report { folder } => play::report(&folder),
         Command::List => told::list(),
         Command::Schema { name } => schema::schema(name.as_deref()),

@@ -4,8 +4,9 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use record::{Conclusion, Deaf, Environment, ExitCode, Expected, Observation, Observed, RunFolder, RunResult};
+use record::{Conclusion, Deaf, Environment, ExitCode, Expected, Finding, Observation, Observed, RunFolder, RunResult};
 use reports::{Played, Twin};
+use scenarios::Plan;
 use simulation::Settings;
 use stage::EmbeddedSettings;
 
@@ -17,7 +18,7 @@ use crate::resolve::Rehearsal;
 use crate::told;
 
 const EMBEDDED: &str = "embedded";
-const SIMULATED: &str = "simulated";
+pub(crate) const SIMULATED: &str = "simulated";
 
 /// `rehearse run`.
 pub(crate) fn run(args: &PlayArgs) -> Result<ExitCode, Failure> {
@@ -88,6 +89,18 @@ fn begin(args: &PlayArgs, rehearsal: &Rehearsal, began: &Began) -> Result<Progre
 }
 
 fn conclude(rehearsal: &Rehearsal, backend: &str, observed: Observed) -> RunResult {
+    let findings = ::lint::findings(&rehearsal.plan, &rehearsal.provided);
+    judge(rehearsal, &rehearsal.plan, backend, findings, observed)
+}
+
+/// The verdict over one run of `plan`, which may be a variation of the rehearsal's.
+pub(crate) fn judge(
+    rehearsal: &Rehearsal,
+    plan: &Plan,
+    backend: &str,
+    findings: Vec<Finding>,
+    observed: Observed,
+) -> RunResult {
     let mut checks = reports::validity(&observed.recording, rehearsal.tightest_limit());
     checks.extend(observed.checks);
     let mut expectations = observed.expectations;
@@ -97,19 +110,19 @@ fn conclude(rehearsal: &Rehearsal, backend: &str, observed: Observed) -> RunResu
         seen: reason,
     }));
     let played = Played {
-        scenario: rehearsal.plan.scenario.clone(),
+        scenario: plan.scenario.clone(),
         platform: rehearsal.asked.platform.clone(),
         backend: backend.into(),
-        seed: rehearsal.asked.seed,
+        seed: plan.load.seed,
         load_start_us: observed.load_start.as_micros(),
         load_end_us: observed.load_end.as_micros(),
-        phases: rehearsal.plan.load.phase_spans(observed.load_start),
+        phases: plan.load.phase_spans(observed.load_start),
         bounds: rehearsal.bounds(),
         chronicle: observed.chronicle,
         recording: observed.recording,
         expectations,
         checks,
-        findings: ::lint::findings(&rehearsal.plan, &rehearsal.provided),
+        findings,
         stand_ins: rehearsal.stand_ins.clone(),
         interrupted: observed.interrupted,
     };
@@ -173,11 +186,11 @@ fn write(progress: &Progress, ended: &Ended) -> Result<PathBuf, Failure> {
     }
 }
 
-fn color() -> bool {
+pub(crate) fn color() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
 /// Columns to fill.
-fn width() -> usize {
+pub(crate) fn width() -> usize {
     std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(100)
 }

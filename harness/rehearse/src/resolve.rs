@@ -10,10 +10,10 @@ use manifests::{Source, WayIn};
 use objectives::Objective;
 use platform::Node;
 use record::{Asked, ExitCode, Origin, PlatformStamp, StandIn, Watch};
-use scenarios::{Plan, Scenario};
+use scenarios::{Entry, LoadScale, Plan, Scenario, Variation};
 use units::{Bytes, Millicores, Nanos, Seed};
 
-use crate::args::PlayArgs;
+use crate::args::{self, PlayArgs};
 use crate::failure::Failure;
 use crate::project::Project;
 
@@ -32,7 +32,7 @@ impl Rehearsal {
     pub(crate) fn resolve(args: &PlayArgs, backend: &str) -> Result<Self, Failure> {
         let project = Project::here()?;
         let args = &project.play(args);
-        let scenario = scenario(&project, &args.scenario)?;
+        let scenario = scenario(&project, args)?;
         let mut loaded = platform(args)?;
         let way_in = manifests::way_in(&mut loaded.platform);
         let way_in = way_in.map_err(|error| Failure::new(ExitCode::Manifests, &error))?;
@@ -48,7 +48,18 @@ impl Rehearsal {
         provided.extend(project.provided.iter().cloned());
         let described: Vec<String> = nodes.iter().map(describe).collect();
         let seed = Seed::new(args.seed);
-        let plan = Plan::resolve(&scenario, Arc::new(loaded.platform), nodes, &project.profiles()?, seed)?;
+        let entry = match args.entry {
+            args::Entry::Gateway => Entry::Gateway,
+            args::Entry::Ingress => Entry::Ingress,
+        };
+        let platform = Arc::new(loaded.platform);
+        let plan = Plan::resolve_entering(&scenario, platform, nodes, &project.profiles()?, seed, entry)?;
+        let load = match (args.rate, args.scale) {
+            (Some(rate), _) => LoadScale::Peak(rate),
+            (None, Some(factor)) => LoadScale::Times(factor),
+            (None, None) => LoadScale::AsWritten,
+        };
+        let plan = plan.varied(&Variation { load, ..Variation::default() })?;
         crate::support::check(&plan, backend)?;
         let steps = plan.load.step_plans();
         // An objective about a flow that this scenario does not have says nothing here.
@@ -90,10 +101,15 @@ fn platform(args: &PlayArgs) -> Result<manifests::Loaded, Failure> {
 }
 
 /// A scenario of the project or a shipped one by its name, or a file.
-fn scenario(project: &Project, name: &str) -> Result<Scenario, Failure> {
+fn scenario(project: &Project, args: &PlayArgs) -> Result<Scenario, Failure> {
+    let (name, steady) = (args.scenario.as_str(), args.duration);
+    if steady == Some(Nanos::ZERO) {
+        return Err(Failure::usage("--duration 0s: a run that lasts no time shows nothing".to_owned()));
+    }
     let own = project.scenario(name);
     if let (None, Some(shipped)) = (&own, scenarios::find(name)) {
-        return Ok(Scenario::parse(shipped.text, shipped.file)?);
+        let alone = |file: &str| Err(format!("`{file}` cannot be read: this scenario stands alone"));
+        return Ok(Scenario::parse_lasting(shipped.text, shipped.file, &alone, steady)?);
     }
     let path = own.as_deref().unwrap_or(Path::new(name));
     if path.exists() {
@@ -104,7 +120,7 @@ fn scenario(project: &Project, name: &str) -> Result<Scenario, Failure> {
             let file = beside.join(file);
             fs::read_to_string(&file).map_err(|error| format!("cannot read {}: {error}", file.display()))
         };
-        return Ok(Scenario::parse_with(&text, &path.display().to_string(), &read)?);
+        return Ok(Scenario::parse_lasting(&text, &path.display().to_string(), &read, steady)?);
     }
     let known: Vec<_> = scenarios::LIBRARY.iter().map(|shipped| shipped.name).collect();
     Err(Failure::usage(format!(
@@ -117,6 +133,12 @@ fn scenario(project: &Project, name: &str) -> Result<Scenario, Failure> {
 fn command(args: &PlayArgs, backend: &str) -> String {
     let verb = if backend == "simulated" { "simulate" } else { "run" };
     let mut words = vec![format!("rehearse {verb} {} --seed {}", args.scenario, args.seed)];
+    words.extend(args.rate.map(|rate| format!("--rate {rate}")));
+    words.extend(args.scale.map(|factor| format!("--scale {factor}")));
+    words.extend(args.duration.map(|steady| format!("--duration {steady}")));
+    if args.entry == args::Entry::Ingress {
+        words.push("--entry ingress".to_owned());
+    }
     words.extend(args.platform.iter().map(|platform| format!("--platform {platform}")));
     words.extend(args.overlay.iter().filter(|name| *name != "production").map(|name| format!("--overlay {name}")));
     words.extend(args.nodes.iter().map(|nodes| format!("--nodes {}", nodes.display())));
@@ -131,6 +153,27 @@ fn describe(node: &Node) -> String {
     format!("{}: {cpu} CPU, {memory}, {} pods, {zone}{tainted}", node.name, node.pods)
 }
 
+/// Who answers custom and external metrics, and which of them nobody answers.
+fn adapter(plan: &Plan) -> Vec<StandIn> {
+    let told = |autoscaler: &platform::Autoscaler| {
+        let name = autoscaler.name.clone();
+        cluster::monitoring::feeds(&plan.platform, autoscaler).into_iter().map(move |feed| StandIn {
+            what: format!("metric {} of autoscaler {name}", feed.metric),
+            how: match feed.quantity {
+                Some(quantity) => {
+                    format!(
+                        "{}, as the mock pods count them, scraped every 15 s and served as an adapter does",
+                        quantity.in_words()
+                    )
+                }
+                None => "nobody: no mock pod counts that, so it fails as without an adapter".into(),
+            },
+            origin: Origin::Assumed,
+        })
+    };
+    plan.platform.autoscalers.iter().flat_map(told).collect()
+}
+
 /// What stands in for the real thing.
 fn stand_ins(plan: &Plan, way_in: Option<WayIn>, backend: &str) -> Vec<StandIn> {
     let rules = |what: &str, how: &str| StandIn { what: what.into(), how: how.into(), origin: Origin::Documented };
@@ -139,6 +182,10 @@ fn stand_ins(plan: &Plan, way_in: Option<WayIn>, backend: &str) -> Vec<StandIn> 
         Some(WayIn { what, how, .. }) => StandIn { what, how, origin: Origin::Assumed },
         None => rules("the gateway", "rules of nginx on the manifests' own configuration, played by rehearse"),
     });
+    if plan.ingress.is_some() {
+        all.push(rules("the ingress controller", "one pod, by the rules of ingress-nginx 1.11, played by rehearse"));
+    }
+    all.extend(adapter(plan));
     if backend == "simulated" {
         let hop = simulation::Settings::default().hop;
         all.push(StandIn {

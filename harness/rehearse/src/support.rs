@@ -70,6 +70,13 @@ impl Backend {
 
 /// Refuses faults that `backend` does not play.
 pub(crate) fn check(plan: &Plan, backend: &str) -> Result<(), Failure> {
+    if plan.ingress.is_some() && Backend::named(backend) != Backend::Simulated {
+        return Err(Failure::usage(format!(
+            "scenario {} goes through the ingress controller, which the {backend} backend does not play: simulate it, or \
+             give its steps a host that the gateway takes",
+            plan.scenario.name
+        )));
+    }
     let refused = |fault: &scenarios::Fault| match Backend::named(backend).support(&fault.kind) {
         Support::Refused(why) => Some(format!("`{}` ({why})", fault.name)),
         Support::Native | Support::Emulated(_) => None,

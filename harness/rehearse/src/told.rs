@@ -11,6 +11,12 @@ pub(crate) fn out(text: &str) {
     std::io::stdout().lock().write_all(text.as_bytes()).ok();
 }
 
+/// A line on standard error that renews itself.
+pub(crate) fn status(text: &str) {
+    let mut stderr = std::io::stderr().lock();
+    write!(stderr, "\r\x1b[K{text}").and_then(|()| stderr.flush()).ok();
+}
+
 /// What went wrong, once, with its causes.
 pub(crate) fn failure(failure: &Failure) {
     let mut text = String::new();

@@ -24,6 +24,8 @@ pub(crate) enum Dialled {
     Silent,
     /// Somebody in between answers with this status.
     Answer(u16),
+    /// Another nginx has it now.
+    Passed,
 }
 
 impl World<'_> {
@@ -110,6 +112,7 @@ impl World<'_> {
                 StationEffect::Done { tag, spent, failed } => self.served(CallId::tagged(tag), spent, failed),
                 StationEffect::Refused { tag } => self.answer(CallId::tagged(tag), 503),
                 StationEffect::OutOfMemory => self.queue.schedule(self.now, Event::OutOfMemory { pod }),
+                StationEffect::Streaming { tag, .. } if self.reads.any() => self.streaming(CallId::tagged(tag)),
                 StationEffect::Streaming { .. } => {} // a client waits for the end
             }
         }
@@ -150,7 +153,7 @@ impl World<'_> {
             let Some(call) = self.call(parent) else { return };
             let (at, event) = match dialled {
                 Dialled::Call(child, delay) => (self.settings.hop + delay, Event::Reached { call: child }),
-                Dialled::Refused => {
+                Dialled::Refused | Dialled::Passed => {
                     call.failed = true;
                     continue;
                 }
@@ -167,6 +170,19 @@ impl World<'_> {
                 call.outstanding += 1;
             }
             self.queue.schedule(self.now + at, event);
+        }
+    }
+
+    /// A pod's answer begins to come, piece by piece.
+    fn streaming(&mut self, call: CallId) {
+        let plan = self.plan;
+        let Some(&mut Call { id, parent: Parent::Gateway { session, generation }, target, .. }) = self.call(call)
+        else {
+            return;
+        };
+        let route = &plan.profile(target.workload).routes[usize::from(target.route.0)];
+        if let Some(stream) = route.stream {
+            self.streams(session, generation, stream.gaps(plan.load.seed, id));
         }
     }
 
@@ -187,7 +203,10 @@ impl World<'_> {
     /// The answer of a pod goes back to who asked, unless its node is cut off.
     fn answer(&mut self, call: CallId, status: u16) {
         let Some(call) = self.release(call) else { return };
-        let heard = self.pods[call.pod as usize].as_ref().is_some_and(|pod| pod.reached);
+        let heard = self.pods[call.pod as usize].as_mut().is_some_and(|pod| {
+            pod.answered += u64::from(!matches!(call.parent, Parent::Probe(_)));
+            pod.reached
+        });
         match call.parent {
             Parent::Gateway { session, generation } => {
                 if self.sessions[session].generation != generation {
@@ -198,7 +217,7 @@ impl World<'_> {
                 }
                 let hops = &mut self.sessions[session].hops;
                 *hops = hops.plus(call.hops);
-                self.exchange(session, Some(Answer::Replied(status)));
+                self.exchange(session, Some(Answer::Replied(status)), self.now + self.settings.hop);
             }
             Parent::Call(parent) => {
                 if let Some(waiting) = self.call(parent) {
@@ -224,7 +243,7 @@ impl World<'_> {
             Parent::Gateway { session, generation } => {
                 if self.sessions[session].generation == generation {
                     if told {
-                        self.exchange(session, Some(Answer::Broken(Broken::Reset)));
+                        self.exchange(session, Some(Answer::Broken(Broken::Reset)), self.now + self.settings.hop);
                     } else {
                         self.give_up_later(session, generation);
                     }

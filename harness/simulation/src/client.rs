@@ -17,12 +17,28 @@ pub(crate) struct Session {
     pub(crate) id: RequestId,
     pub(crate) intended: Nanos,
     pub(crate) gateway: PodId,
+    /// Which nginx has its request.
+    pub(crate) at: Nginx,
+    /// Its connection there counts as used.
+    pub(crate) open: bool,
+    /// Pieces of its answer have begun to come.
+    pub(crate) streaming: bool,
     pub(crate) pod: u16,
     pub(crate) hops: Hops,
-    /// Its request at the gateway.
+    /// Its request at that nginx.
     pub(crate) exchange: Exchange,
     /// Where `limit_conn` counts it.
     pub(crate) held: Option<LocationId>,
+}
+
+/// Which nginx has a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Nginx {
+    /// A gateway pod.
+    #[default]
+    Gateway,
+    /// The ingress controller in front.
+    Ingress,
 }
 
 /// The kept-alive connections of each client address to gateway pods. The most recently used idle one is taken.

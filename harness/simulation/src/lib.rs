@@ -10,12 +10,16 @@ mod client;
 mod control;
 mod data;
 mod faults;
+mod ingress;
 mod place;
 mod queue;
+mod reads;
+mod replicate;
 mod slab;
 mod timeouts;
 mod traffic;
 mod world;
 
 pub use queue::EventQueue;
+pub use replicate::{Arm, Trial, all_cores, in_order, replicate};
 pub use world::{Settings, Simulated, SimulationError, simulate};

@@ -1,9 +1,9 @@
 //! Where pods live in virtual time: each has a station, or a gateway's state, while its container runs.
 
-use cluster::Usage;
+use cluster::{Traffic, Usage};
 use gateway::{Connections, Upstreams, Zones};
 use model::Station;
-use platform::WorkloadId;
+use platform::{GatewayConfig, WorkloadId};
 use scenarios::Plan;
 use units::Nanos;
 
@@ -13,6 +13,8 @@ pub(crate) struct Pod {
     pub(crate) workload: WorkloadId,
     pub(crate) process: Process,
     pub(crate) started: Nanos,
+    /// Requests that its container has answered, health checks left out.
+    pub(crate) answered: u64,
     /// It was asked to end and finishes what it has.
     pub(crate) terminating: bool,
     /// Whether packets get to its node: neither cut off nor without power.
@@ -39,33 +41,62 @@ pub(crate) enum Process {
     /// A mock service.
     Service(Station),
     /// nginx.
-    Gateway(GatewayProcess),
+    Gateway(NginxProcess),
 }
 
-/// One nginx: its own limit zones, its own turns, and the CPU it has used.
+/// One nginx: its own limit zones, its own turns, its connections, and the CPU it has used.
 #[derive(Debug)]
-pub(crate) struct GatewayProcess {
+pub(crate) struct NginxProcess {
     pub(crate) zones: Zones,
     pub(crate) connections: Connections,
     pub(crate) upstreams: Upstreams,
     pub(crate) cpu: Nanos,
+    /// Connections in use, of clients and to peers. Idle ones are closed when their place is needed
+    /// (`ngx_drain_connections`).
+    used: u32,
+    /// `worker_connections` of all workers.
+    most: u32,
+}
+
+impl NginxProcess {
+    /// A process that has just started, with so many cores for `worker_processes auto`.
+    pub(crate) fn new(config: &GatewayConfig, cores: u32) -> Self {
+        let workers = if config.worker_processes == 0 { cores } else { config.worker_processes };
+        Self {
+            zones: Zones::new(config),
+            connections: Connections::new(config),
+            upstreams: Upstreams::new(config),
+            cpu: Nanos::ZERO,
+            used: 0,
+            most: config.worker_connections.saturating_mul(workers.max(1)),
+        }
+    }
+
+    /// Takes a connection into use; `false`: `worker_connections are not enough`.
+    pub(crate) fn open(&mut self) -> bool {
+        let room = self.used < self.most || self.most == 0;
+        self.used += u32::from(room);
+        room
+    }
+
+    /// A connection is in use no more. One from before a restart is none of this process.
+    pub(crate) fn close(&mut self) {
+        self.used = self.used.saturating_sub(1);
+    }
 }
 
 impl Pod {
     pub(crate) const fn new(workload: WorkloadId) -> Self {
-        Self { workload, process: Process::None, started: Nanos::ZERO, terminating: false, reached: true }
+        Self { workload, process: Process::None, started: Nanos::ZERO, answered: 0, terminating: false, reached: true }
     }
 
     /// Starts its container.
     pub(crate) fn start(&mut self, plan: &Plan, now: Nanos) {
-        self.started = now;
+        (self.started, self.answered) = (now, 0);
         self.process = match &plan.platform.gateway {
-            Some(gateway) if gateway.workload == self.workload => Process::Gateway(GatewayProcess {
-                zones: Zones::new(&gateway.config),
-                connections: Connections::new(&gateway.config),
-                upstreams: Upstreams::new(&gateway.config),
-                cpu: Nanos::ZERO,
-            }),
+            Some(gateway) if gateway.workload == self.workload => {
+                Process::Gateway(NginxProcess::new(&gateway.config, cores(plan)))
+            }
             _ => {
                 let limits =
                     plan.platform.workload(self.workload).containers.first().map(|c| c.limits).unwrap_or_default();
@@ -85,11 +116,22 @@ impl Pod {
 
     /// What metrics-server reads; nothing while no container runs.
     pub(crate) fn usage(&self, now: Nanos) -> Option<Usage> {
-        let (cpu, memory) = match &self.process {
+        let answered = self.answered;
+        let (cpu, memory, traffic) = match &self.process {
             Process::None => return None,
-            Process::Service(station) => (station.cpu_used(now), station.memory()),
-            Process::Gateway(process) => (process.cpu, model::GATEWAY_MEMORY),
+            Process::Service(station) => {
+                let traffic = Traffic { answered, waiting: station.waiting(), in_flight: station.in_flight() };
+                (station.cpu_used(now), station.memory(), traffic)
+            }
+            Process::Gateway(process) => {
+                (process.cpu, model::GATEWAY_MEMORY, Traffic { answered, ..Traffic::default() })
+            }
         };
-        Some(Usage { cpu, memory, started: self.started })
+        Some(Usage { cpu, memory, started: self.started, traffic })
     }
+}
+
+/// What `worker_processes auto` finds: the cores of a node, whatever the container's limit is. The smallest node's.
+fn cores(plan: &Plan) -> u32 {
+    plan.nodes.iter().map(|node| node.cpu.get() / 1_000).min().unwrap_or(1).max(1) as u32
 }

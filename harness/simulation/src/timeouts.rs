@@ -17,6 +17,11 @@ impl<T: Copy> Timeouts<T> {
         Self { length, row: VecDeque::new() }
     }
 
+    /// How long each lasts.
+    pub(crate) fn length(&self) -> Nanos {
+        self.length
+    }
+
     /// Begins a timeout at `now`, which never runs backwards. If it is the only one, its expiry is handed back to be
     /// scheduled.
     #[must_use]

@@ -11,8 +11,8 @@ use units::{Nanos, Purpose, RequestId};
 
 use crate::call::Parent;
 use crate::calls::Dialled;
-use crate::client::Session;
-use crate::place::{Door, Process};
+use crate::client::{Nginx, Session};
+use crate::place::{Door, NginxProcess, Pod, Process};
 use crate::world::{Event, World};
 
 impl World<'_> {
@@ -26,6 +26,9 @@ impl World<'_> {
             id,
             intended,
             gateway: PodId(0),
+            at: Nginx::Gateway,
+            open: false,
+            streaming: false,
             pod: 0,
             hops: Hops::default(),
             exchange: Exchange::new(Routed::Nothing),
@@ -55,6 +58,9 @@ impl World<'_> {
             Verdict::Lost => return, // the client waits until it gives up
             Verdict::Unresolved => return self.complete(session, self.now + self.settings.hop, 0, Cause::Refused),
         };
+        if self.ingress.is_some() && self.enter_ingress(session, generation, delay) {
+            return;
+        }
         let (pod, door) = self.connect_to_gateway(client, id);
         match door {
             Door::Open => {}
@@ -62,11 +68,16 @@ impl World<'_> {
             Door::Silent => return,
         }
         self.sessions[session].gateway = pod;
-        if let Some(Process::Gateway(process)) = self.process_mut(pod) {
+        if let Some(Pod { process: Process::Gateway(process), answered, .. }) = self.pod_mut(pod) {
             process.cpu += model::GATEWAY_CPU;
+            *answered += 1;
+            if !process.open() {
+                return self.complete(session, self.now + self.settings.hop * 2, 0, Cause::Reset);
+            }
+            self.sessions[session].open = true;
         }
         if delay == Nanos::ZERO {
-            self.exchange(session, None);
+            self.exchange(session, None, self.now + self.settings.hop);
         } else {
             self.queue.schedule(self.now + delay, Event::Entered { session, generation });
         }
@@ -74,8 +85,52 @@ impl World<'_> {
 
     pub(crate) fn entered(&mut self, session: u32, generation: u32) {
         if self.sessions[session].generation == generation {
-            self.exchange(session, None);
+            let (at, gateway) = (self.sessions[session].at, self.sessions[session].gateway);
+            // Through the ingress controller it is a new connection to this gateway.
+            let new = at == Nginx::Gateway && !self.sessions[session].open;
+            if new && !self.accept(session, gateway) {
+                let answer = Answer::Broken(Broken::Reset);
+                return self.back_at_ingress(session, self.now + self.settings.hop, answer, ReplyFrom::BadGateway);
+            }
+            self.exchange(session, None, self.now + self.settings.hop);
         }
+    }
+
+    /// A gateway pod takes a connection of the ingress controller.
+    fn accept(&mut self, session: u32, gateway: PodId) -> bool {
+        let room = match self.pod_mut(gateway) {
+            Some(Pod { process: Process::Gateway(process), answered, .. }) => {
+                process.cpu += model::GATEWAY_CPU;
+                *answered += 1;
+                process.open()
+            }
+            _ => false,
+        };
+        self.sessions[session].open = room;
+        room
+    }
+
+    /// A session's request goes to the ingress controller, if its step does.
+    fn enter_ingress(&mut self, session: u32, generation: u32, delay: Nanos) -> bool {
+        let s = &mut self.sessions[session];
+        if self.plan.target(s.step).ingress.is_none() {
+            s.at = Nginx::Gateway;
+            return false;
+        }
+        (s.at, s.gateway) = (Nginx::Ingress, PodId(0));
+        let room = self.ingress.as_mut().is_some_and(|ingress| {
+            ingress.process.cpu += model::GATEWAY_CPU;
+            ingress.process.open()
+        });
+        self.sessions[session].open = room;
+        if !room {
+            self.complete(session, self.now + self.settings.hop * 2, 0, Cause::Reset);
+        } else if delay == Nanos::ZERO {
+            self.exchange(session, None, self.now + self.settings.hop);
+        } else {
+            self.queue.schedule(self.now + delay, Event::Entered { session, generation });
+        }
+        true
     }
 
     /// What the network does to a request of a client.
@@ -91,7 +146,7 @@ impl World<'_> {
     fn connect_to_gateway(&mut self, client: u32, id: RequestId) -> (PodId, Door) {
         let Some(gateway) = &self.plan.platform.gateway else { return (PodId(0), Door::Refuses) };
         let (pods, service) = (&self.pods, gateway.service);
-        let door = |pod: PodId| pods[pod.0 as usize].as_ref().map_or(Door::Refuses, super::place::Pod::door);
+        let door = |pod: PodId| pods[pod.0 as usize].as_ref().map_or(Door::Refuses, Pod::door);
         // A kept connection to a pod that vanished without a word is only found out by using it.
         if let Some(pod) = self.connections.take(client, |pod| door(pod) != Door::Refuses) {
             return (pod, door(pod));
@@ -104,45 +159,64 @@ impl World<'_> {
         }
     }
 
-    fn process_mut(&mut self, pod: PodId) -> Option<&mut Process> {
-        self.pods[pod.0 as usize].as_mut().map(|pod| &mut pod.process)
+    /// The nginx that has a request.
+    fn nginx(&mut self, at: Nginx, gateway: PodId) -> Option<&mut NginxProcess> {
+        match at {
+            Nginx::Ingress => self.ingress.as_mut().map(|ingress| &mut ingress.process),
+            Nginx::Gateway => match self.pods.get_mut(gateway.0 as usize)?.as_mut()?.process {
+                Process::Gateway(ref mut process) => Some(process),
+                _ => None,
+            },
+        }
     }
 
-    /// Drives a session's exchange at its gateway pod until it has to wait.
-    pub(crate) fn exchange(&mut self, session: u32, mut answer: Option<Answer>) {
+    /// Drives a session's exchange at the nginx that has it, where it is now `at_gateway`, until it has to wait.
+    pub(crate) fn exchange(&mut self, session: u32, mut answer: Option<Answer>, at_gateway: Nanos) {
         let plan = self.plan;
-        let Some(gateway) = &plan.platform.gateway else { return };
         let s = self.sessions[session];
+        let target = plan.target(s.step);
+        let (config, routed) = match s.at {
+            Nginx::Gateway => (plan.platform.gateway.as_ref().map(|gateway| &gateway.config), target.gateway),
+            Nginx::Ingress => (plan.ingress.as_deref(), target.ingress),
+        };
+        let (Some(config), Some(routed)) = (config, routed) else { return };
         let mut exchange = match answer {
-            None => Exchange::new(Routed::To(plan.target(s.step).location))
-                .by(&plan.load.steps[usize::from(s.step.0)].method),
+            None => Exchange::new(routed).by(&plan.load.steps[usize::from(s.step.0)].method),
             Some(_) => s.exchange,
         };
-        let key = Key::v4(s.journey.arrival.client.address);
-        let at_gateway = self.now + self.settings.hop;
+        let address = s.journey.arrival.client.address;
+        let mut client = IpAddr::V4(address.into());
+        let mut key = Key::v4(address);
+        if s.at == Nginx::Gateway && target.ingress.is_some() {
+            client = self.seen_through_ingress(session);
+            key = Key::of(client);
+        }
         loop {
             let ask = match answer {
-                None => exchange.begin(&gateway.config),
-                Some(answer) => exchange.proceed(&gateway.config, at_gateway, answer),
+                None => exchange.begin(config),
+                Some(answer) => exchange.proceed(config, at_gateway, answer),
             };
             self.sessions[session].exchange = exchange;
-            let Some(Process::Gateway(process)) = self.process_mut(s.gateway) else {
+            let Some(process) = self.nginx(s.at, s.gateway) else {
+                if target.ingress.is_some() {
+                    let answer = Answer::Broken(Broken::Reset);
+                    return self.back_at_ingress(session, at_gateway, answer, ReplyFrom::BadGateway);
+                }
                 return self.complete(session, at_gateway, 0, Cause::Reset);
             };
             answer = Some(match ask {
                 Ask::Offer(location) => {
-                    let limits = &gateway.config.location(location).limits;
+                    let limits = &config.location(location).limits;
                     Answer::Offered(process.zones.offer(limits, key, || at_gateway))
                 }
                 Ask::Hold(location) => {
-                    let limits = &gateway.config.location(location).conn_limits;
+                    let limits = &config.location(location).conn_limits;
                     let held = process.connections.hold(limits, |_| Some(key)).is_ok();
                     self.sessions[session].held = held.then_some(location);
                     Answer::Held(held)
                 }
                 Ask::Pick(upstream) => {
-                    let client = IpAddr::V4(s.journey.arrival.client.address.into());
-                    let address = s.journey.arrival.client.address.to_be_bytes();
+                    let address = address.to_be_bytes();
                     // A hash of whatever key spreads clients: no header is known here.
                     let choice =
                         Choice { tried: exchange.tried(), client, key: &address, draw: key.0, now: at_gateway };
@@ -150,6 +224,7 @@ impl World<'_> {
                 }
                 Ask::Free(peer, failed) => {
                     process.upstreams.free(peer, failed, at_gateway);
+                    process.close();
                     Answer::Freed
                 }
                 Ask::Until(at) => {
@@ -158,35 +233,47 @@ impl World<'_> {
                     let released = Event::Released { session, generation: s.generation };
                     return self.queue.schedule(at, released);
                 }
+                // nginx cannot even open a socket: 500.
+                Ask::Send(peer) if !process.open() => {
+                    process.upstreams.free(peer, false, at_gateway);
+                    self.sessions[session].exchange = Exchange::new(Routed::Nothing);
+                    let reply = Reply { status: 500, from: ReplyFrom::Itself };
+                    return self.reply(session, reply, at_gateway);
+                }
                 Ask::Send(peer) => match self.forward(session, at_gateway, peer) {
-                    Dialled::Call(..) => return,
+                    Dialled::Call(..) => return self.await_read(session, at_gateway),
+                    Dialled::Passed => return,
                     Dialled::Refused => Answer::Broken(Broken::Connect),
                     Dialled::Answer(status) => Answer::Replied(status),
                     Dialled::Silent => {
-                        let location = gateway.config.location(plan.target(s.step).location);
+                        let connect = self.location(&s).map_or(Nanos::ZERO, |location| location.connect_timeout);
                         let given_up = Event::GivenUp { session, generation: s.generation, connecting: true };
-                        return self.queue.schedule(at_gateway + location.connect_timeout, given_up);
+                        return self.queue.schedule(at_gateway + connect, given_up);
                     }
                 },
-                Ask::Reply(reply) => return self.reply(session, reply),
+                Ask::Reply(reply) => return self.reply(session, reply, at_gateway),
             });
         }
     }
 
     pub(crate) fn released(&mut self, session: u32, generation: u32) {
         if self.sessions[session].generation == generation {
-            self.exchange(session, Some(Answer::Waited));
+            self.exchange(session, Some(Answer::Waited), self.now + self.settings.hop);
         }
     }
 
     /// Sends a session's request to the service behind its location.
     fn forward(&mut self, session: u32, at_gateway: Nanos, peer: Peer) -> Dialled {
         let s = self.sessions[session];
-        let Some(target) = self.plan.target(s.step).behind.and_then(|first| self.at_server(first, peer)) else {
-            return Dialled::Refused;
+        let dialled = if s.at == Nginx::Ingress {
+            self.forward_from_ingress(session, at_gateway, peer)
+        } else {
+            let Some(target) = self.plan.target(s.step).behind.and_then(|first| self.at_server(first, peer)) else {
+                return Dialled::Refused;
+            };
+            let parent = Parent::Gateway { session, generation: s.generation };
+            self.dial(s.id.call(0), parent, target)
         };
-        let parent = Parent::Gateway { session, generation: s.generation };
-        let dialled = self.dial(s.id.call(0), parent, target);
         if let Dialled::Call(call, delay) = dialled {
             self.sessions[session].pod = self.call(call).map_or(0, |call| call.pod as u16 + 1);
             self.queue.schedule(at_gateway + self.settings.hop + delay, Event::Reached { call });
@@ -211,23 +298,32 @@ impl World<'_> {
     /// The peer of a session's request does not answer: the gateway gives up on it after its read timeout, counted from
     /// now for want of the last packet's instant.
     pub(crate) fn give_up_later(&mut self, session: u32, generation: u32) {
-        let plan = self.plan;
-        let Some(gateway) = &plan.platform.gateway else { return };
-        let location = gateway.config.location(plan.target(self.sessions[session].step).location);
-        self.queue
-            .schedule(self.now + location.read_timeout, Event::GivenUp { session, generation, connecting: false });
+        let s = self.sessions[session];
+        let Some(patience) = self.location(&s).map(|location| location.read_timeout) else { return };
+        self.queue.schedule(self.now + patience, Event::GivenUp { session, generation, connecting: false });
     }
 
     pub(crate) fn given_up(&mut self, session: u32, generation: u32, connecting: bool) {
         let s = self.sessions[session];
         if s.generation == generation && s.exchange.at_peer().is_some() {
+            // What has begun cannot be answered with 504 any more: the connection is closed in its middle.
+            if s.streaming {
+                return self.complete(session, self.now + self.settings.hop * 2, 0, Cause::Reset);
+            }
             let how = if connecting { Broken::ConnectTimeout } else { Broken::Timeout };
-            self.exchange(session, Some(Answer::Broken(how)));
+            self.exchange(session, Some(Answer::Broken(how)), self.now + self.settings.hop);
         }
     }
 
-    fn reply(&mut self, session: u32, reply: Reply) {
-        let cause = match reply.from {
+    /// The nginx that has a session's request answers it at `at`.
+    fn reply(&mut self, session: u32, reply: Reply, at: Nanos) {
+        let s = &self.sessions[session];
+        let through = self.plan.target(s.step).ingress.is_some();
+        if through && s.at == Nginx::Gateway {
+            let at = at + self.settings.hop;
+            return self.back_at_ingress(session, at, Answer::Replied(reply.status), reply.from);
+        }
+        let cause = match if through { self.said_first(session, reply) } else { reply.from } {
             ReplyFrom::Limit => Cause::Limited,
             ReplyFrom::BadGateway => Cause::Gateway,
             ReplyFrom::Upstream | ReplyFrom::Itself => match reply.status {
@@ -236,9 +332,7 @@ impl World<'_> {
                 500.. => Cause::ServerError,
             },
         };
-        // From the service the answer takes two hops to the client; what the gateway says itself, one there and one
-        // back.
-        self.complete(session, self.now + self.settings.hop * 2, reply.status, cause);
+        self.complete(session, at + self.settings.hop, reply.status, cause);
     }
 
     /// A session's request has ended; its journey goes on.
@@ -246,20 +340,13 @@ impl World<'_> {
         let s = self.sessions[session];
         let cause = self.plan.load.step(s.step).judge(status, cause);
         let client = s.journey.arrival.client.address;
-        let config = self.plan.platform.gateway.as_ref().map(|gateway| &gateway.config);
-        if let (Some(config), Some(Process::Gateway(process))) = (config, self.process_mut(s.gateway)) {
-            if let Some(at) = s.held {
-                process.connections.release(&config.location(at).conn_limits, |_| Some(Key::v4(client)));
-            }
-            // The client is gone: its connection behind the gateway closes, too.
-            if let Some(peer) = s.exchange.at_peer() {
-                process.upstreams.free(peer, false, done);
-            }
+        let target = self.plan.target(s.step);
+        self.leave_nginx(session, done);
+        if target.ingress.is_some() {
+            self.leave_ingress(session, done);
         }
-        let over = &mut self.sessions[session];
-        (over.exchange, over.held) = (Exchange::new(Routed::Nothing), None);
         let kept = !matches!(cause, Cause::Refused | Cause::Reset | Cause::Timeout);
-        if kept {
+        if kept && target.ingress.is_none() {
             self.connections.give(client, s.gateway);
         }
         let observation = Observation {
@@ -271,7 +358,7 @@ impl World<'_> {
             done,
             status,
             cause,
-            gateway_pod: s.gateway.0 as u16 + 1,
+            gateway_pod: if target.gateway.is_some() { s.gateway.0 as u16 + 1 } else { 0 },
             pod: s.pod,
             hops: s.hops,
         };
@@ -284,9 +371,39 @@ impl World<'_> {
         }
     }
 
+    /// The nginx that has a session's request lets go of it: what it counted, and the connections it used.
+    pub(crate) fn leave_nginx(&mut self, session: u32, at: Nanos) {
+        let s = self.sessions[session];
+        let over = &mut self.sessions[session];
+        (over.exchange, over.held, over.open) = (Exchange::new(Routed::Nothing), None, false);
+        let plan = self.plan;
+        let through = plan.target(s.step).ingress.is_some();
+        let key = match s.held {
+            Some(_) if through && s.at == Nginx::Gateway => Key::of(self.seen_through_ingress(session)),
+            _ => Key::v4(s.journey.arrival.client.address),
+        };
+        let config = match s.at {
+            Nginx::Gateway => plan.platform.gateway.as_ref().map(|gateway| &gateway.config),
+            Nginx::Ingress => plan.ingress.as_deref(),
+        };
+        if let (Some(config), Some(process)) = (config, self.nginx(s.at, s.gateway)) {
+            if let Some(held) = s.held {
+                process.connections.release(&config.location(held).conn_limits, |_| Some(key));
+            }
+            // If the client is gone, the connection behind closes, too.
+            if let Some(peer) = s.exchange.at_peer() {
+                process.upstreams.free(peer, false, at);
+                process.close();
+            }
+            if s.open {
+                process.close();
+            }
+        }
+    }
+
     fn schedule_request(&mut self, session: u32, journey: Journey, step: StepId, id: RequestId, intended: Nanos) {
         let s = &mut self.sessions[session];
-        *s = Session { journey, step, id, intended, pod: 0, hops: Hops::default(), ..*s };
+        *s = Session { journey, step, id, intended, pod: 0, streaming: false, hops: Hops::default(), ..*s };
         self.queue.schedule(intended, Event::Due { session });
     }
 

@@ -12,8 +12,10 @@ use units::{Nanos, Out, Wake};
 
 use crate::call::{Call, CallId};
 use crate::client::{Connections, Session};
+use crate::ingress::Ingress;
 use crate::place::Pod;
 use crate::queue::EventQueue;
+use crate::reads::Reads;
 use crate::slab::Slab;
 use crate::timeouts::Timeouts;
 
@@ -125,6 +127,10 @@ pub(crate) enum Event {
         over: bool,
     },
     ClientTimeouts,
+    /// Of an nginx and its peers.
+    ReadTimeouts {
+        row: u16,
+    },
     Second,
 }
 
@@ -141,6 +147,9 @@ pub(crate) struct World<'a> {
     pub(crate) sessions: Slab<Session>,
     pub(crate) connections: Connections,
     pub(crate) timeouts: Timeouts<(u32, u32)>,
+    pub(crate) reads: Reads,
+    /// The controller in front, if the plan goes through one.
+    pub(crate) ingress: Option<Ingress>,
     pub(crate) requests: u32,
     pub(crate) calls: Slab<Option<Call>>,
     /// How many calls there have been.
@@ -186,6 +195,8 @@ pub fn simulate(
         sessions: Slab::new(),
         connections: Connections::new(plan.load.clients),
         timeouts: Timeouts::new(plan.load.timeout),
+        reads: Reads::new(plan),
+        ingress: plan.ingress.as_deref().map(Ingress::new),
         requests: 0,
         calls: Slab::new(),
         lives: 0,
@@ -289,6 +300,7 @@ impl World<'_> {
             Event::Fault { index, over } => self.fault(index, over),
             Event::Returned { call } => self.returned(call),
             Event::ClientTimeouts => self.expire(),
+            Event::ReadTimeouts { row } => self.read_timeouts(row),
             Event::Second => self.second(),
         }
         Some(())

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use clock::Clock;
-use cluster::{PodId, Question, Usage};
+use cluster::{PodId, Question, Traffic, Usage};
 use gateway::{Connections, Upstreams, Zones};
 use http_body_util::Full;
 use hyper::Request;
@@ -60,15 +60,30 @@ impl Running {
     /// Cumulative CPU time and working set now.
     fn usage(&self) -> (Nanos, Bytes) {
         match &self.accounts {
-            Accounts::Service(station) => station.usage(),
+            Accounts::Service(service) => service.station.usage(),
             Accounts::Gateway(edge) => (edge.cpu(), model::GATEWAY_MEMORY),
+        }
+    }
+
+    /// What its own metrics tell of its requests.
+    fn traffic(&self) -> Traffic {
+        match &self.accounts {
+            Accounts::Service(service) => Traffic {
+                answered: service.metrics.answered(),
+                waiting: service.station.waiting(),
+                in_flight: service.station.in_flight(),
+            },
+            // Each request costs the gateway the same.
+            Accounts::Gateway(edge) => {
+                Traffic { answered: edge.cpu().get() / model::GATEWAY_CPU.get(), ..Traffic::default() }
+            }
         }
     }
 }
 
 /// Who accounts for a pod's CPU.
 enum Accounts {
-    Service(LiveStation),
+    Service(Arc<MockService>),
     Gateway(Arc<Edge>),
 }
 
@@ -131,7 +146,7 @@ impl Place {
                 profile,
                 health: workload.containers.first().map(health_paths).unwrap_or_default(),
                 seed: self.plan.load.seed,
-                station: station.clone(),
+                station,
                 metrics: server::Metrics::default(),
                 outbound: Arc::new(PodOutbound {
                     plan: Arc::clone(&self.plan),
@@ -139,10 +154,11 @@ impl Place {
                     pod: id,
                 }),
             };
-            (Listening::serve(listener, Arc::new(service)), Accounts::Service(station))
+            let service = Arc::new(service);
+            (Listening::serve(listener, Arc::clone(&service)), Accounts::Service(service))
         };
         let station = match &accounts {
-            Accounts::Service(station) => Some(station.clone()),
+            Accounts::Service(service) => Some(service.station.clone()),
             Accounts::Gateway(_) => None,
         };
         self.data.started(id, self.plan.profile(pod.workload).pool.clone(), station);
@@ -173,8 +189,8 @@ impl Place {
         if let Some(pod) = self.pods.get_mut(&id)
             && let Some(Running { listening, accounts, .. }) = pod.running.take()
         {
-            if let Accounts::Service(station) = accounts {
-                station.kill();
+            if let Accounts::Service(service) = accounts {
+                service.station.kill();
             }
             if !pod.reached {
                 listening.vanish();
@@ -202,8 +218,8 @@ impl Place {
     /// What a pod's node leaves to it.
     pub(crate) fn share(&self, id: PodId, share: Option<Millicores>) {
         let running = self.pods.get(&id).and_then(|pod| pod.running.as_ref());
-        if let Some(Running { accounts: Accounts::Service(station), .. }) = running {
-            station.tell(StationInput::Share(share));
+        if let Some(Running { accounts: Accounts::Service(service), .. }) = running {
+            service.station.tell(StationInput::Share(share));
         }
     }
 
@@ -273,7 +289,7 @@ impl Place {
         let usage = |(id, pod): (&PodId, &Pod)| {
             let running = pod.running.as_ref()?;
             let (cpu, memory) = running.usage();
-            Some((*id, Usage { cpu, memory, started: running.started }))
+            Some((*id, Usage { cpu, memory, started: running.started, traffic: running.traffic() }))
         };
         self.pods.iter().filter_map(usage).collect()
     }

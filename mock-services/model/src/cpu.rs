@@ -152,6 +152,11 @@ impl Cpu {
         self.foresee();
     }
 
+    /// Bursts beyond the number of workers: queued, or with a share of a CPU instead of one.
+    pub(crate) fn waiting(&self) -> u32 {
+        (self.queue.len() + self.running.len().saturating_sub(self.workers)) as u32
+    }
+
     /// CPU time used until `now`, which is not before the last advance.
     pub(crate) fn used(&self, now: Nanos) -> Nanos {
         let mut clock = self.clock;

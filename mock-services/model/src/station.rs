@@ -209,6 +209,11 @@ impl Station {
         self.in_flight
     }
 
+    /// Requests that are ready to run and have no thread.
+    pub fn waiting(&self) -> u32 {
+        self.cpu.waiting()
+    }
+
     /// Cumulative CPU time until `now`.
     pub fn cpu_used(&self, now: Nanos) -> Nanos {
         self.cpu.used(now)

@@ -153,6 +153,11 @@ impl LiveStation {
         self.shared.lock().station.in_flight()
     }
 
+    /// Requests that are ready to run and have no thread.
+    pub fn waiting(&self) -> u32 {
+        self.shared.lock().station.waiting()
+    }
+
     /// Cumulative CPU time and working set now.
     pub fn usage(&self) -> (Nanos, Bytes) {
         let state = self.shared.lock();

@@ -38,6 +38,12 @@ impl Metrics {
         series.sum += took;
     }
 
+    /// Requests that were answered so far.
+    pub fn answered(&self) -> u64 {
+        let all = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        all.values().flat_map(|series| &series.buckets).sum()
+    }
+
     /// Everything, with the pod's CPU time and working set.
     pub fn text(&self, service: &str, in_flight: u32, cpu: Nanos, memory: Bytes) -> String {
         let all = self.series.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -10,7 +10,7 @@ use crate::hpa::{
     whole_seconds,
 };
 use crate::metrics_server::Sample;
-use crate::{Effect, PodId};
+use crate::{Effect, PodId, Scraper};
 
 impl Cluster {
     pub(super) fn sync_autoscaler(&mut self, now: Nanos, index: usize, out: &mut impl Out<Effect>) {
@@ -62,12 +62,18 @@ impl Cluster {
             .collect();
         let selector = label_query(&workload.selector);
         let current = owner.desired;
+        let names: Vec<_> = owner.pods.iter().map(|pod| (*pod, pods[pod.0 as usize].name.as_str())).collect();
+        let mut fed =
+            self.prometheus.as_ref().map(|prometheus| prometheus.answer(now, index, &names)).unwrap_or_default();
+        // What was fed from outside is looked at first.
+        fed.custom.splice(0..0, self.fed.custom.iter().cloned());
+        fed.external.splice(0..0, self.fed.external.iter().cloned());
         let observed = Observed {
             scale: Ok(Scale { spec: current.cast_signed(), status: active.cast_signed() }),
             pods: &views,
             strays: &[],
             resource_error: None,
-            fed: &self.fed,
+            fed: &fed,
             selector: if rivals.len() > 1 {
                 SelectorState::Ambiguous { selector: &selector, autoscalers: &rivals }
             } else {
@@ -85,13 +91,27 @@ impl Cluster {
 
     /// The scraper's ticker: it drops what it missed.
     pub(super) fn scrape(&mut self, now: Nanos, due: Nanos, out: &mut impl Out<Effect>) {
-        out.emit(Effect::Scrape);
-        let mut next = due + self.config.metrics_resolution;
-        while next <= now {
-            next += self.config.metrics_resolution.max(Nanos::new(1));
-        }
+        out.emit(Effect::Scrape(Scraper::MetricsServer));
+        let next = next_tick(now, due, self.config.metrics_resolution);
         self.agenda.plan(next, Task::Scrape);
     }
+
+    /// Prometheus' ticker does the same.
+    pub(super) fn scrape_traffic(&mut self, now: Nanos, due: Nanos, out: &mut impl Out<Effect>) {
+        let Some(prometheus) = &self.prometheus else { return };
+        out.emit(Effect::Scrape(Scraper::Prometheus));
+        let next = next_tick(now, due, prometheus.interval());
+        self.agenda.plan(next, Task::ScrapeTraffic);
+    }
+}
+
+fn next_tick(now: Nanos, due: Nanos, period: Nanos) -> Nanos {
+    let period = period.max(Nanos::new(1));
+    let mut next = due + period;
+    while next <= now {
+        next += period;
+    }
+    next
 }
 
 /// A selector as `kubectl -l` takes it.

@@ -24,10 +24,11 @@ use crate::agenda::Agenda;
 use crate::endpoints::{EndpointController, Endpoints};
 use crate::hpa::{FedMetrics, Hpa};
 use crate::metrics_server::MetricsServer;
+use crate::monitoring::Prometheus;
 use crate::node_lifecycle::NodeLifecycle;
 use crate::scheduler::Scheduler;
 use crate::scheduler::queue::Queue;
-use crate::{Action, ClusterConfig, Effect, Input, PodId, PodRecord};
+use crate::{Action, ClusterConfig, Effect, Input, PodId, PodRecord, Scraper};
 use nodes::NodeRecord;
 use owner::{Controller, Failures, Owner};
 
@@ -38,6 +39,7 @@ enum Task {
     /// Of an autoscaler.
     Sync(usize),
     Scrape,
+    ScrapeTraffic,
     /// Time alone changes something for a workload.
     Reconcile(usize),
     Cron(usize),
@@ -77,7 +79,8 @@ pub struct Cluster {
     reasons: BTreeMap<PodId, String>,
     endpoints: EndpointController,
     metrics: MetricsServer,
-    /// What the custom and external metrics APIs answer.
+    /// Who answers custom and external metrics, and what the APIs answer besides.
+    prometheus: Option<Prometheus>,
     fed: FedMetrics,
     nodes: Vec<NodeRecord>,
     lifecycle: NodeLifecycle,
@@ -120,6 +123,7 @@ impl Cluster {
             reasons: BTreeMap::new(),
             endpoints: EndpointController::new(platform.services.len(), config.proxy_min_sync),
             metrics: MetricsServer::new(config.metrics_resolution),
+            prometheus: config.monitoring.and_then(|monitoring| Prometheus::new(monitoring, &platform)),
             fed: FedMetrics::default(),
             nodes: Vec::new(),
             lifecycle,
@@ -185,6 +189,9 @@ impl Cluster {
         if !self.autoscalers.is_empty() || !self.owners.is_empty() {
             self.agenda.plan(now + self.metrics.first_scrape(self.config.seed), Task::Scrape);
         }
+        if let Some(prometheus) = &self.prometheus {
+            self.agenda.plan(now + prometheus.first_scrape(self.config.seed), Task::ScrapeTraffic);
+        }
     }
 
     fn run(&mut self, now: Nanos, due: Nanos, task: &Task, out: &mut impl Out<Effect>) {
@@ -198,6 +205,7 @@ impl Cluster {
                 self.agenda.plan(now + self.config.hpa_sync, Task::Sync(index));
             }
             Task::Scrape => self.scrape(now, due, out),
+            Task::ScrapeTraffic => self.scrape_traffic(now, due, out),
             Task::Reconcile(index) => drop(self.dirty.insert(index)),
             Task::Cron(index) => self.cron(now, index),
             Task::Finish(pod) => self.finish(now, pod, out),
@@ -275,9 +283,16 @@ impl Machine for Cluster {
                 }
             }
             Input::Pod(pod, status) => self.reported(now, pod, status, out),
-            Input::Usage(mut usage) => {
+            Input::Usage(scraper, mut usage) => {
                 usage.retain(|(pod, _)| self.is_reached(*pod));
-                self.metrics.store(now, &usage);
+                match (scraper, &mut self.prometheus) {
+                    (Scraper::MetricsServer, _) => self.metrics.store(now, &usage),
+                    (Scraper::Prometheus, Some(prometheus)) => {
+                        let pods = &self.pods;
+                        prometheus.store(now, &usage, |pod| pods[pod.0 as usize].workload);
+                    }
+                    (Scraper::Prometheus, None) => {}
+                }
             }
             Input::Metrics(fed) => self.fed = fed,
             Input::Act(action) => self.act(now, &action, out),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cluster::{
     Action, Cluster, ClusterConfig, ControlInput, ControlPlane, ControlWake, Endpoints, Host, PodId, ProbeKind,
-    Question, Usage,
+    Question, Traffic, Usage,
 };
 use platform::{
     Affinity, Autoscaler, Container, HttpProbe, Metric, MetricSource, MetricTarget, Node, ObjectRef, Place, Platform,
@@ -105,6 +105,7 @@ pub(crate) fn nodes(count: usize, cores: u64) -> Vec<Node> {
 struct Running {
     since: Nanos,
     cpu_ns: u64,
+    answered: u64,
 }
 
 /// The world around the control plane.
@@ -134,7 +135,7 @@ pub(crate) struct Surroundings {
 impl Host for Surroundings {
     fn bound(&mut self, _: PodId, _: WorkloadId, _: &str) {}
     fn start(&mut self, pod: PodId) {
-        self.running.insert(pod, Running { since: self.now, cpu_ns: 0 });
+        self.running.insert(pod, Running { since: self.now, cpu_ns: 0, answered: 0 });
     }
     fn terminate(&mut self, pod: PodId) {
         self.running.remove(&pod);
@@ -157,7 +158,8 @@ impl Host for Surroundings {
     fn usage(&mut self) -> Vec<(PodId, Usage)> {
         let usage = |(pod, running): (&PodId, &Running)| {
             let cpu = Nanos::new(running.cpu_ns);
-            (*pod, Usage { cpu, memory: Bytes::from_mebi(100), started: running.since })
+            let traffic = Traffic { answered: running.answered, ..Traffic::default() };
+            (*pod, Usage { cpu, memory: Bytes::from_mebi(100), started: running.since, traffic })
         };
         self.running.iter().map(usage).collect()
     }
@@ -184,7 +186,10 @@ impl Surroundings {
         let ready = self.endpoints.ready(SERVICE);
         for pod in ready {
             if let Some(running) = self.running.get_mut(pod) {
-                running.cpu_ns += (self.load)(self.now.as_secs()) * elapsed / 1_000 / ready.len() as u64;
+                let millis = (self.load)(self.now.as_secs()) * elapsed / 1_000;
+                running.cpu_ns += millis / ready.len() as u64;
+                // Each request takes 10 ms of CPU.
+                running.answered = running.cpu_ns / 10_000_000;
             }
         }
         self.now = at;

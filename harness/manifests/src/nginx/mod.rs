@@ -141,6 +141,7 @@ pub fn parse_with(text: &str, file: &str, files: &[(String, String)]) -> Result<
 fn finished(mut parsed: Parsed, reader: Reader<'_>, worker_connections: u32) -> Parsed {
     let file = reader.file;
     parsed.config.worker_connections = worker_connections;
+    parsed.config.worker_processes = parsed.worker_processes.unwrap_or(0);
     parsed.config.unplayed = reader.unplayed;
     // The file itself first, then what it includes.
     parsed.config.unplayed.sort_by(|(a, at), (b, bt)| {
