@@ -1,8 +1,8 @@
 //! The servers that a platform keeps its data in, from its manifests: one reading, live and in virtual time.
 
-use model::data::{CacheConfig, DataConfig, DatabaseConfig, Replication, Standby};
+use model::data::{CacheConfig, DataConfig, DatabaseConfig, Recovery, Replication, SentinelConfig, Standby};
 use platform::{Platform, Workload, WorkloadId, WorkloadKind};
-use units::Nanos;
+use units::{Bytes, Nanos};
 
 use crate::Plan;
 
@@ -28,9 +28,11 @@ impl Plan {
             standby: has_standby(platform, id).then_some(STANDBY),
             ..DatabaseConfig::DOCUMENTED
         });
-        let cache = platform
-            .cache()
-            .map_or(CacheConfig::UNBOUNDED, |id| CacheConfig { limit: limits(id).cpu, ..CacheConfig::DOCUMENTED });
+        let cache = platform.cache().map_or(CacheConfig::UNBOUNDED, |id| CacheConfig {
+            limit: limits(id).cpu,
+            recovery: recovery(platform, id),
+            ..CacheConfig::DOCUMENTED
+        });
         DataConfig { database, cache }
     }
 
@@ -38,6 +40,74 @@ impl Plan {
     pub fn brings_database_back(&self, workload: WorkloadId) -> bool {
         self.platform.database() == Some(workload) && !has_standby(&self.platform, workload)
     }
+}
+
+/// How much of its append-only file Redis loads in a second. Assumed: simple commands on one core.
+const LOADED_PER_SECOND: Bytes = Bytes::from_mebi(100);
+/// A forced deletion until the container's process runs again on a node that holds its image. Assumed.
+const STARTED_AGAIN: Nanos = Nanos::from_secs(1);
+
+/// How a lost Redis comes back: sentinels promote a replica, if there are both; else its pod starts again and reads its
+/// append-only file, which is taken to be as large as `maxmemory` lets it, or else as its container's request.
+fn recovery(platform: &Platform, cache: WorkloadId) -> Recovery {
+    let primary = platform.workload(cache);
+    let pods = |workload: &Workload| workload.replicas.unwrap_or(1) as u16;
+    let replicas = pods(primary).saturating_sub(1);
+    let watches = |workload: &&Workload| {
+        workload.namespace == primary.namespace && workload.kind.is_service() && workload.name.contains("sentinel")
+    };
+    let sentinels: u16 = platform.workloads.iter().filter(watches).map(pods).sum();
+    if replicas > 0 && sentinels > 0 {
+        let default = SentinelConfig { sentinels, alive: sentinels, replicas, ..SentinelConfig::DOCUMENTED };
+        return Recovery::Sentinel(sentinel_settings(platform, primary, default));
+    }
+    let serving = primary.containers.first();
+    let ready = serving.and_then(|container| container.readiness.as_ref()).map_or(Nanos::ZERO, |p| p.initial_delay);
+    let request = serving.and_then(|container| container.requests.memory).unwrap_or(Bytes::from_mebi(100));
+    let size = settings(platform, primary, "maxmemory").find_map(|words| bytes(words.first()?)).unwrap_or(request);
+    Recovery::Restart { start: STARTED_AGAIN + ready, size, per_second: LOADED_PER_SECOND }
+}
+
+/// What the lines `sentinel KEY NAME …` of the namespace's configuration files say.
+fn sentinel_settings(platform: &Platform, primary: &Workload, default: SentinelConfig) -> SentinelConfig {
+    let mut config = default;
+    for words in settings(platform, primary, "sentinel") {
+        let last = words.last().and_then(|word| word.parse::<u64>().ok());
+        match (words.first().copied(), last) {
+            (Some("monitor"), Some(quorum)) => config.quorum = quorum.clamp(1, 1_000) as u16,
+            (Some("down-after-milliseconds"), Some(millis)) => config.down_after = Nanos::from_millis(millis),
+            (Some("failover-timeout"), Some(millis)) => config.failover_timeout = Nanos::from_millis(millis),
+            _ => {}
+        }
+    }
+    config
+}
+
+/// What stands behind `key` in the namespace's configuration files that are of Redis, word by word.
+fn settings<'a>(platform: &'a Platform, primary: &'a Workload, key: &'a str) -> impl Iterator<Item = Vec<&'a str>> {
+    let own = platform.configs.iter().filter(|config| config.namespace == primary.namespace);
+    let files = own.flat_map(|config| &config.entries).filter(|(name, _)| name.ends_with(".conf"));
+    files.flat_map(|(_, text)| text.lines()).filter_map(move |line| {
+        let mut words = line.split_whitespace();
+        (words.next() == Some(key)).then(|| words.collect())
+    })
+}
+
+/// `400mb`: Redis counts in powers of 1024 with `b` and of 1000 without.
+fn bytes(word: &str) -> Option<Bytes> {
+    let lower = word.to_ascii_lowercase();
+    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor = match &lower[digits.len()..] {
+        "" => 1,
+        "k" => 1_000,
+        "kb" => 1 << 10,
+        "m" => 1_000_000,
+        "mb" => 1 << 20,
+        "g" => 1_000_000_000,
+        "gb" => 1 << 30,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(factor).filter(|bytes| *bytes > 0).map(Bytes::new)
 }
 
 /// A second pod of a StatefulSet, or a second workload of the same image, can take over.
