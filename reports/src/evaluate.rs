@@ -2,21 +2,25 @@
 //!
 //! A share is judged by exact binomial bounds, each end wrong with probability 1 − confidence: a pass needs the upper
 //! bound to keep the limit, a fail needs the lower bound to break it, anything else is undecided. The pair of both
-//! ends covers less than either end alone; reports word it so.
+//! ends covers less than either end alone; reports word it so. `docs/verdicts.md` tells it to users.
 
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 use objectives::Objective;
 use record::{
-    Block, Check, Chronicle, Conclusion, Expected, Finding, Judgement, Percentile, PhaseSpan, PlatformStamp, Recording,
-    RunResult, ScenarioStamp, StandIn, Verdict,
+    Check, Chronicle, Conclusion, Expected, Finding, Judgement, NotJudged, Percentile, PhaseSpan, PlatformStamp,
+    Recording, RunResult, ScenarioStamp, StandIn, Verdict,
 };
-use units::{Nanos, Seed};
+use units::Seed;
 
-use crate::statistics::binomial::{at_least, at_most, bounds, more_needed};
-use crate::statistics::bursts::design_effect;
 use crate::statistics::{family, rank};
+use evidence::Evidence;
+
+mod evidence;
+mod outages;
+mod verdict;
+mod windows;
 
 /// Everything a backend hands over after it has played a scenario.
 #[derive(Clone, Debug)]
@@ -49,24 +53,22 @@ pub struct Played {
     pub findings: Vec<Finding>,
     /// What stood in for the real thing.
     pub stand_ins: Vec<StandIn>,
+    /// Documented objectives that it says nothing about.
+    pub not_judged: Vec<NotJudged>,
+    /// Which share of its error each verdict may spend: less than 1 where a run is looked at more than once.
+    pub alpha_share: f64,
     /// Whether it was ended from outside.
     pub interrupted: bool,
 }
 
 /// Judges a run by `objectives`. An objective without a watch in the recording has no sample and stays undecided.
 pub fn conclude(played: Played, objectives: &[Objective]) -> RunResult {
-    let counts: Vec<Counts> = objectives.iter().map(|objective| Counts::of(&played, objective)).collect();
-    let gating: Vec<usize> = (0..objectives.len()).filter(|index| objectives[*index].gating).collect();
-    let members: Vec<(f64, f64)> =
-        gating.iter().map(|i| (counts[*i].claims().0, 1.0 - objectives[*i].confidence)).collect();
-    let mut levels: Vec<f64> = objectives.iter().map(|objective| 1.0 - objective.confidence).collect();
-    for (index, level) in gating.into_iter().zip(family::levels(&members)) {
-        levels[index] = level;
-    }
+    let evidence: Vec<Evidence> = objectives.iter().map(|objective| Evidence::of(&played, objective)).collect();
+    let levels = levels(&played, objectives, &evidence);
     let verdicts: Vec<Verdict> = objectives
         .iter()
-        .zip(counts.iter().zip(&levels))
-        .map(|(objective, (counts, level))| verdict(&played, objective, counts, *level))
+        .zip(evidence.iter().zip(&levels))
+        .map(|(objective, (evidence, level))| verdict::verdict(&played, objective, evidence, *level))
         .collect();
     let (effect, level) = verdicts.first().map_or((1.0, 0.05), |first| (first.design_effect, 1.0 - first.confidence));
     RunResult {
@@ -74,6 +76,7 @@ pub fn conclude(played: Played, objectives: &[Objective]) -> RunResult {
         conclusion: conclusion(&played, &verdicts),
         distribution: distribution(&played.recording.judged, effect, level),
         verdicts,
+        not_judged: played.not_judged,
         workloads: played.chronicle.workloads(&played.bounds),
         decisions: played.chronicle.decisions(),
         scenario: played.scenario,
@@ -93,6 +96,20 @@ pub fn conclude(played: Played, objectives: &[Objective]) -> RunResult {
     }
 }
 
+/// The error that each verdict may make: those that gate share theirs. What was seen whole makes none and takes none.
+fn levels(played: &Played, objectives: &[Objective], evidence: &[Evidence]) -> Vec<f64> {
+    let alone = |objective: &Objective| (1.0 - objective.confidence) * played.alpha_share;
+    let estimated = |index: &usize| objectives[*index].gating && !evidence[*index].exact;
+    let gating: Vec<usize> = (0..objectives.len()).filter(estimated).collect();
+    let members: Vec<(f64, f64)> =
+        gating.iter().map(|i| (evidence[*i].keeps.min(evidence[*i].breaks), alone(&objectives[*i]))).collect();
+    let mut levels: Vec<f64> = objectives.iter().map(alone).collect();
+    for (index, level) in gating.into_iter().zip(family::levels(&members)) {
+        levels[index] = level;
+    }
+    levels
+}
+
 /// Interrupted > invalid > fail > undecided > pass.
 fn conclusion(played: &Played, verdicts: &[Verdict]) -> Conclusion {
     let any = |judgement| verdicts.iter().any(|v| v.gating && v.judgement == judgement);
@@ -109,105 +126,9 @@ fn conclusion(played: &Played, verdicts: &[Verdict]) -> Conclusion {
     }
 }
 
-/// What one objective is judged by.
-#[derive(Debug)]
-struct Counts {
-    n: u64,
-    beyond: u64,
-    allowed: f64,
-    effect: f64,
-    judged_us: u64,
-    /// Whether its response times are the ones that were kept.
-    drawn: bool,
-}
-
-impl Counts {
-    fn of(played: &Played, objective: &Objective) -> Self {
-        let watches = &played.recording.watches;
-        let index = watches.iter().position(|watch| watch.objective == objective.name);
-        let blocks: &[Block] = index.map_or(&[], |index| &watches[index].blocks);
-        let spans: Vec<(u64, u64)> = played
-            .phases
-            .iter()
-            .filter(|phase| objective.phases.contains(&phase.kind))
-            .map(|phase| (phase.start_us, phase.end_us.min(played.load_end_us).max(phase.start_us)))
-            .collect();
-        Self {
-            n: blocks.iter().map(|block| u64::from(block.n)).sum(),
-            beyond: blocks.iter().map(|block| u64::from(block.beyond)).sum(),
-            allowed: round(1.0 - objective.target),
-            effect: design_effect(blocks),
-            judged_us: spans.iter().map(|(start, end)| end - start).sum(),
-            drawn: index == Some(0),
-        }
-    }
-
-    /// Effective counts: beyond, and all.
-    fn effective(&self) -> (f64, f64) {
-        (self.beyond as f64 / self.effect, self.n as f64 / self.effect)
-    }
-
-    /// The p-value of the better claim, and which one it is.
-    fn claims(&self) -> (f64, Judgement) {
-        let (k, n) = self.effective();
-        let (keeps, breaks) = (at_most(k, n, self.allowed), at_least(k, n, self.allowed));
-        if keeps < breaks { (keeps, Judgement::Pass) } else { (breaks, Judgement::Fail) }
-    }
-}
-
 /// Without the dust of binary fractions, so that 1 − 0.95 is 0.05.
 fn round(share: f64) -> f64 {
     libm::round(share * 1e9) / 1e9
-}
-
-fn verdict(played: &Played, objective: &Objective, counts: &Counts, level: f64) -> Verdict {
-    let (k, n) = counts.effective();
-    let (p, claim) = counts.claims();
-    let judgement = if p <= level { claim } else { Judgement::Undecided };
-    let beyond_bounds = bounds(k, n, level);
-    let more_needed = (judgement == Judgement::Undecided)
-        .then(|| more_needed(k, n, counts.allowed, level))
-        .flatten()
-        .map(|more| libm::ceil(more * counts.effect) as u64);
-    let judged = &played.recording.judged;
-    let to_ms = |us: u64| us as f64 / 1_000.0;
-    let of_latency = objective.limit.filter(|_| counts.drawn && !judged.is_empty());
-    let share_as_percent = |share: f64| round(share) * 100.0;
-    let (percentile, limit, measured, interval, unit) = if let Some(limit) = of_latency {
-        let ends = rank::interval(judged, objective.target, counts.effect, level);
-        let interval = ends.0.zip(ends.1).map(|(low, high)| (to_ms(low), to_ms(high)));
-        let measured = to_ms(rank::value(judged, objective.target));
-        (Some(round(objective.target * 100.0)), limit.as_millis_f64(), Some(measured), interval, "ms")
-    } else if let Some(limit) = objective.limit.filter(|_| counts.drawn || counts.n == 0) {
-        // Nothing succeeded, or nothing was sent: there is no time to show, but the limit still is one.
-        (Some(round(objective.target * 100.0)), Nanos::as_millis_f64(limit), None, None, "ms")
-    } else {
-        let measured = (counts.n > 0).then(|| counts.beyond as f64 / counts.n as f64 * 100.0);
-        let interval = measured.map(|_| (beyond_bounds.0 * 100.0, beyond_bounds.1 * 100.0));
-        (None, share_as_percent(counts.allowed), measured, interval, "%")
-    };
-    Verdict {
-        objective: objective.name.clone(),
-        title: objective.title.clone(),
-        judgement,
-        gating: objective.gating,
-        percentile,
-        limit,
-        measured,
-        interval,
-        unit: unit.into(),
-        confidence: round(1.0 - level),
-        n: counts.n,
-        beyond: counts.beyond,
-        allowed: counts.allowed,
-        beyond_bounds,
-        design_effect: counts.effect,
-        more_needed,
-        window: objective.window.clone(),
-        judged_us: counts.judged_us,
-        source: objective.source.clone(),
-        note: objective.note.clone(),
-    }
 }
 
 /// Percentiles worth a point of the curve: closer together where the curve bends.

@@ -202,13 +202,27 @@ fn chronicle(kind: Kind, phases: &[PhaseSpan]) -> Chronicle {
     chronicle
 }
 
+/// That of the core flow alone.
 pub(crate) fn objectives() -> Vec<Objective> {
-    objectives::built_in().into_iter().take(1).collect()
+    let core = objectives::built_in().into_iter().find(|objective| objective.name == "core-latency");
+    core.into_iter().collect()
+}
+
+/// What a scenario of these steps and phases is to objectives.
+pub(crate) fn situation(phases: &[PhaseSpan]) -> objectives::Situation {
+    let start = phases.first().map_or(0, |phase| phase.start_us);
+    let at = |us: u64| Nanos::from_micros(us - start);
+    objectives::Situation {
+        scenario: "smoke".into(),
+        steps: steps(),
+        phases: phases.iter().map(|p| (p.name.clone(), p.kind, at(p.start_us), at(p.end_us))).collect(),
+        ..objectives::Situation::default()
+    }
 }
 
 pub(crate) fn played(kind: Kind, stretch: u64) -> Played {
     let phases = phases(kind, stretch);
-    let watches = objectives().iter().map(|objective| objective.watch(&steps()).unwrap()).collect();
+    let watches = objectives::select(objectives(), &situation(&phases)).unwrap().watches;
     let mut recorder = Recorder::new(RecorderPlan { steps: steps(), phases: phases.clone(), watches });
     let seen = if kind == Kind::Empty { vec![] } else { observations(kind, stretch, Seed::new(42)) };
     for observation in &seen {
@@ -271,6 +285,8 @@ pub(crate) fn played(kind: Kind, stretch: u64) -> Played {
         checks: if empty { vec![] } else { checks },
         findings: if empty { vec![] } else { findings },
         stand_ins: if empty { vec![] } else { stand_ins },
+        not_judged: vec![],
+        alpha_share: 1.0,
         interrupted: kind == Kind::Interrupted,
     }
 }

@@ -1,6 +1,6 @@
 //! The sentences a report begins with. Each is made from the data below it and claims no more than that.
 
-use record::{Cause, Conclusion, Expected, Judgement, Origin, RunResult, StepResult, Verdict};
+use record::{Cause, Conclusion, Expected, Judgement, Measure, Origin, RunResult, StepResult, Verdict};
 
 use crate::told::{self, Told};
 use crate::words;
@@ -26,6 +26,14 @@ pub(crate) fn title(result: &RunResult) -> String {
                 words::spelled(result.expectations.len())
             ),
         },
+        (Conclusion::Fail, Some(v)) if !matches!(v.measure, Measure::Percentile | Measure::Share | Measure::Burn) => {
+            format!(
+                "Do not ship: {} does not hold, {} against {}",
+                told::subject(v),
+                told::value(v, v.measured.unwrap_or_default()),
+                told::value(v, v.limit)
+            )
+        }
         (Conclusion::Fail, Some(v)) if by_time(v) => format!("Do not ship: {} is too slow", told::subject(v)),
         (Conclusion::Fail, Some(v)) => {
             format!("Do not ship: too many requests of {} fail or are late", told::subject(v))

@@ -3,4 +3,5 @@
 pub(crate) mod binomial;
 pub(crate) mod bursts;
 pub(crate) mod family;
+pub(crate) mod poisson;
 pub(crate) mod rank;

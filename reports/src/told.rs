@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use record::{
-    Asked, Cause, Conclusion, Environment, Judgement, RunResult, ScalingDecision, TimeSplit, Verdict, Window,
+    Asked, Cause, Conclusion, Environment, Judgement, Measure, RunResult, ScalingDecision, TimeSplit, Verdict, Window,
 };
 
 use crate::Twin;
@@ -65,19 +65,38 @@ pub(crate) fn subject(verdict: &Verdict) -> String {
     if percentile.parse::<f64>().is_err() {
         return format!("“{}”", verdict.title);
     }
+    // `AI agent` keeps its capitals.
+    if name.chars().nth(1).is_some_and(|second| !second.is_lowercase()) {
+        return format!("the {name}");
+    }
     let mut letters = name.chars();
     let first = letters.next().map(|letter| letter.to_lowercase().to_string()).unwrap_or_default();
     format!("the {first}{}", letters.as_str())
 }
 
-/// `p95` or `share beyond`.
+/// `p95`, or in words what else is limited.
 pub(crate) fn measure(verdict: &Verdict) -> String {
-    verdict.percentile.map_or_else(|| "share that is late or failed".into(), words::percentile)
+    let words = match verdict.measure {
+        Measure::Percentile => "share that is late or failed",
+        Measure::Share | Measure::Burn => "share that counts against it",
+        Measure::Rate => "rate",
+        Measure::Count => "number of requests",
+        Measure::Down => "longest outage",
+        Measure::Recovery => "time to recover",
+    };
+    verdict.percentile.map_or_else(|| words.into(), words::percentile)
 }
 
 /// A value of a verdict with its unit.
 pub(crate) fn value(verdict: &Verdict, value: f64) -> String {
-    if verdict.unit == "%" { words::percent(value / 100.0) } else { words::ms((value * 1_000.0) as u64) }
+    match verdict.unit.as_str() {
+        "%" => words::percent(value / 100.0),
+        "/s" => format!("{}/s", words::number(value, 2)),
+        "s" if value == 0.0 => "none".into(),
+        "s" => words::span((value * 1e6) as u64),
+        "requests" => words::counted(value as u64, "request", "requests"),
+        _ => words::ms((value * 1_000.0) as u64),
+    }
 }
 
 /// `852–942 ms`.
@@ -85,7 +104,7 @@ pub(crate) fn interval(verdict: &Verdict) -> Option<String> {
     let (low, high) = verdict.interval?;
     let high_text = value(verdict, high);
     let low_text = value(verdict, low);
-    let bare = low_text.trim_end_matches(|c: char| c.is_alphabetic() || c == '%' || c == '\u{a0}');
+    let bare = low_text.trim_end_matches(|c: char| c.is_alphabetic() || c == '%' || c == '/' || c == '\u{a0}');
     Some(format!("{bare}–{high_text}"))
 }
 

@@ -1,6 +1,6 @@
 //! The documents as they are written. Only the keys that mean something to us exist; any other is refused.
 //!
-//! Source: OpenSLO v1 specification, objects `SLO` and `SLI` (inline form); `Gate` is ours.
+//! Source: OpenSLO v1 specification, objects `SLO` and `SLI` (inline form); `Gate` and `Claims` are ours.
 
 use std::collections::BTreeMap;
 
@@ -71,7 +71,8 @@ pub(crate) struct IndicatorSpec {
 pub(crate) struct RatioMetric {
     #[serde(rename = "counter")]
     _counter: Option<bool>,
-    pub(crate) good: Metric,
+    pub(crate) good: Option<Metric>,
+    pub(crate) bad: Option<Metric>,
     pub(crate) total: Metric,
 }
 
@@ -95,8 +96,9 @@ pub(crate) struct MetricSource {
 pub(crate) struct Query {
     pub(crate) metric: Spanned<String>,
     pub(crate) le: Option<Spanned<String>>,
+    pub(crate) is: Option<Spanned<String>>,
     #[serde(rename = "where")]
-    pub(crate) filter: Spanned<String>,
+    pub(crate) filter: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -126,10 +128,59 @@ pub(crate) struct Gate {
     pub(crate) spec: GateSpec,
 }
 
+/// What OpenSLO cannot say: what decides, how sure it must be, when it is looked at, and in which scenarios.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GateSpec {
+    #[serde(default)]
     pub(crate) slos: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(crate) require: Vec<Requirement>,
     pub(crate) confidence: Option<Spanned<f64>>,
     pub(crate) phases: Option<Spanned<Vec<PhaseKind>>>,
+    /// `outside`, the default, or `include`.
+    pub(crate) faults: Option<Spanned<String>>,
+    /// In which scenarios alone; in all of them where it is left out.
+    #[serde(default)]
+    pub(crate) scenarios: Vec<String>,
+}
+
+/// A one-liner with what a document would say about it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Requirement {
+    pub(crate) that: Spanned<String>,
+    pub(crate) name: Spanned<String>,
+    pub(crate) title: Option<String>,
+    pub(crate) source: Option<String>,
+    pub(crate) note: Option<String>,
+}
+
+/// What documents say about one objective, each in its way.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Claims {
+    #[serde(rename = "apiVersion")]
+    _api_version: String,
+    #[serde(rename = "kind")]
+    _kind: String,
+    pub(crate) metadata: Metadata,
+    pub(crate) spec: ClaimsSpec,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClaimsSpec {
+    pub(crate) claims: Vec<Stated>,
+}
+
+/// One figure of one document.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Stated {
+    pub(crate) figure: Spanned<String>,
+    pub(crate) source: String,
+    pub(crate) kind: Spanned<crate::resolver::Kind>,
+    /// Under which other conditions it is meant, if it is.
+    pub(crate) when: Option<String>,
 }

@@ -42,7 +42,7 @@ pub enum ObjectiveError {
         place: String,
         /// Name of the SLO.
         name: String,
-        /// `defined` or `gated`.
+        /// `defined`, `gated` or `claimed`.
         claim: &'static str,
     },
     /// A gate names an SLO that is not there.
@@ -57,14 +57,40 @@ pub enum ObjectiveError {
         /// Every SLO of the file.
         known: Vec<String>,
     },
-    /// The scenario has no step that the objective could judge.
-    #[error("objective `{objective}` judges flow `{flow}`, of which the scenario has no step; it has: {}", .known.join(", "))]
-    NoSuchFlow {
-        /// Name of the objective.
+    /// A one-liner that cannot be meant.
+    #[error("{place}: {message}")]
+    Line {
+        /// `file:line`, or where else it stands.
+        place: String,
+        /// What is wrong and what would do.
+        message: String,
+    },
+    /// The figure of an SLO is not the one that rules among those that are documented.
+    #[error("{place}: `{objective}` promises {figure}, but {ruling} of the {kind} rules: correct one of them")]
+    Overruled {
+        /// `file:line` of the ruling claim.
+        place: String,
+        /// Name of the SLO.
         objective: String,
-        /// Flow it judges.
-        flow: String,
-        /// Flows of the scenario.
+        /// What it promises.
+        figure: String,
+        /// The ruling figure.
+        ruling: String,
+        /// What kind of document states that.
+        kind: &'static str,
+    },
+    /// What was asked for looks at something that the scenario does not have.
+    #[error("objective `{objective}`: the scenario has no {what} `{name}`{}", hint(.nearest.as_deref(), .known))]
+    NoSuch {
+        /// As asked for.
+        objective: String,
+        /// `flow`, `step`, `phase` or `fault`.
+        what: &'static str,
+        /// As written.
+        name: String,
+        /// What is spelled most like it.
+        nearest: Option<String>,
+        /// Everything there is.
         known: Vec<String>,
     },
 }

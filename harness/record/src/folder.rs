@@ -110,6 +110,13 @@ impl RunFolder {
         self.write(name, &text).map(drop)
     }
 
+    /// Adds a JSON file to a folder that is not open, such as one of a run that has ended.
+    pub fn add_json(path: &Path, name: &str, value: &impl Serialize) -> Result<(), FolderError> {
+        let mut text = serde_json::to_vec_pretty(value).expect("the contract's types have only text keys");
+        text.push(b'\n');
+        write_whole(&path.join(name), &text).map(drop)
+    }
+
     /// Reads a JSON file of the run folder at `path`.
     pub fn read_json<T: DeserializeOwned>(path: &Path, name: &str) -> Result<T, FolderError> {
         let path = path.join(name);

@@ -9,11 +9,13 @@
 //! | `run.json` | what was asked: scenario, platform, seed, versions | before anything starts |
 //! | `events.jsonl` | one [`Event`] a line, with its reason | as it happens |
 //! | `intervals.hlog` | HdrHistogram interval log, one line per second and step | every second |
+//! | `comparison.json` | [`Comparison`]: against another run, another platform or the accepted baseline | where there is one |
 //! | `result.json` | [`RunResult`]: no clock, no machine; same seed, same bytes in virtual time | at the end |
 //! | `environment.json` | the machine, the wall clock | at the end |
 //! | `replications.json` | [`Replications`]: many seeds, instead of all of the above but `run.json` | at the end |
 
 mod chronicle;
+mod comparison;
 mod deflate;
 mod event;
 mod exit;
@@ -25,21 +27,28 @@ mod observed;
 mod recorder;
 mod replications;
 mod result;
+mod verdict;
+mod watch;
 mod window;
 /// The headers that rehearsed requests carry.
 pub mod wire;
 
 pub use chronicle::Chronicle;
+pub use comparison::{
+    Change, Compared, Comparison, ComparisonKind, ComparisonRow, Control, PolicyRow, Side, VerdictChange,
+};
 pub use event::{Event, EventKind, MetricReading, NodeState, ScalingCondition, ScalingDecision};
 pub use exit::ExitCode;
 pub use folder::{FolderError, RunFolder};
 pub use listener::{Deaf, Listener, Second};
 pub use observation::{Cause, Hops, Observation, ObservationError, StepId};
 pub use observed::Observed;
-pub use recorder::{Block, Recorder, RecorderPlan, Recording, StepPlan, Watch, WatchCounts};
+pub use recorder::{Recorder, RecorderPlan, Recording, StepPlan, interval_tag};
 pub use replications::{ReplicatedArm, ReplicatedObjective, Replication, Replications, Spread};
 pub use result::{
-    Asked, Check, Conclusion, Environment, Expected, Finding, Judgement, Origin, Percentile, PhaseKind, PhaseSpan,
-    PlatformStamp, Quantiles, RunResult, ScenarioStamp, StandIn, StepResult, TimeSplit, Timeline, Verdict, Window,
-    WorkloadPoint, WorkloadSeries,
+    Asked, Check, Conclusion, Environment, Expected, Finding, Origin, Percentile, PhaseKind, PhaseSpan, PlatformStamp,
+    Quantiles, RunResult, ScenarioStamp, StandIn, StepResult, TimeSplit, Timeline, Window, WorkloadPoint,
+    WorkloadSeries,
 };
+pub use verdict::{Budget, Claim, Judgement, Measure, NotJudged, Verdict, VerdictPart, Worst};
+pub use watch::{Bad, Block, CellCounts, Watch, WatchCounts};

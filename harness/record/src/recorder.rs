@@ -9,8 +9,9 @@ use units::Nanos;
 
 use crate::deflate::Deflater;
 use crate::histogram::{histogram, record};
+use crate::watch::{Counts, Populations, Watch, WatchCounts};
 use crate::window::Windows;
-use crate::{Cause, Observation, PhaseKind, PhaseSpan, Quantiles, StepId, StepResult, TimeSplit, Timeline};
+use crate::{Cause, Observation, PhaseSpan, Quantiles, StepId, StepResult, TimeSplit, Timeline};
 
 /// What the recorder must know before the first observation.
 #[derive(Clone, Debug, Default)]
@@ -34,66 +35,11 @@ pub struct StepPlan {
     pub request: String,
 }
 
-/// A limit whose keeping is counted request by request. The first watch is the one that is drawn.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Watch {
-    /// Name of the objective it serves.
-    pub objective: String,
-    /// Which steps it looks at.
-    pub steps: Vec<StepId>,
-    /// Which kinds of phase it looks at.
-    pub phases: Vec<PhaseKind>,
-    /// What a good request keeps; `None` asks only that it succeeds.
-    pub limit: Option<Nanos>,
-}
-
-/// What a watch counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct WatchCounts {
-    /// Name of the objective.
-    pub objective: String,
-    /// One block per second and phase that had a request, in order of time: bursts show as blocks that differ.
-    pub blocks: Vec<Block>,
-}
-
-/// One second of a watch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Block {
-    /// Index of the phase it belongs to.
-    pub phase: u16,
-    /// Requests judged.
-    pub n: u32,
-    /// Of them, failed or beyond the limit.
-    pub beyond: u32,
-}
-
-/// The blocks of a watch with their seconds, in order of time and phase.
-#[derive(Clone, Debug, Default)]
-struct Blocks {
-    blocks: Vec<(u64, Block)>,
-}
-
-impl Blocks {
-    /// The block of `second` and `phase`, which is nearly always one of the last few: a request is observed within
-    /// its timeout.
-    fn block(&mut self, second: u64, phase: u16) -> &mut Block {
-        let at = |(second, block): &(u64, Block)| (*second, block.phase);
-        let index = self.blocks.iter().rposition(|block| at(block) <= (second, phase));
-        let index = match index {
-            Some(index) if at(&self.blocks[index]) == (second, phase) => index,
-            before => {
-                let index = before.map_or(0, |index| index + 1);
-                self.blocks.insert(index, (second, Block { phase, n: 0, beyond: 0 }));
-                index
-            }
-        };
-        &mut self.blocks[index].1
-    }
-}
-
 /// Everything a run recorded.
 #[derive(Clone, Debug)]
 pub struct Recording {
+    /// Names of the steps, in the order of their [`StepId`].
+    pub names: Vec<String>,
     /// One per step and phase that had requests.
     pub steps: Vec<StepResult>,
     /// The run over time.
@@ -117,8 +63,8 @@ pub struct Recording {
 pub struct Recorder {
     plan: RecorderPlan,
     cells: Vec<Option<Box<Cell>>>, // step × phase
-    watching: Vec<Vec<bool>>,      // watch × (step × phase)
-    counts: Vec<Blocks>,
+    populations: Populations,
+    counts: Vec<Counts>,
     windows: Windows,
     judged: Histogram<u32>,
     lag: Histogram<u32>,
@@ -156,17 +102,11 @@ impl Recorder {
         let start = Nanos::from_micros(plan.phases.first().map_or(0, |p| p.start_us));
         let limit = plan.watches.first().and_then(|w| w.limit).unwrap_or(Nanos::from_secs(1));
         let cells = plan.steps.len() * plan.phases.len();
-        let watches = |watch: &Watch| {
-            let looks = |cell: usize| {
-                let (step, phase) = (cell / plan.phases.len(), cell % plan.phases.len());
-                watch.steps.contains(&StepId(step as u16)) && watch.phases.contains(&plan.phases[phase].kind)
-            };
-            (0..cells).map(looks).collect()
-        };
+        let populations = Populations::new(&plan.watches, plan.steps.len(), &plan.phases);
         Self {
             cells: (0..cells).map(|_| None).collect(),
-            watching: plan.watches.iter().map(watches).collect(),
-            counts: vec![Blocks::default(); plan.watches.len()],
+            counts: plan.watches.iter().map(|_| Counts::default()).collect(),
+            populations,
             windows: Windows::new(start, limit),
             judged: histogram(),
             lag: histogram(),
@@ -191,20 +131,16 @@ impl Recorder {
         } else {
             record(&mut self.lag, observation.lag().as_micros());
         }
-        let judged = self.watching.first().is_some_and(|cells| cells[index]);
         let of_flow = self.plan.watches.first().is_none_or(|w| w.steps.contains(&observation.step));
         self.windows.observe(observation, of_flow);
-        if judged && observation.ok() {
-            record(&mut self.judged, observation.response().as_micros());
-        }
-        for (watch, (cells, counts)) in self.plan.watches.iter().zip(self.watching.iter().zip(&mut self.counts)) {
-            // A reject by a rate limiter is the limiter at work, judged by objectives of its own.
-            if cells[index] && observation.cause != Cause::Limited {
-                let block = counts.block(observation.intended.as_secs(), phase as u16);
-                block.n += 1;
-                let kept = observation.ok() && watch.limit.is_none_or(|limit| observation.response() <= limit);
-                block.beyond += u32::from(!kept);
+        self.populations.observe(observation, index);
+        for (which, (watch, counts)) in self.plan.watches.iter().zip(&mut self.counts).enumerate() {
+            if self.populations.holds(which) {
+                counts.observe(watch, observation, index, phase as u16);
             }
+        }
+        if self.populations.holds(0) && observation.ok() && !self.counts.is_empty() {
+            record(&mut self.judged, observation.response().as_micros());
         }
         self.interval.observe(observation);
     }
@@ -231,17 +167,16 @@ impl Recorder {
             steps.push(cell.result(step, &phase.name));
             time_splits.extend(cell.split(&step.name, &phase.name));
         }
-        let watches = self.plan.watches.iter().zip(&self.counts);
+        let watches = self.plan.watches.iter().zip(self.counts).enumerate();
+        let watches = watches
+            .map(|(which, (watch, counts))| counts.finish(watch, self.populations.responses(which), phases))
+            .collect();
         Recording {
+            names: self.plan.steps.iter().map(|step| step.name.clone()).collect(),
             steps,
             time_splits,
             timeline: self.windows.timeline(),
-            watches: watches
-                .map(|(w, c)| WatchCounts {
-                    objective: w.objective.clone(),
-                    blocks: c.blocks.iter().map(|(_, block)| *block).collect(),
-                })
-                .collect(),
+            watches,
             judged: self.judged,
             lag: self.lag,
             offered: self.offered,
@@ -335,6 +270,11 @@ impl Cell {
     }
 }
 
+/// What the interval log calls a step: its name without what the format forbids in a tag.
+pub fn interval_tag(step: &str) -> String {
+    step.replace([' ', ',', '\r', '\n'], "-")
+}
+
 /// Eight bins per doubling.
 fn bin(us: u64) -> u16 {
     let us = us.max(1);
@@ -393,7 +333,8 @@ impl Interval {
         }
         let Ok(mut log) = IntervalLogWriterBuilder::new().begin_log_with(into, &mut self.deflater) else { return };
         for (second, step, histogram) in self.closed.drain(..) {
-            let tag = Tag::new(&steps[usize::from(step.0)].name);
+            let tag = interval_tag(&steps[usize::from(step.0)].name);
+            let tag = Tag::new(&tag);
             log.write_histogram(&histogram, Duration::from_secs(second), Duration::from_secs(1), tag)
                 .expect("writing to memory does not fail");
         }
@@ -403,7 +344,7 @@ impl Interval {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Hops;
+    use crate::{Block, CellCounts, Hops, PhaseKind};
 
     fn plan() -> RecorderPlan {
         let phase = |name: &str, kind, start_us, end_us| PhaseSpan { name: name.into(), kind, start_us, end_us };
@@ -418,6 +359,7 @@ mod tests {
                 steps: vec![StepId(0)],
                 phases: vec![PhaseKind::Steady],
                 limit: Some(Nanos::from_millis(800)),
+                ..Watch::default()
             }],
         }
     }
@@ -445,8 +387,9 @@ mod tests {
         let recording = recorder.finish();
         assert_eq!(
             recording.watches[0].blocks,
-            [Block { phase: 1, n: 2, beyond: 1 }, Block { phase: 1, n: 1, beyond: 1 }]
+            [Block { at_s: 4, phase: 1, n: 2, beyond: 1 }, Block { at_s: 5, phase: 1, n: 1, beyond: 1 }]
         );
+        assert_eq!(recording.watches[0].cells, [CellCounts { step: 0, phase: 1, n: 3, beyond: 2 }]);
         assert_eq!((recording.offered, recording.judged.len(), recording.steps.len()), (5, 2, 2));
     }
 
@@ -468,7 +411,9 @@ mod tests {
     #[test]
     fn interval_log_lines_are_read_back_by_the_standard_reader() {
         use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
-        let mut recorder = Recorder::new(plan());
+        let mut plan = plan();
+        plan.steps[0].name = "the token".into(); // a space would leave the line without a tag
+        let mut recorder = Recorder::new(plan);
         recorder.observe(&seen(4_000, 20, Cause::None));
         recorder.observe(&seen(4_100, 20, Cause::None));
         recorder.observe(&seen(5_100, 20, Cause::None));
@@ -480,6 +425,6 @@ mod tests {
                 other => panic!("{other:?}"),
             })
             .collect();
-        assert_eq!(starts, [(4, "token".into()), (5, "token".into())]);
+        assert_eq!(starts, [(4, "the-token".into()), (5, "the-token".into())]);
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use units::Seed;
 
+use crate::verdict::{NotJudged, Verdict};
 use crate::{Cause, ExitCode, ScalingDecision};
 
 /// `run.json`: what was asked.
@@ -84,6 +85,9 @@ pub struct RunResult {
     pub phases: Vec<PhaseSpan>,
     /// One per objective, in the order of the objectives.
     pub verdicts: Vec<Verdict>,
+    /// Documented objectives that this run says nothing about, each with the reason.
+    #[serde(default)]
+    pub not_judged: Vec<NotJudged>,
     /// What the scenario expects, and what came of it. One that does not hold fails the run.
     #[serde(default)]
     pub expectations: Vec<Expected>,
@@ -172,63 +176,6 @@ pub enum PhaseKind {
     Probe,
     /// Shown, not judged.
     RampDown,
-}
-
-/// An objective and what came of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Verdict {
-    /// Name of the objective, such as `core-latency`.
-    pub objective: String,
-    /// For people, such as `Core flow, p95`.
-    pub title: String,
-    /// Judged so.
-    pub judgement: Judgement,
-    /// Whether it decides the exit code.
-    pub gating: bool,
-    /// Which percentile is limited, in percent; `None` for a share.
-    pub percentile: Option<f64>,
-    /// The limit, in `unit`.
-    pub limit: f64,
-    /// What was measured, in `unit`; `None` without samples.
-    pub measured: Option<f64>,
-    /// Its confidence interval, in `unit`.
-    pub interval: Option<(f64, f64)>,
-    /// `ms` or `%`.
-    pub unit: String,
-    /// How sure the interval is, such as 0.95.
-    pub confidence: f64,
-    /// How many requests were judged.
-    pub n: u64,
-    /// How many of them were beyond the limit.
-    pub beyond: u64,
-    /// The share that may be beyond, such as 0.05.
-    pub allowed: f64,
-    /// Clopper–Pearson bounds of the share beyond.
-    pub beyond_bounds: (f64, f64),
-    /// Variance of the share beyond over that of independent requests; at least 1.
-    pub design_effect: f64,
-    /// For an undecided one: about how many more requests would settle it, if it goes on like this.
-    pub more_needed: Option<u64>,
-    /// The objective's own window, such as `10m`, if it has one.
-    pub window: Option<String>,
-    /// Over which it was judged, microseconds.
-    pub judged_us: u64,
-    /// Where the figure is documented.
-    pub source: String,
-    /// What a reader must know about it, such as another documented figure that was overruled.
-    pub note: Option<String>,
-}
-
-/// A judgement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Judgement {
-    /// The upper bound keeps the limit.
-    Pass,
-    /// The lower bound breaks it.
-    Fail,
-    /// Neither.
-    Undecided,
 }
 
 /// One reason to believe the run, or not to.

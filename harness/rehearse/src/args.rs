@@ -26,6 +26,13 @@ pub(crate) enum Command {
         /// The run folder
         folder: PathBuf,
     },
+    /// Hold a run against another one: exactly in virtual time, else as advice
+    Compare(crate::keep::CompareArgs),
+    /// Accept a run as what later ones are held against
+    #[command(subcommand)]
+    Baseline(crate::keep::BaselineCommand),
+    /// Tell the runs of a history, their trend and where it changed
+    History(crate::keep::HistoryArgs),
     /// List the scenarios that are shipped
     List,
     /// Print the JSON Schema of a file format, or the names of all of them
@@ -120,6 +127,25 @@ pub(crate) struct PlayArgs {
     /// No progress on standard error
     #[arg(long, short)]
     pub(crate) quiet: bool,
+    /// One more objective that decides, such as "p95 < 800ms for core", or a YAML file of OpenSLO and Gate documents; may
+    /// be repeated
+    #[arg(long, value_name = "LINE|FILE")]
+    pub(crate) objective: Vec<String>,
+    /// Play this platform, too, in interleaved pairs with the same seeds, and say what got worse against it
+    #[arg(long, value_name = "SRC", conflicts_with = "control")]
+    pub(crate) against: Option<String>,
+    /// Hold the platform against itself: how often the gate of `--against` cries where nothing changed
+    #[arg(long)]
+    pub(crate) control: bool,
+    /// How many pairs `--against` and `--control` play; fewer than 6 cannot decide
+    #[arg(long, value_name = "N", default_value_t = comparison::PAIRS, value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub(crate) pairs: u32,
+    /// Changes smaller than this do not count, such as 3%
+    #[arg(long, value_name = "SHARE", value_parser = crate::keep::share)]
+    pub(crate) min_effect: Option<f64>,
+    /// Keep the run there, and hold it against the baseline that was accepted there
+    #[arg(long, value_name = "DIR")]
+    pub(crate) history: Option<PathBuf>,
     /// How an undecided objective ends: `fail` with exit code 91, or `pass`
     #[arg(long, value_enum, default_value_t = Undecided::Fail)]
     pub(crate) undecided: Undecided,

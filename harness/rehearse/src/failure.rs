@@ -85,6 +85,8 @@ failures! {
     // A full disk or a folder that is not ours: nothing can run here.
     record::FolderError => ExitCode::Backend,
     reports::ReportError => ExitCode::Backend,
+    // A folder that is no run, or a history that is not ours.
+    comparison::ComparisonError => ExitCode::Usage,
 }
 
 impl From<StageError> for Failure {

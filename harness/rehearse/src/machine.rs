@@ -56,8 +56,16 @@ impl Began {
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             cores: thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
             open_files,
-            notes: BTreeMap::new(),
+            notes: BTreeMap::from([
+                ("machine".to_owned(), class()),
+                ("probe".to_owned(), format!("{:.2} ms", probe())),
+            ]),
         }
+    }
+
+    /// When, as RFC 3339.
+    pub(crate) fn started(&self) -> String {
+        rfc3339(self.wall.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
     }
 
     /// For the name of the run folder: `20261123-021000`.
@@ -66,6 +74,28 @@ impl Began {
         let digits: String = rfc3339(seconds).chars().filter(char::is_ascii_digit).collect();
         format!("{}-{}", &digits[..8], &digits[8..])
     }
+}
+
+/// What kind of machine this is: runs of different kinds are not compared.
+fn class() -> String {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model =
+        info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim()));
+    let model = model.unwrap_or("a processor without a name");
+    format!("{}, {cores} cores, {model}", std::env::consts::ARCH)
+}
+
+/// How long a fixed piece of work takes here, milliseconds; the best of three, since only the machine is meant.
+fn probe() -> f64 {
+    let clock = clock::Clock::start();
+    let once = |round: u64| {
+        let began = clock.now();
+        let hash =
+            (0..2_000_000_u64).fold(round, |hash, next| (hash ^ next).wrapping_mul(0x0100_0000_01b3).rotate_left(7));
+        (std::hint::black_box(hash), clock.now() - began).1.as_millis_f64()
+    };
+    (0..3).map(once).fold(f64::MAX, f64::min)
 }
 
 /// Seconds since 1970 as RFC 3339 in UTC. Days to a civil date by Howard Hinnant's algorithm.

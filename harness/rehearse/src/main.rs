@@ -1,11 +1,13 @@
 //! `rehearse`: the command. Owns the process: arguments, output, signals and exit codes. What a rehearsal is, the
 //! crates below know.
 
+mod against;
 mod args;
 mod failure;
 mod gateway;
 mod hpa;
 mod init;
+mod keep;
 mod lint;
 mod machine;
 mod play;
@@ -14,6 +16,7 @@ mod project;
 mod replications;
 mod resolve;
 mod schema;
+mod situation;
 mod support;
 mod told;
 
@@ -32,6 +35,9 @@ fn main() -> Process {
         Command::Simulate(args) if args.seeds.is_some() || args.predictive => replications::simulate(&args),
         Command::Simulate(args) => play::simulate(&args.play),
         Command::Report { folder } => play::report(&folder),
+        Command::Compare(args) => keep::compare(&args),
+        Command::Baseline(command) => keep::baseline(&command),
+        Command::History(args) => keep::history(&args),
         Command::List => told::list(),
         Command::Schema { name } => schema::schema(name.as_deref()),
         Command::Gateway(args) => gateway::run(&args),

@@ -4,7 +4,9 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use record::{Conclusion, Deaf, Environment, ExitCode, Expected, Finding, Observation, Observed, RunFolder, RunResult};
+use record::{
+    Comparison, Conclusion, Deaf, Environment, ExitCode, Expected, Finding, Observation, Observed, RunFolder, RunResult,
+};
 use reports::{Played, Twin};
 use scenarios::Plan;
 use simulation::Settings;
@@ -20,14 +22,107 @@ use crate::told;
 const EMBEDDED: &str = "embedded";
 pub(crate) const SIMULATED: &str = "simulated";
 
+/// Where a rehearsal is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    Embedded,
+    Simulated,
+}
+
+impl Backend {
+    const fn named(self) -> &'static str {
+        match self {
+            Self::Embedded => EMBEDDED,
+            Self::Simulated => SIMULATED,
+        }
+    }
+}
+
 /// `rehearse run`.
 pub(crate) fn run(args: &PlayArgs) -> Result<ExitCode, Failure> {
+    command(args, Backend::Embedded)
+}
+
+/// `rehearse simulate`.
+pub(crate) fn simulate(args: &PlayArgs) -> Result<ExitCode, Failure> {
+    command(args, Backend::Simulated)
+}
+
+fn command(args: &PlayArgs, backend: Backend) -> Result<ExitCode, Failure> {
+    if args.control || args.against.is_some() {
+        return crate::against::against(args, backend, args.against.as_deref());
+    }
     let began = Began::now();
-    let rehearsal = Rehearsal::resolve(args, EMBEDDED)?;
+    let mut rehearsal = Rehearsal::resolve(args, backend.named())?;
+    let mut progress = begin(args, &rehearsal, &began)?;
+    let mut ended = play(&rehearsal, backend, &mut progress, &began, true)?;
+    // What makes a live run invalid is the machine's hour; virtual time would do the same again.
+    if ended.result.conclusion == Conclusion::Invalid && backend != Backend::Simulated {
+        write(args, &progress, &ended)?;
+        progress
+            .say(&format!("the run is invalid and kept in {}; it is repeated once", progress.folder.path().display()));
+        let began = Began::now();
+        rehearsal = Rehearsal::resolve(args, backend.named())?;
+        progress = begin(args, &rehearsal, &began)?;
+        ended = play(&rehearsal, backend, &mut progress, &began, true)?;
+    }
+    finish(args, &rehearsal, &progress, &ended)
+}
+
+/// One block of a comparison.
+pub(crate) struct Block {
+    pub(crate) folder: PathBuf,
+    pub(crate) conclusion: Conclusion,
+}
+
+/// Plays one block of a comparison into the folder `name` of the output folder, without a word.
+pub(crate) fn block(args: &PlayArgs, backend: Backend, name: &str) -> Result<Block, Failure> {
+    let began = Began::now();
+    let rehearsal = Rehearsal::resolve(args, backend.named())?;
+    let folder = RunFolder::create(&args.out, name, &rehearsal.asked)?;
+    let mut progress = Progress::new(folder, true)?;
+    let ended = play(&rehearsal, backend, &mut progress, &began, false)?;
+    let folder = &progress.folder;
+    folder.result(&ended.result)?;
+    folder.environment(&ended.environment)?;
+    match progress.trouble {
+        Some(trouble) => Err(Failure::new(ExitCode::Backend, &trouble)),
+        None => Ok(Block { folder: folder.path().to_owned(), conclusion: ended.result.conclusion }),
+    }
+}
+
+fn play(
+    rehearsal: &Rehearsal,
+    backend: Backend,
+    progress: &mut Progress,
+    began: &Began,
+    with_twin: bool,
+) -> Result<Ended, Failure> {
     let open_files = machine::raise_open_files();
+    let (result, twin) = match backend {
+        Backend::Embedded => {
+            let mut observed = live(rehearsal, open_files, progress)?;
+            let seen = std::mem::take(&mut observed.observations);
+            let result = conclude(rehearsal, EMBEDDED, observed);
+            let twin = match result.conclusion {
+                Conclusion::Interrupted => None,
+                _ if with_twin => Some(twin(rehearsal, &seen, progress)?),
+                _ => None,
+            };
+            (result, twin)
+        }
+        Backend::Simulated => {
+            let watches = rehearsal.watches.clone();
+            let simulated = simulation::simulate(&rehearsal.plan, watches, &Settings::default(), progress)?;
+            (conclude(rehearsal, SIMULATED, simulated.observed), None)
+        }
+    };
+    Ok(Ended { result, twin, environment: began.environment(open_files) })
+}
+
+fn live(rehearsal: &Rehearsal, open_files: u64, progress: &mut Progress) -> Result<Observed, Failure> {
     let driver = std::env::current_exe()
         .map_err(|error| Failure::usage(format!("cannot find the program that drives load: {error}")))?;
-    let mut progress = begin(args, &rehearsal, &began)?;
     let settings =
         EmbeddedSettings { driver, cluster: cluster::ClusterConfig::default(), keep_observations: true, open_files };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -36,31 +131,11 @@ pub(crate) fn run(args: &PlayArgs) -> Result<ExitCode, Failure> {
         .map_err(|error| Failure::new(ExitCode::Backend, &error))?;
     let played = runtime.block_on(async {
         let plan = Arc::clone(&rehearsal.plan);
-        stage::play(plan, rehearsal.watches.clone(), settings, &mut progress, machine::interrupts()).await
+        stage::play(plan, rehearsal.watches.clone(), settings, progress, machine::interrupts()).await
     });
     // Pods and connections go with the runtime; nothing is worth waiting for.
     runtime.shutdown_background();
-    let mut observed = played?;
-    let live = std::mem::take(&mut observed.observations);
-    let result = conclude(&rehearsal, EMBEDDED, observed);
-    let twin = match result.conclusion {
-        Conclusion::Interrupted => None,
-        _ => Some(twin(&rehearsal, &live, &progress)?),
-    };
-    let ended = Ended { result, twin, environment: began.environment(open_files) };
-    finish(args, &rehearsal, &progress, &ended)
-}
-
-/// `rehearse simulate`.
-pub(crate) fn simulate(args: &PlayArgs) -> Result<ExitCode, Failure> {
-    let began = Began::now();
-    let rehearsal = Rehearsal::resolve(args, SIMULATED)?;
-    let mut progress = begin(args, &rehearsal, &began)?;
-    let watches = rehearsal.watches.clone();
-    let simulated = simulation::simulate(&rehearsal.plan, watches, &Settings::default(), &mut progress)?;
-    let result = conclude(&rehearsal, SIMULATED, simulated.observed);
-    let ended = Ended { result, twin: None, environment: began.environment(machine::raise_open_files()) };
-    finish(args, &rehearsal, &progress, &ended)
+    Ok(played?)
 }
 
 /// `rehearse report`.
@@ -124,6 +199,8 @@ pub(crate) fn judge(
         checks,
         findings,
         stand_ins: rehearsal.stand_ins.clone(),
+        not_judged: rehearsal.not_judged.clone(),
+        alpha_share: 1.0,
         interrupted: observed.interrupted,
     };
     reports::conclude(played, &rehearsal.objectives)
@@ -151,38 +228,41 @@ fn twin(rehearsal: &Rehearsal, live: &[Observation], progress: &Progress) -> Res
 
 /// Writes what there is to write, tells what there is to tell, and finds the exit code.
 fn finish(args: &PlayArgs, rehearsal: &Rehearsal, progress: &Progress, ended: &Ended) -> Result<ExitCode, Failure> {
-    let written = write(progress, ended);
+    let written = write(args, progress, ended);
     let result = &ended.result;
     match args.format {
         Format::Text => told::out(&reports::terminal(result, &rehearsal.asked, width(), color())),
-        Format::Json => {
-            let mut json = serde_json::to_string_pretty(result).expect("the contract's types have only text keys");
-            json.push('\n');
-            told::out(&json);
-        }
+        Format::Json => told::json(result),
     }
     // Only now: what was measured has been told, even if no file could be written.
-    let report = written?;
+    let (report, comparison) = written?;
     if args.format == Format::Text {
+        if let Some(comparison) = &comparison {
+            told::out(&format!("\nAgainst the baseline\n{}\n", comparison::text(comparison)));
+        }
         told::out(&format!("report: {}\n", report.display()));
     }
-    Ok(match (result.conclusion, args.undecided) {
+    let code = match (result.conclusion, args.undecided) {
         (Conclusion::Undecided, Undecided::Pass) => ExitCode::Pass,
         (conclusion, _) => conclusion.exit(),
-    })
+    };
+    let against = comparison.as_ref().map_or(ExitCode::Pass, |comparison| crate::against::exit(comparison, false));
+    Ok(code.worse(against))
 }
 
-fn write(progress: &Progress, ended: &Ended) -> Result<PathBuf, Failure> {
+fn write(args: &PlayArgs, progress: &Progress, ended: &Ended) -> Result<(PathBuf, Option<Comparison>), Failure> {
     let folder = &progress.folder;
     folder.result(&ended.result)?;
     if let Some(twin) = &ended.twin {
         folder.write_json("twin.json", twin)?;
     }
     folder.environment(&ended.environment)?;
+    let history = args.history.as_deref();
+    let comparison = history.map(|history| crate::keep::remember(history, folder.path())).transpose()?.flatten();
     let rendered = reports::render(folder.path())?;
     match &progress.trouble {
         Some(trouble) => Err(Failure::new(ExitCode::Backend, trouble)),
-        None => Ok(rendered.report),
+        None => Ok((rendered.report, comparison)),
     }
 }
 

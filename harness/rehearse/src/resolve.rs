@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use ::lint::drift::Provided;
 use manifests::{Source, WayIn};
-use objectives::Objective;
+use objectives::{Objective, Selected};
 use platform::Node;
-use record::{Asked, ExitCode, Origin, PlatformStamp, StandIn, Watch};
+use record::{Asked, ExitCode, NotJudged, Origin, PlatformStamp, StandIn, Watch};
 use scenarios::{Entry, LoadScale, Plan, Scenario, Variation};
 use units::{Bytes, Millicores, Nanos, Seed};
 
@@ -22,6 +22,8 @@ pub(crate) struct Rehearsal {
     pub(crate) plan: Arc<Plan>,
     pub(crate) objectives: Vec<Objective>,
     pub(crate) watches: Vec<Watch>,
+    /// Documented objectives that the scenario says nothing about.
+    pub(crate) not_judged: Vec<NotJudged>,
     pub(crate) asked: Asked,
     pub(crate) stand_ins: Vec<StandIn>,
     /// What comes from outside of the manifests.
@@ -61,11 +63,9 @@ impl Rehearsal {
         };
         let plan = plan.varied(&Variation { load, ..Variation::default() })?;
         crate::support::check(&plan, backend)?;
-        let steps = plan.load.step_plans();
-        // An objective about a flow that this scenario does not have says nothing here.
-        let has = |objective: &Objective| steps.iter().any(|step| step.flow == objective.flow);
-        let objectives: Vec<Objective> = objectives::built_in().into_iter().filter(has).collect();
-        let watches = objectives.iter().map(|objective| objective.watch(&steps)).collect::<Result<_, _>>()?;
+        let objectives = crate::situation::objectives(&args.objective)?;
+        let Selected { objectives, watches, not_judged } =
+            objectives::select(objectives, &crate::situation::situation(&plan))?;
         let asked = Asked {
             schema: "rehearse/run/v1".into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -77,12 +77,17 @@ impl Rehearsal {
             nodes: described,
         };
         let stand_ins = stand_ins(&plan, way_in, backend);
-        Ok(Self { plan: Arc::new(plan), objectives, watches, asked, stand_ins, provided })
+        Ok(Self { plan: Arc::new(plan), objectives, watches, not_judged, asked, stand_ins, provided })
     }
 
     /// The smallest latency limit among the objectives.
     pub(crate) fn tightest_limit(&self) -> Nanos {
-        self.objectives.iter().filter_map(|objective| objective.limit).min().unwrap_or(Nanos::from_secs(1))
+        self.objectives
+            .iter()
+            .filter(|objective| objective.gating)
+            .filter_map(Objective::limit)
+            .min()
+            .unwrap_or(Nanos::from_secs(1))
     }
 
     /// Bounds of each autoscaler by the name of its workload.
@@ -142,6 +147,7 @@ fn command(args: &PlayArgs, backend: &str) -> String {
     words.extend(args.platform.iter().map(|platform| format!("--platform {platform}")));
     words.extend(args.overlay.iter().filter(|name| *name != "production").map(|name| format!("--overlay {name}")));
     words.extend(args.nodes.iter().map(|nodes| format!("--nodes {}", nodes.display())));
+    words.extend(args.objective.iter().map(|objective| format!("--objective '{objective}'")));
     words.join(" ")
 }
 

@@ -17,6 +17,18 @@ pub(crate) fn status(text: &str) {
     write!(stderr, "\r\x1b[K{text}").and_then(|()| stderr.flush()).ok();
 }
 
+/// The same as JSON.
+pub(crate) fn json(value: &impl serde::Serialize) {
+    let mut json = serde_json::to_string_pretty(value).expect("the contract's types have only text keys");
+    json.push('\n');
+    out(&json);
+}
+
+/// Standard error is for the conversation; if nobody reads it, the work goes on.
+pub(crate) fn aside(text: &str) {
+    std::io::stderr().lock().write_all(text.as_bytes()).ok();
+}
+
 /// What went wrong, once, with its causes.
 pub(crate) fn failure(failure: &Failure) {
     let mut text = String::new();

@@ -26,6 +26,7 @@ fn play(plan: &Plan) -> Simulated {
         steps: (0..plan.load.steps.len()).map(|step| StepId(step as u16)).collect(),
         phases: vec![PhaseKind::Steady],
         limit: Some(Nanos::from_millis(800)),
+        ..Watch::default()
     };
     simulate(plan, vec![watch], &Settings::default(), &mut Deaf).expect("the platform gets ready")
 }

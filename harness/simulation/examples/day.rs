@@ -29,6 +29,7 @@ fn main() {
         steps: (0..plan.load.steps.len()).map(|step| StepId(step as u16)).collect(),
         phases: vec![PhaseKind::Steady],
         limit: Some(Nanos::from_millis(800)),
+        ..Watch::default()
     };
     let before = Instant::now();
     let played = simulate(&plan, vec![watch], &Settings::default(), &mut Deaf).expect("the platform gets ready");

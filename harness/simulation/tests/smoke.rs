@@ -26,6 +26,7 @@ fn play(seed: u64) -> Observed {
         steps: core.map(|(i, _)| record::StepId(i as u16)).collect(),
         phases: vec![PhaseKind::Steady],
         limit: Some(Nanos::from_millis(800)),
+        ..Watch::default()
     };
     let settings = Settings { keep_observations: true, ..Settings::default() };
     simulate(&plan, vec![watch], &settings, &mut Deaf).unwrap().observed

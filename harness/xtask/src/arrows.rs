@@ -28,6 +28,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["clock", "cluster", "gateway", "model", "server", "driver", "scenarios", "platform", "record", "units"],
     ),
     ("reports", &["record", "objectives", "units"]),
+    ("comparison", &["record", "units"]),
     (
         "rehearse",
         &[
@@ -46,6 +47,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "driver",
             "stage",
             "reports",
+            "comparison",
             "lint",
         ],
     ),

@@ -1,23 +1,83 @@
-//! The built-in document, and every way to break it.
-
-use record::{PhaseKind, StepId, StepPlan};
-use units::Nanos;
+//! A document, every way to break it, and the ones that are shipped.
 
 use super::*;
 use crate::built_in;
 
-const BUILT_IN: &str = include_str!("../../library/core-latency.yaml");
+const BUILT_IN: &str = include_str!("sample.yaml");
+
+/// `platform-facts`, section 4, line by line.
+#[test]
+fn every_documented_objective_is_there_with_its_figure_and_source() {
+    let all = built_in();
+    for (name, figure, window) in [
+        ("core-latency", "p95 ≤ 800 ms", Some("10m")),
+        ("availability", "failed ≤ 0.5 %", Some("30d")),
+        ("error-share", "5xx ≤ 1 %", Some("30d")),
+        ("fast-burn", "5xx ≤ 5 %", Some("10m")),
+        ("reject-share", "rejected ≤ 3 %", Some("10m")),
+        ("forbidden-rate", "403 ≤ 5/s", Some("10m")),
+        ("target-down", "target down < 2 min", None),
+        ("ai-alert-latency", "p95 ≤ 10 s", Some("2m")),
+        ("ai-alert-errors", "5xx ≤ 10 %", Some("2m")),
+        ("ai-load-latency", "p95 ≤ 3 s", None),
+        ("ai-load-errors", "failed ≤ 2 %", None),
+        ("user-flow-latency", "p95 ≤ 500 ms", None),
+        ("user-flow-errors", "failed ≤ 1 %", None),
+        ("user-flow-register", "p95 ≤ 500 ms", None),
+        ("user-flow-token", "p95 ≤ 200 ms", None),
+        ("user-flow-profile", "p95 ≤ 300 ms", None),
+        ("user-flow-create", "p95 ≤ 400 ms", None),
+        ("user-flow-dashboard", "p95 ≤ 600 ms", None),
+        ("stress-p50", "p50 ≤ 200 ms", None),
+        ("stress-p95", "p95 ≤ 800 ms", None),
+        ("stress-p99", "p99 ≤ 1.5 s", None),
+        ("stress-errors", "failed ≤ 5 %", None),
+        ("hmrc-success", "failed ≤ 1 %", None),
+        ("hmrc-latency", "p95 ≤ 2.5 s", None),
+        ("node-memory", "node memory ≤ 90 %", Some("5m")),
+        ("node-cpu", "node cpu ≤ 85 %", Some("5m")),
+        ("database-down", "database down < 60 s", None),
+        ("redis-down", "redis down < 60 s", None),
+        ("regression", "p95 less than 30 % above the baseline", None),
+        ("zero-downtime", "failed ≤ 0 requests", None),
+    ] {
+        let objective = all.iter().find(|objective| objective.name == name).unwrap_or_else(|| panic!("no {name}"));
+        assert_eq!(objective.figure().replace("1 min", "60 s"), figure, "{name}");
+        assert_eq!(objective.windows.first().map(|window| window.text.as_str()), window, "{name}");
+        assert!(objective.gating && !objective.source.is_empty(), "{name}");
+    }
+    assert_eq!(all.len(), 30, "one of them is not in the table above");
+}
 
 #[test]
-fn the_built_in_objective_is_the_documented_one() {
-    let [core, _] = built_in().try_into().unwrap();
-    assert_eq!((core.name.as_str(), core.flow.as_str()), ("core-latency", "core"));
-    assert_eq!((core.limit, core.target), (Some(Nanos::from_millis(800)), 0.95));
-    assert_eq!(core.window.as_deref(), Some("10m"));
-    assert_eq!((core.gating, core.confidence, core.phases), (true, 0.95, vec![PhaseKind::Steady]));
-    assert!(core.source.ends_with("SLO_DASHBOARDS.md:17"), "{}", core.source);
-    let note = core.note.unwrap();
-    assert!(note.contains("500 ms") && note.contains("200 ms"), "{note}");
+fn of_contradicting_figures_one_rules_and_the_others_know_why() {
+    let core = built_in().remove(0);
+    let why: Vec<_> =
+        core.claims.iter().map(|claim| (claim.figure.as_str(), claim.rules, claim.why.as_str())).collect();
+    assert_eq!(
+        why,
+        [
+            ("800ms", true, "rules: of these documents the SLO document weighs most"),
+            ("800ms", false, "says the same"),
+            ("200ms", false, "overruled: an SLO document outranks a strategy"),
+            ("500ms", false, "meant under other conditions: a typical GET through the gateway"),
+            ("2500ms", false, "meant under other conditions: submissions to HMRC"),
+        ]
+    );
+    let claims = "apiVersion: rehearse/v1\nkind: Claims\nmetadata: {name: core-latency}\nspec:\n  claims:\n";
+    let with = |claim: &str| parse(&format!("{BUILT_IN}---\n{claims}    - {claim}\n"), "t.yaml");
+    let kept = with("{figure: 800ms, source: a, kind: plan}").unwrap();
+    assert_eq!(kept[0].claims[0].why, "the only figure");
+    for (claim, want) in [
+        ("{figure: 700ms, source: a, kind: plan}", "promises p95 ≤ 800 ms, but 700ms of the plan rules: correct one"),
+        ("{figure: 80 %, source: a, kind: plan}", "but 80 % of the plan rules"),
+        ("{figure: soon, source: a, kind: plan}", "figure is `soon`: write a time"),
+        ("{figure: 800ms, source: a, kind: rumour}", "rumour"),
+        ("{figure: 800ms, sauce: a, kind: plan}", "unknown key `sauce`; did you mean `source`?"),
+    ] {
+        let error = with(claim).expect_err(claim).to_string();
+        assert!(error.starts_with("t.yaml:") && error.contains(want), "{claim}: {error}");
+    }
 }
 
 #[test]
@@ -30,6 +90,7 @@ fn what_is_wrong_is_refused_with_its_place_and_what_to_do() {
             "unknown key `budgetMethod`; did you mean `budgetingMethod`?",
         ),
         ("a key like no other", "  budgetingMethod:", "  zzz:", "unknown key `zzz`; known: description, service"),
+        ("faults of which nobody knows", "  phases: [steady]", "  faults: outsite", "faults is `outsite`: write"),
         ("a target of one", "target: 0.95", "target: 1.0", "target is `1`: it is a share"),
         ("a target in percent", "target: 0.95", "target: 95", "target is `95`"),
         ("a target that is no number", "target: 0.95", "target: .nan", "non-finite float"),
@@ -93,20 +154,36 @@ fn without_a_gate_nothing_gates() {
 }
 
 #[test]
-fn success_needs_no_limit() {
-    let text = BUILT_IN.replacen("metric: latency, le: 800ms", "metric: success", 1);
-    assert_eq!(parse(&text, "t.yaml").unwrap()[0].limit, None);
+fn what_is_bad_can_be_said_instead_of_what_is_good() {
+    let success = BUILT_IN.replacen("metric: latency, le: 800ms", "metric: success", 1);
+    assert_eq!(parse(&success, "t.yaml").unwrap()[0].figure(), "failed ≤ 5 %");
+    let bad = |query: &str| {
+        let text = BUILT_IN.replacen("good:", "bad:", 1).replacen("metric: latency, le: 800ms", query, 1);
+        parse(&text, "t.yaml").map(|all| all[0].figure()).map_err(|error| error.to_string())
+    };
+    assert_eq!(bad("metric: status, is: 5xx").unwrap(), "5xx ≤ 5 %");
+    assert_eq!(bad("metric: status, is: \"403\"").unwrap(), "403 ≤ 5 %");
+    assert_eq!(bad("metric: rejected").unwrap(), "rejected ≤ 5 %");
+    for (query, want) in [
+        ("metric: status", "which status?"),
+        ("metric: status, is: 9xx", "write 5xx, 4xx or one status"),
+        ("metric: rejected, le: 1s", "what is late is not `good`"),
+        ("metric: latency", "write `failed`, `rejected` or `status`"),
+    ] {
+        let error = bad(query).expect_err(query);
+        assert!(error.contains(want), "{query}: {error}");
+    }
 }
 
 #[test]
-fn a_watch_looks_at_the_steps_of_its_flow_and_refuses_to_look_at_none() {
-    let step = |flow: &str| StepPlan { flow: flow.into(), name: flow.into(), request: "GET /".into() };
-    let objective = built_in().remove(0);
-    let watch = objective.watch(&[step("core"), step("tax"), step("core")]).unwrap();
-    assert_eq!((watch.steps, watch.limit), (vec![StepId(0), StepId(2)], Some(Nanos::from_millis(800))));
-    let error = objective.watch(&[step("tax"), step("tax")]).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "objective `core-latency` judges flow `core`, of which the scenario has no step; it has: tax"
-    );
+fn a_gate_requires_in_one_line_what_openslo_cannot_say() {
+    let require = |that: &str| {
+        let line = format!("  require:\n    - {{name: extra, that: {that}, source: here}}\n  confidence: 0.95");
+        parse(&BUILT_IN.replacen("  confidence: 0.95", &line, 1), "t.yaml")
+    };
+    let all = require("failed = 0 during rollingUpdate").unwrap();
+    let extra = all.iter().find(|objective| objective.name == "extra").unwrap();
+    assert!(extra.gating && extra.faults == Faults::During("rollingUpdate".into()));
+    let error = require("fialed = 0").unwrap_err().to_string();
+    assert!(error.starts_with("t.yaml:") && error.contains("did you mean `failed`?"), "{error}");
 }
