@@ -3,6 +3,7 @@
 // It reads one case a line on standard input and writes one answer a line on standard output:
 //
 //	oracle hpa < cases.jsonl > answers.jsonl
+//	oracle workloads < cases.jsonl > answers.jsonl
 //
 // Each controller has a package of its own. Which Kubernetes is asked is decided by the module file: go.mod for 1.34,
 // -modfile=go-1.35.mod and -modfile=go-1.36.mod for the others.
@@ -18,9 +19,11 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/go-logr/logr"
 	"k8s.io/klog/v2"
 
 	"rehearse/oracle/hpa"
+	"rehearse/oracle/workloads"
 )
 
 // A command answers the cases of one controller. It is called inside a bubble whose clock only moves when everybody
@@ -28,12 +31,13 @@ import (
 type command func(t *testing.T, cases []json.RawMessage, answer func(any))
 
 var commands = map[string]command{
-	"hpa": hpa.Run,
+	"hpa":       hpa.Run,
+	"workloads": workloads.Run,
 }
 
 func main() {
 	if len(os.Args) != 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: oracle hpa < cases.jsonl > answers.jsonl")
+		fmt.Fprintln(os.Stderr, "usage: oracle hpa|workloads < cases.jsonl > answers.jsonl")
 		os.Exit(2)
 	}
 	run := commands[os.Args[1]]
@@ -42,8 +46,8 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	klog.SetOutput(io.Discard)
-	klog.LogToStderr(false)
+	// Controllers are made anew for each case and complain that their metrics are registered already.
+	klog.SetLogger(logr.Discard())
 	out := bufio.NewWriter(os.Stdout)
 	encoder := json.NewEncoder(out)
 	encoder.SetEscapeHTML(false)

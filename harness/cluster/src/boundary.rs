@@ -7,7 +7,7 @@ use record::EventKind;
 use units::Wake;
 
 use crate::hpa::FedMetrics;
-use crate::{Endpoints, PodId, PodStatus, Usage};
+use crate::{Endpoints, Patch, PodId, PodStatus, Usage};
 
 /// What may happen to the cluster.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +59,20 @@ pub enum Action {
     },
     /// `kubectl rollout undo`.
     Rollback(WorkloadId),
+    /// `kubectl rollout undo --to-revision`, of a Deployment. A revision that is not there changes nothing.
+    RollBackTo {
+        /// Which workload.
+        workload: WorkloadId,
+        /// As `kubectl rollout history` numbers them.
+        revision: u32,
+    },
+    /// `kubectl patch`, `kubectl rollout pause` and `resume`, of a Deployment.
+    Patch {
+        /// Which workload.
+        workload: WorkloadId,
+        /// What is set anew.
+        patch: Patch,
+    },
     /// `kubectl cordon`.
     Cordon(usize),
     /// `kubectl uncordon`.

@@ -8,7 +8,8 @@ use units::{Nanos, Seed};
 
 use crate::Monitoring;
 
-/// The Kubernetes release whose rules are played. Of the rules here only those of the autoscaler differ.
+/// The Kubernetes release whose rules are played. Of the rules here only those of the autoscaler and one of
+/// Deployments differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Release {
     /// 1.34, compared with 1.34.4.
@@ -16,7 +17,8 @@ pub enum Release {
     #[serde(rename = "1.34")]
     V1_34,
     /// 1.35, compared with 1.35.4. `HPAConfigurableTolerance` is on; an unknown container of a `ContainerResource`
-    /// metric is an error; totals of Object and External metrics stop at the greatest number.
+    /// metric is an error; totals of Object and External metrics stop at the greatest number. Ending pods are part of a
+    /// ReplicaSet's status (`terminatingReplicas`), so that a Deployment looks again when one has gone.
     #[serde(rename = "1.35")]
     V1_35,
     /// 1.36, compared with 1.36.3. Condition `ScaledToZero`, where the gate `HPAScaleToZero` is on.

@@ -5,7 +5,8 @@
 //! are those that ReplicaSets are told to have; ending pods count nowhere, so that more pods than the surge allows can
 //! be there for a while. Nothing is rolled back by itself.
 //!
-//! Left out: pausing, and hash collisions. `revisionHistoryLimit` is Kubernetes' default, 10.
+//! Left out: hash collisions, and creations that the API server refuses. `revisionHistoryLimit` is Kubernetes' default,
+//! 10.
 
 mod scale;
 mod status;
@@ -14,8 +15,9 @@ use platform::{CountOrPercent, Strategy};
 use units::Nanos;
 
 use crate::Flaw;
-use status::Progress;
+pub use status::{Condition, DeploymentStatus, ReplicaSetStatus};
 pub(crate) use status::{Counts, Told};
+use status::{Progress, Reason};
 
 /// `revisionHistoryLimit` where nothing is said (`pkg/apis/apps/v1/defaults.go`).
 const REVISION_HISTORY: usize = 10;
@@ -29,9 +31,46 @@ pub(crate) struct ReplicaSet {
     pub(crate) revision: u32,
     /// `spec.replicas`.
     pub(crate) replicas: u32,
+    /// `minReadySeconds`: that of the Deployment for the newest one; older ones keep theirs.
+    pub(crate) min_ready: Nanos,
     /// Annotations `desired-replicas` and `max-replicas`: the Deployment's size when this one was sized last.
     desired: u32,
     max: u32,
+}
+
+/// Which of a Deployment's pods are left, ending ones included.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Left {
+    /// Any of another template than the wanted one.
+    pub(crate) old: bool,
+    /// None at all.
+    pub(crate) none: bool,
+}
+
+/// How a sync ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Synced {
+    /// Nothing changed.
+    Settled,
+    /// Something did: it is to be called again.
+    Changed,
+    /// The same, after a write that was refused: it is called again 5 ms later, and a look that was planned for later
+    /// is not taken, since the queue holds a key once.
+    Refused,
+}
+
+impl Synced {
+    fn of(changed: bool) -> Self {
+        if changed { Self::Changed } else { Self::Settled }
+    }
+}
+
+/// What a sync wrote into before it did anything else.
+#[derive(Debug, PartialEq, Eq)]
+enum Annotated {
+    Nothing,
+    ReplicaSet,
+    Deployment,
 }
 
 /// A Deployment's ReplicaSets and how far its rollout is.
@@ -39,6 +78,8 @@ pub(crate) struct ReplicaSet {
 pub(crate) struct Deployment {
     strategy: Strategy,
     deadline: Option<Nanos>,
+    min_ready: Nanos,
+    paused: bool,
     desired: u32,
     /// Flaws of all templates there have been.
     templates: Vec<Flaw>,
@@ -47,38 +88,80 @@ pub(crate) struct Deployment {
     /// In order of creation.
     sets: Vec<ReplicaSet>,
     progress: Progress,
+    /// Annotation `deployment.kubernetes.io/revision`.
+    revision: u32,
+    /// What the last sync looked at; `None`: the spec has changed since.
+    seen: Option<(Vec<Counts>, bool)>,
 }
 
 impl Deployment {
-    pub(crate) fn new(strategy: Strategy, deadline: Option<Nanos>, desired: u32) -> Self {
+    pub(crate) fn new(strategy: Strategy, deadline: Option<Nanos>, min_ready: Nanos, desired: u32) -> Self {
         Self {
             strategy,
             deadline,
+            min_ready,
+            paused: false,
             desired,
             templates: vec![Flaw::None],
             wanted: 0,
             sets: Vec::new(),
             progress: Progress::default(),
+            revision: 0,
+            seen: None,
         }
+    }
+
+    /// Whether its informers would have told it of anything since the last sync: a change of its own spec, or of what
+    /// its ReplicaSets report. That a pod has gone is no news of its own but for `Recreate`, and then only if it was the
+    /// last of all (`deletePod`).
+    pub(crate) fn has_news(&self, counts: &[Counts], left: Left) -> bool {
+        let recreates = matches!(self.strategy, Strategy::Recreate);
+        self.seen.as_ref().is_none_or(|seen| seen.0 != counts || (recreates && left.none && !seen.1))
     }
 
     /// A new pod template is applied.
     pub(crate) fn roll_out(&mut self, flaw: Flaw) {
+        self.seen = None;
         self.wanted = self.templates.len() as u32;
         self.templates.push(flaw);
     }
 
-    /// `kubectl rollout undo`: the template of the revision before the present one is applied again. `false` where
-    /// there is none (`no rollout history found`).
-    pub(crate) fn roll_back(&mut self) -> bool {
-        let current = self.current().map_or(u32::MAX, |set| set.revision);
-        let before = self.sets.iter().filter(|set| set.template != self.wanted && set.revision < current);
-        let Some(before) = before.max_by_key(|set| set.revision) else { return false };
-        self.wanted = before.template;
+    /// `kubectl rollout undo` (`polymorphichelpers/rollback.go`): the template of a revision, or of the highest but one,
+    /// is applied again. `false` where there is none (`no rollout history found`), where it is the present one, and
+    /// while the rollout is paused, as kubectl refuses then.
+    pub(crate) fn roll_back(&mut self, to: Option<u32>) -> bool {
+        let found = match to {
+            Some(revision) => self.sets.iter().find(|set| set.revision == revision),
+            None => {
+                let mut by_age: Vec<&ReplicaSet> = self.sets.iter().collect();
+                by_age.sort_by_key(|set| std::cmp::Reverse(set.revision));
+                by_age.get(1).copied()
+            }
+        };
+        let found = found.filter(|set| !self.paused && set.template != self.wanted);
+        let Some(found) = found else { return false };
+        self.wanted = found.template;
+        self.seen = None;
         true
     }
 
+    /// Fields of its spec are set anew.
+    pub(crate) fn patch(&mut self, patch: &Patch) {
+        let Patch { strategy, min_ready, progress_deadline, paused } = *patch;
+        let before = (self.strategy, self.min_ready, self.deadline, self.paused);
+        self.strategy = strategy.unwrap_or(self.strategy);
+        self.min_ready = min_ready.unwrap_or(self.min_ready);
+        self.deadline = progress_deadline.unwrap_or(self.deadline);
+        self.paused = paused.unwrap_or(self.paused);
+        if before != (self.strategy, self.min_ready, self.deadline, self.paused) {
+            self.seen = None;
+        }
+    }
+
     pub(crate) fn resize(&mut self, desired: u32) {
+        if desired != self.desired {
+            self.seen = None;
+        }
         self.desired = desired;
     }
 
@@ -88,6 +171,11 @@ impl Deployment {
 
     pub(crate) fn flaw(&self, template: u32) -> Flaw {
         self.templates[template as usize]
+    }
+
+    /// `minReadySeconds` of the ReplicaSet of a template.
+    pub(crate) fn min_ready(&self, template: u32) -> Nanos {
+        self.sets.iter().find(|set| set.template == template).map_or(self.min_ready, |set| set.min_ready)
     }
 
     /// The template that is wanted.
@@ -133,16 +221,32 @@ impl Deployment {
         self.sets.iter().map(|set| set.replicas).sum()
     }
 
-    /// One sync. `counts` has what each ReplicaSet reports, by its index; `old_pods` whether any pod of another
-    /// template than the wanted one is left, ending ones included. Whether a ReplicaSet was created, resized or
-    /// dropped: then it is to be called again.
-    pub(crate) fn sync(&mut self, now: Nanos, counts: &[Counts], old_pods: bool, told: &mut Vec<Told>) -> bool {
-        self.annotate_revision();
-        if self.sets.iter().any(|set| set.replicas > 0 && set.desired != self.desired) {
+    /// One sync. `counts` has what each ReplicaSet reports, by its index; `left` which pods are left, ending ones
+    /// included.
+    pub(crate) fn sync(&mut self, now: Nanos, counts: &[Counts], left: Left, told: &mut Vec<Told>) -> Synced {
+        let Left { old: old_pods, none: gone } = left;
+        self.seen = Some((counts.to_vec(), gone));
+        // A write into the Deployment makes the status that is written later in the same sync an old version: refused,
+        // and tried again 5 ms later with what the ReplicaSets report by then.
+        let mut outdated = self.check_paused(now);
+        match self.annotate_newest(now) {
+            Annotated::Nothing => {}
+            Annotated::Deployment => outdated = true,
+            // Written twice in one sync, the second time as an old version.
+            Annotated::ReplicaSet if !self.paused => return Synced::Refused,
+            Annotated::ReplicaSet => outdated = true,
+        }
+        if self.paused || self.sets.iter().any(|set| set.replicas > 0 && set.desired != self.desired) {
             let before = self.sets.clone();
             self.scale(counts, told);
-            self.observe(counts);
-            return before != self.sets;
+            let mut counts = counts.to_vec();
+            if self.paused {
+                self.forget_old(&mut counts);
+            }
+            if outdated {
+                return if self.would_observe(&counts) { Synced::Refused } else { Synced::Changed };
+            }
+            return Synced::of(self.observe(&counts) || before != self.sets);
         }
         let created = self.sets.len();
         let mut changed = match self.strategy {
@@ -155,17 +259,36 @@ impl Deployment {
         if !changed && self.is_complete() {
             changed = self.forget_old(&mut counts);
         }
-        self.report(now, &counts, told);
-        changed
+        if created < self.sets.len() {
+            self.revision = self.current().map_or(0, |set| set.revision);
+            outdated = true;
+        }
+        if outdated {
+            let kept = self.progress;
+            let writes = self.report(now, &counts, &mut Vec::new());
+            self.progress = kept;
+            return if writes { Synced::Refused } else { Synced::Changed };
+        }
+        Synced::of(self.report(now, &counts, told) || changed)
     }
 
-    /// `SetNewReplicaSetAnnotations`: the wanted template has the highest revision, also after a rollback.
-    fn annotate_revision(&mut self) {
-        let highest = self.old().into_iter().map(|index| self.sets[index].revision).max().unwrap_or(0);
-        if let Some(index) = self.newest() {
-            let set = &mut self.sets[index];
-            set.revision = set.revision.max(highest + 1);
+    /// `getNewReplicaSet` of one that exists: it has the highest revision, also after a rollback, and the Deployment's
+    /// `minReadySeconds`; a deadline that is new has something to count from. What was written into.
+    fn annotate_newest(&mut self, now: Nanos) -> Annotated {
+        let Some(newest) = self.newest() else { return Annotated::Nothing };
+        let others = self.sets.iter().enumerate().filter(|(index, _)| *index != newest);
+        let highest = others.map(|(_, set)| set.revision).max().unwrap_or(0);
+        let set = &mut self.sets[newest];
+        let revision = set.revision.max(highest + 1);
+        if (set.revision, set.min_ready) != (revision, self.min_ready) {
+            (set.revision, set.min_ready) = (revision, self.min_ready);
+            return Annotated::ReplicaSet;
         }
+        let found = self.deadline.is_some() && self.progress.find(now, set.template);
+        if std::mem::replace(&mut self.revision, revision) != revision || found {
+            return Annotated::Deployment;
+        }
+        Annotated::Nothing
     }
 
     /// `getNewReplicaSet`: the index of the wanted template's ReplicaSet, created if need be.
@@ -175,10 +298,13 @@ impl Deployment {
         }
         let revision = self.sets.iter().map(|set| set.revision).max().unwrap_or(0) + 1;
         let max = self.desired + self.surge();
-        self.sets.push(ReplicaSet { template: self.wanted, revision, replicas: 0, desired: self.desired, max });
+        let (template, min_ready, desired) = (self.wanted, self.min_ready, self.desired);
+        self.sets.push(ReplicaSet { template, revision, replicas: 0, min_ready, desired, max });
         let index = self.sets.len() - 1;
         self.sets[index].replicas = self.room_for_newest(index);
-        self.progress.created(now);
+        if self.deadline.is_some() {
+            self.progress.set(now, Reason::Created, Some(template));
+        }
         told.push(Told::Created { revision });
         if self.sets[index].replicas > 0 {
             told.push(Told::Scaled { template: self.wanted, from: 0, to: self.sets[index].replicas });
@@ -284,6 +410,20 @@ impl Deployment {
         }
         !drop.is_empty()
     }
+}
+
+/// Fields of a Deployment's spec that somebody sets anew, as `kubectl patch` and `kubectl rollout pause` do. `None`
+/// leaves a field as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Patch {
+    /// `strategy`.
+    pub strategy: Option<Strategy>,
+    /// `minReadySeconds`, for pods of the newest template.
+    pub min_ready: Option<Nanos>,
+    /// `progressDeadlineSeconds`, or none.
+    pub progress_deadline: Option<Option<Nanos>>,
+    /// `paused`: templates are not rolled out, sizes are.
+    pub paused: Option<bool>,
 }
 
 /// `GetScaledValueFromIntOrPercent`.

@@ -31,13 +31,17 @@ pub(crate) enum Controller {
     Unscaled,
 }
 
-/// `status` of a budget.
+/// `status` of a PodDisruptionBudget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Status {
-    pub(crate) expected: u32,
-    pub(crate) desired_healthy: u32,
-    pub(crate) healthy: u32,
-    pub(crate) allowed: u32,
+pub struct BudgetStatus {
+    /// `expectedPods`.
+    pub expected: u32,
+    /// `desiredHealthy`.
+    pub desired_healthy: u32,
+    /// `currentHealthy`.
+    pub healthy: u32,
+    /// `disruptionsAllowed`.
+    pub allowed: u32,
 }
 
 /// Why an eviction is refused.
@@ -55,7 +59,7 @@ pub(crate) fn covers(budget: &DisruptionBudget, workload: &Workload) -> bool {
 }
 
 /// `trySync` with all pods that the budget selects, ending ones included.
-pub(crate) fn status(bound: DisruptionBound, members: &[Member]) -> Status {
+pub(crate) fn status(bound: DisruptionBound, members: &[Member]) -> BudgetStatus {
     let healthy = members.iter().filter(|member| member.healthy).count() as u32;
     let scale = || {
         let mut controllers: Vec<Controller> = members.iter().map(|member| member.controller).collect();
@@ -77,14 +81,14 @@ pub(crate) fn status(bound: DisruptionBound, members: &[Member]) -> Status {
     match expected_and_desired {
         Some((expected, desired_healthy)) => {
             let allowed = if expected == 0 { 0 } else { healthy.saturating_sub(desired_healthy) };
-            Status { expected, desired_healthy, healthy, allowed }
+            BudgetStatus { expected, desired_healthy, healthy, allowed }
         }
-        None => Status { healthy, ..Status::default() }, // `failSafe`
+        None => BudgetStatus { healthy, ..BudgetStatus::default() }, // `failSafe`
     }
 }
 
 /// Whether a running pod may be evicted that is `healthy` or not, under the budgets that select it.
-pub(crate) fn evict(healthy: bool, budgets: &[(&DisruptionBudget, Status)]) -> Result<(), Refusal> {
+pub(crate) fn evict(healthy: bool, budgets: &[(&DisruptionBudget, BudgetStatus)]) -> Result<(), Refusal> {
     let (budget, status) = match budgets {
         [] => return Ok(()),
         [one] => *one,
@@ -101,7 +105,7 @@ pub(crate) fn evict(healthy: bool, budgets: &[(&DisruptionBudget, Status)]) -> R
     if status.allowed > 0 {
         return Ok(());
     }
-    let Status { desired_healthy, healthy, .. } = status;
+    let BudgetStatus { desired_healthy, healthy, .. } = status;
     let reason = format!(
         "Cannot evict pod as it would violate the pod's disruption budget. \
          The disruption budget {} needs {desired_healthy} healthy pods and has {healthy} currently",
@@ -156,7 +160,8 @@ mod tests {
 
     #[test]
     fn evictions_are_answered_in_the_words_of_the_api_server() {
-        let status = |healthy, desired_healthy, allowed| Status { expected: 3, desired_healthy, healthy, allowed };
+        let status =
+            |healthy, desired_healthy, allowed| BudgetStatus { expected: 3, desired_healthy, healthy, allowed };
         let (strict, lax) = (budget(false), budget(true));
         for (case, healthy, budgets, refused) in [
             ("no budget", true, vec![], None),

@@ -37,6 +37,8 @@ pub use boundary::{Action, Effect, Flaw, Input, Scraper};
 pub use cluster::Cluster;
 pub use config::{ClusterConfig, Forecast, Gates, Release, UnknownRelease};
 pub use control::{ControlInput, ControlPlane, ControlWake, Host, Question};
+pub use deployment::{Condition, DeploymentStatus, Patch, ReplicaSetStatus};
+pub use disruption::BudgetStatus;
 pub use endpoints::{Endpoint, Endpoints};
 pub use kubelet::{Kubelet, KubeletEffect, KubeletInput, ProbeKind};
 pub use monitoring::Monitoring;

@@ -4,6 +4,7 @@ use platform::WorkloadId;
 use units::{Bytes, Nanos};
 
 use crate::Flaw;
+use crate::hpa::whole_seconds;
 
 /// A pod, counted from 0 in order of creation, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -115,7 +116,13 @@ impl PodRecord {
 
     /// Ready for as long as `min_ready` (`pkg/api/v1/pod/util.go`, `IsPodAvailable`), ending or not.
     pub(crate) fn is_available(&self, now: Nanos, min_ready: Nanos) -> bool {
-        self.ready && self.ready_changed.is_some_and(|since| since + min_ready <= now)
+        self.ready && self.available_at(min_ready).is_some_and(|at| at <= now)
+    }
+
+    /// When it has been ready for `min_ready`, counted from the whole second in which it became so: the time of a
+    /// condition travels without fractions.
+    pub(crate) fn available_at(&self, min_ready: Nanos) -> Option<Nanos> {
+        self.ready_changed.map(|since| whole_seconds(since) + min_ready)
     }
 
     /// Ready and not ending: what a Deployment counts in `readyReplicas`.

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use units::Nanos;
 
+use crate::hpa::whole_seconds;
 use crate::{PodId, PodRecord};
 
 /// `BurstReplicas`: how many pods one sync creates or deletes at most.
@@ -50,15 +51,22 @@ pub(crate) fn victims<'a>(
             uid: uid(pod),
         })
         .collect();
-    // Selection instead of a sort: upstream's order is not transitive (it compares ages by magnitude).
-    let mut victims = Vec::with_capacity(count);
-    while victims.len() < count && !candidates.is_empty() {
-        let first = (1..candidates.len()).fold(0, |first, i| {
-            if candidates[i].goes_before(&candidates[first], now) == Ordering::Less { i } else { first }
-        });
-        victims.push(candidates.remove(first).pod);
+    if count >= candidates.len() {
+        return candidates.into_iter().map(|candidate| candidate.pod).collect();
     }
-    victims
+    // Upstream's list comes in the order of a map.
+    candidates.sort_unstable_by_key(|candidate| candidate.uid);
+    // Go's sort of a short list, step by step: upstream's order is not transitive (it compares ages by magnitude), so
+    // that the way it is sorted decides.
+    for end in 1..candidates.len() {
+        let mut at = end;
+        while at > 0 && candidates[at].goes_before(&candidates[at - 1], now) {
+            candidates.swap(at, at - 1);
+            at -= 1;
+        }
+    }
+    candidates.truncate(count);
+    candidates.into_iter().map(|candidate| candidate.pod).collect()
 }
 
 struct Candidate<'a> {
@@ -71,25 +79,27 @@ struct Candidate<'a> {
 
 impl Candidate<'_> {
     /// `ActivePodsWithRanks.Less`.
-    fn goes_before(&self, other: &Self, now: Nanos) -> Ordering {
+    fn goes_before(&self, other: &Self, now: Nanos) -> bool {
         let (a, b) = (self.record, other.record);
         let order = (a.node.is_some().cmp(&b.node.is_some()))
             .then(a.started.is_some().cmp(&b.started.is_some()))
             .then(a.ready.cmp(&b.ready))
             .then(other.beside.cmp(&self.beside));
         if order != Ordering::Equal {
-            return order;
+            return order == Ordering::Less;
         }
-        let (ready_a, ready_b) = (a.ready_changed, b.ready_changed);
+        let younger = |a: Option<Nanos>, b: Option<Nanos>| {
+            magnitude(now, a).cmp(&magnitude(now, b)).then(self.uid.cmp(&other.uid)) == Ordering::Less
+        };
+        let [ready_a, ready_b] = [a, b].map(|pod| pod.ready_changed.map(whole_seconds));
         if a.ready && b.ready && ready_a != ready_b {
-            return magnitude(now, ready_a).cmp(&magnitude(now, ready_b)).then(self.uid.cmp(&other.uid));
+            return younger(ready_a, ready_b);
         }
-        b.restarts.cmp(&a.restarts).then_with(|| {
-            if a.created == b.created {
-                return self.uid.cmp(&other.uid);
-            }
-            magnitude(now, Some(a.created)).cmp(&magnitude(now, Some(b.created))).then(self.uid.cmp(&other.uid))
-        })
+        if a.restarts != b.restarts {
+            return a.restarts > b.restarts;
+        }
+        let [created_a, created_b] = [a, b].map(|pod| whole_seconds(pod.created));
+        created_a != created_b && younger(Some(created_a), Some(created_b))
     }
 }
 
@@ -121,7 +131,7 @@ mod tests {
 
     fn order(records: &[PodRecord]) -> Vec<u32> {
         let pods = records.iter().enumerate().map(|(i, record)| (PodId(i as u32), record));
-        let victims = victims(NOW, records.len(), pods, records, |pod| u64::from(pod.0));
+        let victims = victims(NOW, records.len() - 1, pods, records, |pod| u64::from(pod.0));
         victims.into_iter().map(|pod| pod.0).collect()
     }
 
@@ -144,13 +154,13 @@ mod tests {
             ("more restarts", PodRecord { restarts: 2, ..old.clone() }, running(1)),
             ("younger", PodRecord { created: NOW, ..old.clone() }, running(1)),
         ] {
-            assert_eq!(order(&[first.clone(), second.clone()]), [0, 1], "{case}");
-            assert_eq!(order(&[second, first]), [1, 0], "{case}, listed the other way round");
+            assert_eq!(order(&[first.clone(), second.clone()]), [0], "{case}");
+            assert_eq!(order(&[second, first]), [1], "{case}, listed the other way round");
         }
-        assert_eq!(order(&[running(0), running(1), running(1)])[..2], [1, 2], "two on one node");
+        assert_eq!(order(&[running(0), running(1), running(1)]), [1, 2], "two on one node");
         let ages = [Nanos::from_secs(2_000), Nanos::from_secs(3_000)].map(Some);
         let [a, b] = ages.map(|ready_changed| PodRecord { ready_changed, ..old.clone() });
-        assert_eq!(order(&[a, PodRecord { node: Some(1), ..b }]), [0, 1], "ages of one magnitude leave it to the UID");
+        assert_eq!(order(&[a, PodRecord { node: Some(1), ..b }]), [0], "ages of one magnitude leave it to the UID");
     }
 
     #[test]

@@ -31,7 +31,7 @@ cargo xtask test [--require NAME,...|all] [-p CRATE]...
 cargo xtask rendered
     Renders kind-config/platform/overlays anew into kind-config/platform/rendered (kustomize or kubectl).
 cargo xtask prove [--cases N] [--releases 1.34,1.35,1.36] [--seed N]
-    Asks Kubernetes' own autoscaler (kind-config/oracle, which needs Go) N cases of each release, and compares.
+    Asks Kubernetes' own controllers (kind-config/oracle, which needs Go) N cases of each release, and compares.
 
 -p CRATE narrows a command to some crates, for the inner loop.
 ";

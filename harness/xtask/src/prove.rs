@@ -1,4 +1,4 @@
-//! `cargo xtask prove`: our autoscaler against Kubernetes' own, over many cases. The comparison itself is a test of
+//! `cargo xtask prove`: our controllers against Kubernetes' own, over many cases. The comparison itself is a test of
 //! `cluster`; this runs it in release, with more to do.
 
 use anyhow::{Context, Result};
@@ -22,7 +22,7 @@ impl Default for Proof {
 
 pub(crate) fn run(workspace: &Workspace, proof: &Proof) -> Result<bool> {
     let mut cargo = workspace.cargo();
-    cargo.args(["test", "--release", "-p", "cluster", "--test", "oracle_hpa", "--", "--nocapture", "fresh"]);
+    cargo.args(["test", "--release", "-p", "cluster", "--test", "oracle", "--", "--nocapture", "fresh"]);
     cargo.env(testing::REQUIRE, "go");
     cargo.env("PROVE_CASES", &proof.cases).env("PROVE_RELEASES", &proof.releases).env("PROVE_SEED", &proof.seed);
     Ok(cargo.status().context("cannot start cargo")?.success())

@@ -20,13 +20,14 @@ import (
 	autoscalinginformers "k8s.io/client-go/informers/autoscaling/v2"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	autoscalingclient "k8s.io/client-go/kubernetes/typed/autoscaling/v2"
-	typedcore "k8s.io/client-go/kubernetes/typed/core/v1"
 	autoscalinglisters "k8s.io/client-go/listers/autoscaling/v2"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	defaults "k8s.io/kubernetes/pkg/apis/autoscaling/v2"
 	"k8s.io/kubernetes/pkg/controller/podautoscaler"
 	"k8s.io/kubernetes/pkg/controller/podautoscaler/metrics"
+
+	"rehearse/oracle/events"
 )
 
 // beside is how far from the instants of syncs everything else happens: records come before, answers are read after.
@@ -61,7 +62,7 @@ func play(c *Case) []Synced {
 		mapper.Add(schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: kind}, apimeta.RESTScopeNamespace)
 	}
 	client := metrics.NewRESTMetricsClient(podMetrics{world: w}, customMetrics{w}, externalMetrics{w})
-	controller := podautoscaler.NewHorizontalController(ctx, noEvents{}, scales{world: w}, hpas, mapper, client, hpas, podInformer{w},
+	controller := podautoscaler.NewHorizontalController(ctx, events.None{}, scales{world: w}, hpas, mapper, client, hpas, podInformer{w},
 		flags.period, flags.downscale, flags.tolerance, flags.cpuInitialization, flags.readinessDelay)
 
 	main := read(c.HPA)
@@ -335,23 +336,3 @@ var _ coreinformers.PodInformer = podInformer{}
 type syncedInformer struct{ cache.SharedIndexInformer }
 
 func (syncedInformer) HasSynced() bool { return true }
-
-// noEvents takes events and forgets them.
-type noEvents struct{ typedcore.EventInterface }
-
-func (e noEvents) Events(string) typedcore.EventInterface { return e }
-func (noEvents) CreateWithEventNamespace(event *corev1.Event) (*corev1.Event, error) {
-	return event, nil
-}
-func (noEvents) CreateWithEventNamespaceWithContext(_ context.Context, event *corev1.Event) (*corev1.Event, error) {
-	return event, nil
-}
-func (noEvents) PatchWithEventNamespace(event *corev1.Event, _ []byte) (*corev1.Event, error) {
-	return event, nil
-}
-func (noEvents) PatchWithEventNamespaceWithContext(_ context.Context, event *corev1.Event, _ []byte) (*corev1.Event, error) {
-	return event, nil
-}
-func (noEvents) UpdateWithEventNamespace(event *corev1.Event) (*corev1.Event, error) {
-	return event, nil
-}

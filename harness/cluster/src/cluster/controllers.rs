@@ -4,6 +4,8 @@
 //! asked again whenever a pod of its own changed, and when time alone changes something (`minReadySeconds`,
 //! `progressDeadlineSeconds`, a creation to be tried again).
 
+use std::collections::BTreeSet;
+
 use record::EventKind;
 use units::{Nanos, Out, Purpose};
 
@@ -12,10 +14,19 @@ use platform::WorkloadKind;
 use super::pods::NewPod;
 use super::{Cluster, Controller, Task};
 use crate::daemon_set::{self, Member as Daemon};
-use crate::deployment::{Counts, Told};
+use crate::deployment::{Counts, Left, ReplicaSet, Synced, Told};
 use crate::replica_set::{self, BURST_REPLICAS};
 use crate::stateful_set::{self, Step};
-use crate::{Effect, Flaw, PodId, PodRecord};
+use crate::{DeploymentStatus, Effect, Flaw, Patch, PodId, PodRecord, Release, ReplicaSetStatus};
+
+/// Which template a workload gets.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Roll {
+    /// A new one.
+    Out(Flaw),
+    /// That of a revision, or of the one before the present one.
+    Back(Option<u32>),
+}
 
 impl Cluster {
     /// Lets every controller act that has something new to look at.
@@ -55,12 +66,12 @@ impl Cluster {
         self.dirty.insert(index);
     }
 
-    /// A new pod template, or the one before again.
-    pub(super) fn roll(&mut self, now: Nanos, index: usize, flaw: Option<Flaw>, out: &mut impl Out<Effect>) {
+    /// A new pod template, or an earlier one again.
+    pub(super) fn roll(&mut self, now: Nanos, index: usize, to: Roll, out: &mut impl Out<Effect>) {
         let owner = &mut self.owners[index];
-        let changed = match flaw {
-            Some(flaw) => owner.roll_out(flaw),
-            None => owner.roll_back(),
+        let changed = match to {
+            Roll::Out(flaw) => owner.roll_out(flaw),
+            Roll::Back(revision) => owner.roll_back(revision),
         };
         if !changed {
             return;
@@ -74,47 +85,97 @@ impl Cluster {
         self.settle_controllers(now, out);
     }
 
+    /// Fields of a Deployment's spec are set anew. Pods that are ready count by its new `minReadySeconds`.
+    pub(super) fn patch(&mut self, now: Nanos, index: usize, patch: &Patch) {
+        let Controller::Deployment(deployment) = &mut self.owners[index].controller else { return };
+        deployment.patch(patch);
+        if let Some(min_ready) = patch.min_ready {
+            let available = self.owners[index].pods.iter().filter_map(|pod| self.record(*pod).available_at(min_ready));
+            let later: BTreeSet<Nanos> = available.filter(|at| *at > now).collect();
+            later.into_iter().for_each(|at| self.agenda.plan(at, Task::Reconcile(index)));
+        }
+        self.dirty.insert(index);
+    }
+
+    /// What a Deployment's status says; `None` for anything else.
+    pub(super) fn deployment_status(&self, now: Nanos, index: usize) -> Option<DeploymentStatus> {
+        let owner = self.owners.get(index)?;
+        let Controller::Deployment(deployment) = &owner.controller else { return None };
+        let status = deployment.status();
+        let set = |set: &ReplicaSet| {
+            let Counts { replicas, ready, available, .. } = self.counts(now, index, set);
+            let (template, revision, wanted) = (set.template, set.revision, set.replicas);
+            let name = owner.names.template(template);
+            ReplicaSetStatus { name, template, revision, wanted, replicas, ready, available }
+        };
+        Some(DeploymentStatus {
+            replica_sets: deployment.sets().iter().map(set).collect(),
+            replicas: status.replicas,
+            updated: status.updated,
+            ready: status.ready,
+            available: status.available,
+            unavailable: status.unavailable,
+            conditions: deployment.conditions(owner.names.base(), |template| owner.names.template(template)),
+        })
+    }
+
+    /// What a ReplicaSet reports.
+    fn counts(&self, now: Nanos, index: usize, set: &ReplicaSet) -> Counts {
+        let tells_terminating = self.config.kubernetes >= Release::V1_35;
+        let pods = self.owners[index].pods.iter().map(|pod| self.record(*pod));
+        let own = pods.filter(|record| record.template == set.template);
+        own.fold(Counts::default(), |mut counts, record| {
+            if record.is_active() {
+                counts.replicas += 1;
+                counts.ready += u32::from(record.ready);
+                counts.available += u32::from(record.is_available(now, set.min_ready));
+            } else if record.deleted.is_some() {
+                counts.terminating += u32::from(tells_terminating);
+            }
+            counts
+        })
+    }
+
     fn active(&self, index: usize) -> impl Iterator<Item = (PodId, &PodRecord)> {
         let pods = self.owners[index].pods.iter();
         pods.map(|pod| (*pod, self.record(*pod))).filter(|(_, record)| record.is_active())
     }
 
     fn sync_deployment(&mut self, now: Nanos, index: usize, out: &mut impl Out<Effect>) {
-        let min_ready = self.platform.workload(self.owners[index].workload).min_ready;
+        let mut asked = self.deadlines[index].take_if(|at| *at <= now).is_some();
         loop {
             self.sync_replica_sets(now, index, out);
             let Controller::Deployment(deployment) = &self.owners[index].controller else { return };
             let wanted = deployment.wanted();
-            let counts = |template: u32| {
-                self.active(index).filter(|(_, record)| record.template == template).fold(
-                    Counts::default(),
-                    |mut counts, (_, record)| {
-                        counts.replicas += 1;
-                        counts.ready += u32::from(record.ready);
-                        counts.available += u32::from(record.is_available(now, min_ready));
-                        counts
-                    },
-                )
-            };
-            let counts: Vec<Counts> = deployment.sets().iter().map(|set| counts(set.template)).collect();
-            let old_pods = self.owners[index].pods.iter().any(|pod| self.record(*pod).template != wanted);
-            let mut told = Vec::new();
-            let Controller::Deployment(deployment) = &mut self.owners[index].controller else { return };
-            let changed = deployment.sync(now, &counts, old_pods, &mut told);
-            let stalls = deployment.stalls_at();
-            self.tell(index, told, out);
-            if !changed {
-                if let Some(at) = stalls.filter(|at| *at > now) {
-                    self.plan_once(at, index);
-                }
+            let counts: Vec<Counts> = deployment.sets().iter().map(|set| self.counts(now, index, set)).collect();
+            let pods = &self.owners[index].pods;
+            let old = pods.iter().any(|pod| self.record(*pod).template != wanted);
+            let left = Left { old, none: pods.is_empty() };
+            if !asked && !deployment.has_news(&counts, left) {
                 return;
             }
+            let mut told = Vec::new();
+            let Controller::Deployment(deployment) = &mut self.owners[index].controller else { return };
+            let synced = deployment.sync(now, &counts, left, &mut told);
+            let again = deployment.looks_again(now);
+            self.tell(index, told, out);
+            match synced {
+                Synced::Settled => {
+                    if let Some(at) = again {
+                        self.plan_once(at, index);
+                    }
+                    return;
+                }
+                Synced::Changed => {}
+                Synced::Refused => self.deadlines[index] = None,
+            }
+            asked = true;
         }
     }
 
-    /// Plans a look at a workload unless one is planned for that instant.
+    /// Plans a look at a workload unless an earlier one is planned: a delaying queue holds a key once.
     fn plan_once(&mut self, at: Nanos, index: usize) {
-        if self.deadlines[index] != Some(at) {
+        if self.deadlines[index].is_none_or(|planned| at < planned) {
             self.deadlines[index] = Some(at);
             self.agenda.plan(at, Task::Reconcile(index));
         }

@@ -10,7 +10,7 @@ use record::{EventKind, NodeState};
 use units::{Nanos, Out};
 
 use super::{Cluster, Controller, Task};
-use crate::disruption::{self, Member, Refusal, Status};
+use crate::disruption::{self, BudgetStatus, Member, Refusal};
 use crate::{Effect, PodId};
 
 /// How long kubectl waits after 429.
@@ -18,7 +18,7 @@ const DRAIN_RETRY: Nanos = Nanos::from_secs(5);
 
 impl Cluster {
     /// What the platform's `index`-th budget allows now.
-    pub(super) fn budget(&self, index: usize) -> Status {
+    pub(super) fn budget(&self, index: usize) -> BudgetStatus {
         let budget = &self.platform.budgets[index];
         let covered = self
             .owners

@@ -16,7 +16,7 @@ mod services;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use platform::{Node, Platform, ServiceId};
+use platform::{Node, Platform, ServiceId, WorkloadId};
 use record::EventKind;
 use units::{Machine, Nanos, Out};
 
@@ -28,7 +28,8 @@ use crate::monitoring::Prometheus;
 use crate::node_lifecycle::NodeLifecycle;
 use crate::scheduler::Scheduler;
 use crate::scheduler::queue::Queue;
-use crate::{Action, ClusterConfig, Effect, Input, PodId, PodRecord, Scraper};
+use crate::{Action, BudgetStatus, ClusterConfig, DeploymentStatus, Effect, Input, PodId, PodRecord, Scraper};
+use controllers::Roll;
 use nodes::NodeRecord;
 use owner::{Controller, Failures, Owner};
 
@@ -69,7 +70,7 @@ pub struct Cluster {
     owners: Vec<Owner>,
     /// Workloads whose controller has something new to look at.
     dirty: BTreeSet<usize>,
-    /// For which instant each workload's deadline was planned last.
+    /// When each Deployment looks again whether its deadline has passed.
     deadlines: Vec<Option<Nanos>>,
     autoscalers: Vec<Hpa>,
     services_of: Vec<Vec<ServiceId>>,
@@ -144,6 +145,16 @@ impl Cluster {
     /// All pods there have been, in order of creation.
     pub fn pods(&self) -> impl Iterator<Item = (PodId, &PodRecord)> {
         self.pods.iter().enumerate().map(|(index, record)| (PodId(index as u32), record))
+    }
+
+    /// What the status of a Deployment says at `now`; `None` for any other workload.
+    pub fn deployment(&self, now: Nanos, workload: WorkloadId) -> Option<DeploymentStatus> {
+        self.deployment_status(now, usize::from(workload.0))
+    }
+
+    /// What the status of the platform's `index`-th budget says; `None` where there are not so many.
+    pub fn budget_status(&self, index: usize) -> Option<BudgetStatus> {
+        (index < self.platform.budgets.len()).then(|| self.budget(index))
     }
 
     /// Name of a node by its index, also of one that was ordered later.
@@ -229,7 +240,11 @@ impl Cluster {
             _ => None,
         };
         let index = match *action {
-            Action::Scale(id, _) | Action::Rollout { workload: id, .. } | Action::Rollback(id) => usize::from(id.0),
+            Action::Scale(id, _)
+            | Action::Rollout { workload: id, .. }
+            | Action::Rollback(id)
+            | Action::RollBackTo { workload: id, .. }
+            | Action::Patch { workload: id, .. } => usize::from(id.0),
             Action::DeletePod { pod, .. } | Action::Evict(pod) if self.pod(pod).is_none() => return,
             _ => 0,
         };
@@ -241,8 +256,10 @@ impl Cluster {
             Action::DeletePod { pod, forced: false } => self.delete(now, pod, "deleted", out),
             Action::DeletePod { pod, forced: true } => self.delete_by_force(now, pod, "deleted by force", out),
             Action::Evict(pod) => drop(self.evict(now, pod, out)),
-            Action::Rollout { flaw, .. } => self.roll(now, index, Some(flaw), out),
-            Action::Rollback(_) => self.roll(now, index, None, out),
+            Action::Rollout { flaw, .. } => self.roll(now, index, Roll::Out(flaw), out),
+            Action::Rollback(_) => self.roll(now, index, Roll::Back(None), out),
+            Action::RollBackTo { revision, .. } => self.roll(now, index, Roll::Back(Some(revision)), out),
+            Action::Patch { patch, .. } => self.patch(now, index, &patch),
             Action::Cordon(node) => self.cordon(now, node, true, out),
             Action::Uncordon(node) => self.cordon(now, node, false, out),
             Action::Drain(node) => self.drain(now, node, out),

@@ -102,7 +102,8 @@ impl Owner {
         let replicas = workload.replicas.or(minimum).unwrap_or(1);
         let (desired, controller) = match &workload.kind {
             WorkloadKind::Deployment => {
-                let deployment = Deployment::new(workload.strategy, workload.progress_deadline, replicas);
+                let deployment =
+                    Deployment::new(workload.strategy, workload.progress_deadline, workload.min_ready, replicas);
                 (replicas, Controller::Deployment(deployment))
             }
             WorkloadKind::StatefulSet { .. } => {
@@ -165,11 +166,14 @@ impl Owner {
         true
     }
 
-    /// Applies the template before the present one, if there is one.
-    pub(super) fn roll_back(&mut self) -> bool {
+    /// Applies the template of a revision, or the one before the present one, if there is one. Only of Deployments
+    /// revisions are known by number.
+    pub(super) fn roll_back(&mut self, to: Option<u32>) -> bool {
         match &mut self.controller {
-            Controller::Deployment(deployment) => deployment.roll_back(),
-            Controller::StatefulSet { revisions, .. } | Controller::DaemonSet(revisions) => revisions.roll_back(),
+            Controller::Deployment(deployment) => deployment.roll_back(to),
+            Controller::StatefulSet { revisions, .. } | Controller::DaemonSet(revisions) => {
+                to.is_none() && revisions.roll_back()
+            }
             Controller::Job { .. } | Controller::Pod { .. } => false,
         }
     }

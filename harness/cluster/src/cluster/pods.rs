@@ -199,9 +199,13 @@ impl Cluster {
         let (name, id) = (record.name.clone(), record.workload);
         out.emit(Effect::Note(EventKind::PodReady { pod: name, ready }));
         self.dirty.insert(usize::from(id.0));
-        let min_ready = self.platform.workload(id).min_ready;
-        if ready && min_ready > Nanos::ZERO {
-            self.agenda.plan(now + min_ready, Task::Reconcile(usize::from(id.0)));
+        let record = self.record(pod);
+        let min_ready = match &self.owners[usize::from(id.0)].controller {
+            Controller::Deployment(deployment) => deployment.min_ready(record.template),
+            _ => self.platform.workload(id).min_ready,
+        };
+        if ready && let Some(at) = record.available_at(min_ready).filter(|at| *at > now) {
+            self.agenda.plan(at, Task::Reconcile(usize::from(id.0)));
         }
         self.observe(now, id);
     }

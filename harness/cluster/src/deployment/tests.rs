@@ -11,10 +11,10 @@ fn settle(deployment: &mut Deployment, available: &[u32]) -> Vec<u32> {
     for _ in 0..50 {
         let counts = |(index, set): (usize, &ReplicaSet)| {
             let available = available.get(index).copied().unwrap_or(0).min(set.replicas);
-            Counts { replicas: set.replicas, ready: available, available }
+            Counts { replicas: set.replicas, ready: available, available, terminating: 0 }
         };
         let counts: Vec<Counts> = deployment.sets.iter().enumerate().map(counts).collect();
-        if !deployment.sync(NOW, &counts, false, &mut Vec::new()) {
+        if deployment.sync(NOW, &counts, Left { old: false, none: false }, &mut Vec::new()) == Synced::Settled {
             return deployment.sets.iter().map(|set| set.replicas).collect();
         }
     }
@@ -22,7 +22,7 @@ fn settle(deployment: &mut Deployment, available: &[u32]) -> Vec<u32> {
 }
 
 fn deployment(replicas: u32, strategy: Strategy) -> Deployment {
-    let mut deployment = Deployment::new(strategy, None, replicas);
+    let mut deployment = Deployment::new(strategy, None, Nanos::ZERO, replicas);
     assert_eq!(settle(&mut deployment, &[replicas]), [replicas]);
     deployment
 }
@@ -38,7 +38,7 @@ fn bounds_round_as_upstream_rounds_them() {
         ("none at all", 0, rolling(Count(1), Count(1)), (1, 0)),
         ("no rolling", 5, Strategy::Recreate, (0, 0)),
     ] {
-        let deployment = Deployment::new(strategy, None, replicas);
+        let deployment = Deployment::new(strategy, None, Nanos::ZERO, replicas);
         assert_eq!((deployment.surge(), deployment.unavailable()), want, "{case}");
     }
 }
@@ -55,7 +55,7 @@ fn a_bad_template_is_left_by_going_back_or_by_going_on() {
         deployment
     };
     let mut back = stuck();
-    assert!(back.roll_back());
+    assert!(back.roll_back(None));
     assert_eq!(settle(&mut back, &[7, 0]), [10, 1], "as many as are missing come first, bad ones leave for them");
     assert_eq!(settle(&mut back, &[10, 0]), [10, 0]);
     assert_eq!(back.current().map(|set| set.revision), Some(3), "the old template has a new revision");
@@ -64,7 +64,7 @@ fn a_bad_template_is_left_by_going_back_or_by_going_on() {
     on.roll_out(Flaw::None);
     let sizes = settle(&mut on, &[8, 0, 0]);
     assert_eq!(sizes, [8, 0, 5], "the bad pods make room");
-    assert!(!deployment(3, Strategy::default()).roll_back(), "nothing to go back to");
+    assert!(!deployment(3, Strategy::default()).roll_back(None), "nothing to go back to");
 }
 
 #[test]
@@ -79,7 +79,10 @@ fn resizing_gives_every_set_its_share() {
         deployment.roll_out(Flaw::NeverReady);
         assert_eq!(settle(&mut deployment, &[10, 0]), [8, 5]);
         deployment.resize(to);
-        deployment.scale(&[Counts { available: 8, ready: 8, replicas: 8 }, Counts::default()], &mut Vec::new());
+        deployment.scale(
+            &[Counts { available: 8, ready: 8, replicas: 8, terminating: 0 }, Counts::default()],
+            &mut Vec::new(),
+        );
         let sizes: Vec<u32> = deployment.sets.iter().map(|set| set.replicas).collect();
         assert_eq!(sizes, want, "{case}");
     }

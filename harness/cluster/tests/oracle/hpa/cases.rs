@@ -5,46 +5,11 @@
 
 use serde_json::{Value, json};
 
-/// One case.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Case {
-    /// What the oracle reads.
-    pub(crate) json: Value,
-}
+use crate::dice::Dice;
 
-impl Case {
-    /// The case of a number.
-    pub(crate) fn draw(seed: u64, number: u64) -> Self {
-        let mut dice =
-            Dice { state: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ number.wrapping_mul(0xD1B5_4A32_D192_ED03) };
-        let mut maker = Maker::new(&mut dice);
-        Self { json: maker.case() }
-    }
-}
-
-/// Splitmix64: small, and the same everywhere.
-struct Dice {
-    state: u64,
-}
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-    /// From `low` to `high`, both included.
-    fn within(&mut self, low: i64, high: i64) -> i64 {
-        low + (self.next() % (high - low + 1).cast_unsigned()).cast_signed()
-    }
-    fn one_in(&mut self, odds: i64) -> bool {
-        self.within(1, odds) == 1
-    }
-    fn of<T: Clone>(&mut self, all: &[T]) -> T {
-        all[self.within(0, all.len() as i64 - 1) as usize].clone()
-    }
+/// The case of a number.
+pub(crate) fn draw(seed: u64, number: u64) -> Value {
+    Maker::new(&mut Dice::of_case(seed, number)).case()
 }
 
 /// What all pods of a case have in common, and what it measures.

@@ -1,8 +1,9 @@
-//! Kubernetes' own controller: builds `kind-config/oracle` and asks it.
+//! Kubernetes' own controllers: builds `kind-config/oracle` and asks it.
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 
 use cluster::Release;
 use serde_json::Value;
@@ -15,6 +16,9 @@ pub(crate) struct Oracle {
 impl Oracle {
     /// Builds it. Go keeps what it built before, so only the first time takes minutes.
     pub(crate) fn build(release: Release) -> Self {
+        // Two tests of this process may want the same one at a time.
+        static BUILDING: Mutex<()> = Mutex::new(());
+        let _one_at_a_time = BUILDING.lock();
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../kind-config/oracle");
         let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("oracle-{release}"));
         let mut go = Command::new("go");
@@ -28,9 +32,9 @@ impl Oracle {
     }
 
     /// One answer for each case.
-    pub(crate) fn ask(&self, cases: &[Value]) -> Vec<Value> {
+    pub(crate) fn ask(&self, command: &str, cases: &[Value]) -> Vec<Value> {
         let mut child =
-            Command::new(&self.program).arg("hpa").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+            Command::new(&self.program).arg(command).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         let text: String = cases.iter().map(|case| format!("{case}\n")).collect();
         // It reads everything before it answers, so this cannot wait for ever.
