@@ -18,6 +18,10 @@ pub(crate) struct RequestLine {
     /// The same in milliseconds. One of the two is needed.
     #[serde(default, alias = "t_ms", alias = "time_ms", alias = "at_ms", alias = "ts_ms")]
     timestamp_ms: Option<f64>,
+    /// Seconds that the request took, where the timestamp is when it ended, as nginx's `$msec` and `$request_time` are:
+    /// it came so much earlier.
+    #[serde(default)]
+    request_time: Option<f64>,
     /// The peer's address. Default 127.0.0.1.
     #[serde(default, alias = "remote_addr", alias = "client_ip", alias = "ip")]
     client: Option<IpAddr>,
@@ -110,9 +114,10 @@ fn slash() -> String {
 }
 
 /// Names of the fields, for whoever misspells one.
-const FIELDS: [&str; 17] = [
+const FIELDS: [&str; 18] = [
     "timestamp",
     "timestamp_ms",
+    "request_time",
     "client",
     "host",
     "port",
@@ -174,6 +179,10 @@ impl RequestLine {
             (None, None) => return Err("`timestamp` is missing; write when the request comes, in seconds".to_owned()),
         };
         let at = instant(at, per)?;
+        let took = instant(self.request_time.unwrap_or(0.0), 1.0)?;
+        let Some(at) = at.get().checked_sub(took.get()).map(Nanos::new) else {
+            return Err("`request_time` is longer than the timestamp; it is in seconds".to_owned());
+        };
         let lasts = match (self.duration_ms, self.end) {
             (Some(_), Some(_)) => return Err("`duration_ms` and `end` are both there; keep one".to_owned()),
             (Some(millis), None) => instant(millis, 1_000.0)?,
@@ -219,6 +228,7 @@ mod tests {
             (r#"{"path":"/"}"#, "r.jsonl:2: `timestamp` is missing; write when the request comes, in seconds"),
             (r#"{"t":-1}"#, "r.jsonl:2: `-1` is no instant; write a number of seconds (or milliseconds) from 0 up"),
             (r#"{"t":2,"end":1}"#, "r.jsonl:2: `end` (1) lies before the request's own instant"),
+            (r#"{"t":2,"request_time":3}"#, "r.jsonl:2: `request_time` is longer than the timestamp; it is in seconds"),
             (r#"{"t":2,"path":"x"}"#, "r.jsonl:2: `path` is `x`; it begins with a slash"),
         ] {
             assert_eq!(requests(&format!("\n{line}\n"), "r.jsonl", (80, false)).unwrap_err(), want);
@@ -227,9 +237,11 @@ mod tests {
 
     #[test]
     fn both_units_are_one_instant() {
-        let text = "{\"timestamp\":1763914827.123}\n{\"timestamp_ms\":1763914827123}";
+        let text = "{\"timestamp\":1763914827.123}\n{\"timestamp_ms\":1763914827123}\n\
+                    {\"t\":1763914827.228,\"request_time\":0.105}";
         let requests = requests(text, "r", (80, false)).unwrap();
         assert_eq!(requests[0].1.at, requests[1].1.at);
+        assert_eq!(requests[0].1.at, requests[2].1.at, "a log tells the end");
         assert_eq!(requests[0].1.at.as_millis(), 1_763_914_827_123);
     }
 }
