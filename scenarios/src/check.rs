@@ -10,7 +10,9 @@ use crate::file::{AbortFile, JourneyFile, LoadFile, ReplayFile, RetryFile, Spec}
 use crate::problem::{Place, Problem, nearest};
 use crate::shape::{headcounts, segments};
 use crate::word::{At, Percent, Shape};
-use crate::{Abort, ArrivalLaw, Crowd, JourneyPlan, LoadPlan, Phase, RetryPolicy, Segment, Share, Step, Stream};
+use crate::{
+    Abort, ArrivalLaw, Clause, Crowd, JourneyPlan, LoadPlan, Phase, RetryPolicy, Segment, Share, Step, Stream,
+};
 
 /// Clients that a plan may have: each needs an address of its own.
 pub(crate) const CLIENTS_MAX: u64 = 1 << 20;
@@ -51,6 +53,36 @@ impl<'a> Checker<'a> {
 
     fn optional<T: Clone>(&mut self, word: Option<&At<T>>) -> Option<T> {
         word.and_then(|word| self.get(word))
+    }
+
+    /// What the gateway is held to.
+    pub(crate) fn contract(&mut self, spec: &Spec) -> Vec<Clause> {
+        let usual = spec.host.value.clone().unwrap_or_default();
+        let mut clauses = Vec::new();
+        for file in &spec.contract {
+            let texts = |checker: &mut Self, map: &std::collections::BTreeMap<String, At<String>>| {
+                let pair =
+                    |(name, value): (&String, &At<String>)| Some((name.to_ascii_lowercase(), checker.get(value)?));
+                map.iter().filter_map(pair).collect()
+            };
+            let request = self.get(&file.request);
+            clauses.push(Clause {
+                name: self.get(&file.name).unwrap_or_default(),
+                door: self.optional(file.at.as_ref()).unwrap_or_default(),
+                method: request.as_ref().map_or(String::new(), |request| request.method.clone()),
+                path: request.map_or(String::new(), |request| request.path),
+                host: self.optional(file.host.as_ref()).unwrap_or_else(|| usual.clone()),
+                send: texts(self, &file.send),
+                payload: self.optional(file.payload.as_ref()),
+                token: self.optional(file.token.as_ref()).unwrap_or(false),
+                status: self.get(&file.status).map_or(Vec::new(), |statuses| statuses.0),
+                server: self.optional(file.server.as_ref()),
+                location: self.optional(file.location.as_ref()),
+                headers: texts(self, &file.headers),
+                lacks: file.lacks.iter().filter_map(|name| Some(self.get(name)?.to_ascii_lowercase())).collect(),
+            });
+        }
+        clauses
     }
 
     /// The load side, and where each step's request stands.

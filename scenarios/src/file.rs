@@ -9,7 +9,7 @@ use serde::Deserialize;
 use units::{Distribution, Millicores, Nanos, Rate};
 
 use crate::word::{At, Condition, ErrorStatus, Factor, Moment, Percent, RequestLine, Shape, Span, Statuses, That};
-use crate::{ArrivalLaw, Bounds, Payload};
+use crate::{ArrivalLaw, Bounds, Door, Payload};
 
 /// A rehearsal scenario.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -72,9 +72,51 @@ pub(crate) struct Spec {
     /// What the scenario provokes on purpose, and what must be true of it.
     #[serde(default)]
     pub(crate) expect: Vec<ExpectFile>,
+    /// What the gateway is held to, request by request and apart from the load.
+    #[serde(default)]
+    pub(crate) contract: Vec<ClauseFile>,
     /// When the run is given up early.
     #[serde(default)]
     pub(crate) abort: Option<AbortFile>,
+}
+
+/// One request, and what its client must be told.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct ClauseFile {
+    /// Its name.
+    pub(crate) name: At<String>,
+    /// Method and path.
+    pub(crate) request: At<RequestLine>,
+    /// Its virtual host.
+    #[serde(default)]
+    pub(crate) host: Option<At<String>>,
+    /// Where it enters: a gateway pod if left out, or the ingress controller in front.
+    #[serde(default)]
+    pub(crate) at: Option<At<Door>>,
+    /// Headers that it carries.
+    #[serde(default)]
+    pub(crate) send: BTreeMap<String, At<String>>,
+    /// What it carries.
+    #[serde(default)]
+    pub(crate) payload: Option<At<Payload>>,
+    /// It shows a client's token.
+    #[serde(default)]
+    pub(crate) token: Option<At<bool>>,
+    /// The status of the answer.
+    pub(crate) status: At<Statuses>,
+    /// First name of the server block that takes it.
+    #[serde(default)]
+    pub(crate) server: Option<At<String>>,
+    /// The location that takes it, as nginx's configuration writes it.
+    #[serde(default)]
+    pub(crate) location: Option<At<String>>,
+    /// Headers of the answer.
+    #[serde(default)]
+    pub(crate) headers: BTreeMap<String, At<String>>,
+    /// Headers that the answer does not have.
+    #[serde(default)]
+    pub(crate) lacks: Vec<At<String>>,
 }
 
 /// A stretch of time.

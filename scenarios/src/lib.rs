@@ -8,6 +8,7 @@
 mod arrivals;
 mod bind;
 mod check;
+mod contract;
 mod crowd;
 mod curve;
 mod data;
@@ -32,6 +33,7 @@ mod vary;
 mod word;
 
 pub use arrivals::{Arrival, Arrivals};
+pub use contract::{Clause, Door, Told};
 pub use crowd::{Crowd, Headcount, Share};
 pub use deed::{Deed, FaultEdge};
 pub use expectation::{Abort, Bounds, Ending, Expectation, ExpectationKind, Requests, Stretch, Watchdog};

@@ -22,11 +22,12 @@ macro_rules! shipped {
 }
 
 /// Every shipped scenario, those to begin with first.
-pub const LIBRARY: [Shipped; 15] = shipped![
+pub const LIBRARY: [Shipped; 16] = shipped![
     "smoke",
     "nightly",
     "hpa-step",
     "rate-limit",
+    "gateway-contract",
     "rolling-update",
     "node-drain",
     "database-failover",

@@ -13,7 +13,7 @@ use units::Seed;
 
 use crate::bind::Binder;
 use crate::problem::{Problem, nearest};
-use crate::{Abort, Expectation, Fault, LoadPlan, Scenario, ScenarioError};
+use crate::{Abort, Clause, Expectation, Fault, LoadPlan, Scenario, ScenarioError};
 
 /// Everything a stage needs to play a rehearsal.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct Plan {
     pub faults: Vec<Fault>,
     /// What must be true of it.
     pub expectations: Vec<Expectation>,
+    /// What the gateway is held to, apart from any load.
+    pub contract: Vec<Clause>,
     /// When the run is given up early.
     pub abort: Option<Abort>,
     /// What is stood up.
@@ -164,6 +166,7 @@ impl Plan {
             load,
             faults,
             expectations,
+            contract: scenario.contract.clone(),
             abort: scenario.abort,
             nodes,
             gateway_port,

@@ -7,7 +7,7 @@ use crate::faults::Planned;
 use crate::file::{Document, ExpectFile};
 use crate::problem::{Place, Problem, ScenarioError};
 use crate::tree::{Tree, misshapen};
-use crate::{Abort, LoadPlan};
+use crate::{Abort, Clause, LoadPlan};
 
 /// A scenario whose load is complete, and whose faults and expectations wait for a platform.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +25,7 @@ pub struct Scenario {
     pub(crate) steps: Vec<Place>, // where each step's request stands
     pub(crate) faults: Vec<Planned>,
     pub(crate) expect: Vec<ExpectFile>,
+    pub(crate) contract: Vec<Clause>,
     pub(crate) abort: Option<Abort>,
 }
 
@@ -76,6 +77,7 @@ impl Scenario {
         let (plan, steps) = checker.load(&document.spec);
         let faults = checker.faults(&document.spec.faults, &plan);
         checker.expectations(&document.spec.expect, &plan);
+        let contract = checker.contract(&document.spec);
         let abort = document.spec.abort.as_ref().and_then(|abort| checker.abort(abort));
         if !checker.problems.is_empty() {
             return Err(refuse(checker.problems));
@@ -90,6 +92,7 @@ impl Scenario {
             steps,
             faults,
             expect: document.spec.expect,
+            contract,
             abort,
         })
     }

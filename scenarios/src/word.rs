@@ -12,7 +12,7 @@ use serde_saphyr::Spanned;
 use units::{Bytes, Distribution, Millicores, Nanos, Rate};
 
 use crate::problem::Place;
-use crate::{ArrivalLaw, Bounds, Ending, Payload, PayloadKind, StatusRange};
+use crate::{ArrivalLaw, Bounds, Door, Ending, Payload, PayloadKind, StatusRange};
 
 /// A word of the file.
 pub(crate) trait Word: Sized {
@@ -165,6 +165,9 @@ macro_rules! choices {
 
 choices! { PhaseKind, "kind of phase",
     "warm-up" => Self::WarmUp, "steady" => Self::Steady, "probe" => Self::Probe, "ramp-down" => Self::RampDown,
+}
+choices! { Door, "place where a request enters",
+    "gateway" => Self::Gateway, "ingress" => Self::Ingress, "ingress-tls" => Self::IngressTls,
 }
 choices! { ArrivalLaw, "law of arrivals", "poisson" => Self::Poisson, "even" => Self::Even }
 choices! { Cause, "failure that a client can retry",

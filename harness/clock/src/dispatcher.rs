@@ -1,18 +1,16 @@
 //! The thread that sleeps until the next timer is due, and the queue it serves.
 //!
-//! The thread sleeps in a read of a timerfd. Whoever inserts an earlier timer re-arms that descriptor, so no second
-//! wake-up path is needed; and a timerfd, unlike a futex or epoll, is not subject to the 50 µs of timer slack that
-//! Linux grants itself.
+//! Whoever inserts an earlier timer sets the alarm that the thread sleeps on, so no second wake-up path is needed.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::thread;
 
-use rustix::io::Errno;
-use rustix::time::{ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
+use rustix::time::ClockId;
 use units::Nanos;
+
+use crate::alarm::Alarm;
 
 /// An entry's place in the queue: its instant, then its number of insertion.
 pub(crate) type Key = (Nanos, u64);
@@ -30,7 +28,7 @@ pub(crate) struct Handle {
 
 struct Shared {
     epoch: u64,
-    timer: OwnedFd,
+    alarm: Alarm,
     queue: Mutex<Queue>,
 }
 
@@ -55,9 +53,7 @@ pub(crate) fn monotonic() -> u64 {
 
 impl Handle {
     pub(crate) fn start(epoch: u64) -> Self {
-        let timer = rustix::time::timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC)
-            .expect("a clock needs one file descriptor");
-        let shared = Arc::new(Shared { epoch, timer, queue: Mutex::default() });
+        let shared = Arc::new(Shared { epoch, alarm: Alarm::new(), queue: Mutex::default() });
         let worker = Arc::clone(&shared);
         thread::Builder::new()
             .name("clock".to_owned())
@@ -129,13 +125,7 @@ impl Shared {
 
     fn arm(&self, queue: &mut Queue, at: Nanos) {
         queue.armed = Some(at);
-        // An all-zero value would disarm it, a negative one is refused.
-        let monotonic = self.epoch.saturating_add(at.get()).clamp(1, i64::MAX as u64);
-        let value =
-            Timespec { tv_sec: (monotonic / 1_000_000_000) as i64, tv_nsec: (monotonic % 1_000_000_000) as i64 };
-        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
-        rustix::time::timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once)
-            .expect("a valid instant on our own timer");
+        self.alarm.set(self.epoch.saturating_add(at.get()));
     }
 
     fn dispatch(&self) {
@@ -157,25 +147,12 @@ impl Shared {
                 }
             }
             if due.is_empty() {
-                self.sleep();
+                self.alarm.sleep();
             }
             for action in due.drain(..) {
                 match action {
                     Action::Wake(waker) => waker.wake(),
                     Action::Call(call) => call(self.now()),
-                }
-            }
-        }
-    }
-
-    fn sleep(&self) {
-        let mut expirations = [0; 8];
-        loop {
-            match rustix::io::read(&self.timer, &mut expirations) {
-                Err(Errno::INTR) => {}
-                read => {
-                    read.expect("our own timer is readable");
-                    return;
                 }
             }
         }

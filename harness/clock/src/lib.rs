@@ -4,8 +4,9 @@
 //! instants live here and not on `tokio::time`, which is a millisecond late at the median; see `docs/experiments.md`
 //! for the figures. Knows nothing of virtual time: machines take their `now` as an argument.
 //!
-//! Linux only, for timerfd.
+//! Made for Linux, whose timerfd it sleeps on; elsewhere a condition variable takes its place, with more slack.
 
+mod alarm;
 mod dispatcher;
 
 use std::fmt;

@@ -18,6 +18,8 @@ pub(crate) struct Clients {
     seed: Seed,
     all: Vec<Client>,
     doors: Mutex<Arc<[Door]>>,
+    /// What clients show who cannot send from their address.
+    proof: Option<String>,
     opened: AtomicU64,
 }
 
@@ -41,14 +43,21 @@ pub(crate) enum NoConnection {
 }
 
 impl Clients {
-    pub(crate) fn new(seed: Seed, addresses: Vec<IpAddr>) -> Self {
+    pub(crate) fn new(seed: Seed, addresses: Vec<IpAddr>, proof: Option<String>) -> Self {
         let client = |address| Client { address, idle: Mutex::default() };
         Self {
             seed,
             all: addresses.into_iter().map(client).collect(),
             doors: Mutex::new(Arc::default()),
+            proof,
             opened: AtomicU64::new(0),
         }
+    }
+
+    /// What a client says of itself, where it cannot send from its address.
+    pub(crate) fn word(&self, client: u32) -> Option<String> {
+        let proof = self.proof.as_ref()?;
+        Some(format!("{} {proof}", self.all[client as usize].address))
     }
 
     /// These gateway pods take connections from now on.
@@ -86,7 +95,9 @@ impl Clients {
             socket.set_nodelay(true)?;
             // Without IP_BIND_ADDRESS_NO_PORT, which needs unsafe code here: the port is chosen now and not at
             // connect, which limits one address to its 28,000 ephemeral ports over all gateway pods.
-            socket.bind(SocketAddr::new(self.all[client as usize].address, 0))?;
+            if self.proof.is_none() {
+                socket.bind(SocketAddr::new(self.all[client as usize].address, 0))?;
+            }
             Ok(socket)
         });
         let stream = bound.map_err(NoConnection::Ours)?.connect(door.addr).await.map_err(NoConnection::from)?;

@@ -65,7 +65,8 @@ pub fn drive() -> Result<(), DriveError> {
     if io::stdin().lock().read_line(&mut first)? == 0 {
         return Ok(()); // the parent thought better of it
     }
-    let Orders { plan, epoch_ns, clients, workers } = serde_json::from_str(&first).map_err(DriveError::Orders)?;
+    let Orders { plan, epoch_ns, clients, workers, proof } =
+        serde_json::from_str(&first).map_err(DriveError::Orders)?;
     if clients.len() < plan.clients as usize {
         return Err(DriveError::Addresses { clients: plan.clients, addresses: clients.len() });
     }
@@ -73,7 +74,7 @@ pub fn drive() -> Result<(), DriveError> {
     let workers = workers.unwrap_or_else(|| crew::workers_for(&plan)).min(descriptors.saturating_sub(OWN)).max(1);
     // One plan in the life of the process, used by threads of three kinds until its end.
     let player: &'static Player =
-        Box::leak(Box::new(Player::new(plan, Clock::with_epoch(epoch_ns), clients, workers)?));
+        Box::leak(Box::new(Player::new(plan, Clock::with_epoch(epoch_ns), (clients, proof), workers)?));
 
     let writer =
         thread::Builder::new().name("frames".to_owned()).spawn(move || player.sink.write(&mut File::from(out)));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use clock::Clock;
 use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use record::{Cause, Hops, Observation, wire as headers};
 use scenarios::{LoadPlan, Payload, Step};
@@ -74,7 +74,7 @@ impl Template {
         })
     }
 
-    fn request(&self, seed: Seed, id: RequestId) -> Request<Full<Bytes>> {
+    fn request(&self, seed: Seed, id: RequestId, client: u32) -> Request<Full<Bytes>> {
         let body = match &self.payload {
             Some(payload) => payload.body(seed, id).into(),
             None if self.has_body => payload(seed, id),
@@ -86,6 +86,9 @@ impl Template {
         let map = request.headers_mut();
         map.insert(HOST, self.host.clone());
         map.insert(REQUEST, HeaderValue::try_from(id.to_string()).expect("hexadecimal and a hyphen"));
+        // A client has been here before: it has its token.
+        let token = record::token::bearer(seed, u64::from(client));
+        map.insert(AUTHORIZATION, HeaderValue::try_from(token).expect("hexadecimal and dots"));
         if self.has_body {
             let kind = self.payload.map_or("application/json", |payload| payload.content_type());
             map.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -105,12 +108,12 @@ impl Player {
     pub(crate) fn new(
         plan: LoadPlan,
         clock: Clock,
-        addresses: Vec<std::net::IpAddr>,
+        (addresses, proof): (Vec<std::net::IpAddr>, Option<String>),
         workers: usize,
     ) -> Result<Self, DriveError> {
         Ok(Self {
             templates: plan.steps.iter().map(Template::of).collect::<Result<_, _>>()?,
-            clients: Clients::new(plan.seed, addresses),
+            clients: Clients::new(plan.seed, addresses, proof),
             backlog: Backlog::new(workers),
             sink: Sink::default(),
             counts: Counts::default(),
@@ -175,13 +178,13 @@ impl Player {
         let client = due.journey.arrival.client.address;
         let template = &self.templates[usize::from(due.step.0)];
         while let Some(wire) = self.clients.idle(client).await {
-            if let Some(outcome) = self.ask(client, wire, template.request(self.plan.seed, due.id)).await {
+            if let Some(outcome) = self.ask(client, wire, self.request(template, due.id, client)).await {
                 return outcome;
             }
         }
         match self.clients.connect(client, due.id).await {
             Ok(wire) => {
-                let outcome = self.ask(client, wire, template.request(self.plan.seed, due.id)).await;
+                let outcome = self.ask(client, wire, self.request(template, due.id, client)).await;
                 outcome.unwrap_or_else(|| Outcome::failed(Cause::Reset))
             }
             Err(NoConnection::Refused) => Outcome::failed(Cause::Refused),
@@ -191,6 +194,15 @@ impl Player {
                 Outcome::failed(Cause::NotSent)
             }
         }
+    }
+
+    fn request(&self, template: &Template, id: RequestId, client: u32) -> Request<Full<Bytes>> {
+        let mut request = template.request(self.plan.seed, id, client);
+        if let Some(word) = self.clients.word(client) {
+            let word = HeaderValue::try_from(word).expect("an address and hexadecimal");
+            request.headers_mut().insert(HeaderName::from_static(headers::CLIENT), word);
+        }
+        request
     }
 
     /// `None`: the connection was gone before the request was written, so that it is as good as unsent.

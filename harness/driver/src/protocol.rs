@@ -23,6 +23,9 @@ pub struct Orders {
     /// Requests under way at once, at most. `None`: [`workers_for`](crate::workers_for) the plan. Never more than the
     /// process has file descriptors.
     pub workers: Option<usize>,
+    /// There is one address for everybody: clients do not send from theirs, but say it, with this proof.
+    #[serde(default)]
+    pub proof: Option<String>,
 }
 
 /// What changes while a driver runs.

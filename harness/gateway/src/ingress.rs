@@ -35,6 +35,27 @@ pub fn cors(ingress: &Ingress, origin: &str) -> Option<String> {
     origins.iter().find(fits).map(|_| origin.to_owned())
 }
 
+/// Defaults of what a preflight is told (`docs/user-guide/nginx-configuration/annotations.md`, CORS).
+const PREFLIGHT: [(&str, &str); 3] = [
+    ("access-control-allow-methods", "GET, PUT, POST, DELETE, PATCH, OPTIONS"),
+    (
+        "access-control-allow-headers",
+        "DNT,Keep-Alive,User-Agent,X-Requested-With,If-Modified-Since,Cache-Control,Content-Type,Range,Authorization",
+    ),
+    ("access-control-max-age", "1728000"),
+];
+
+/// The headers that an answer to this origin gets; none where the origin is not allowed.
+pub fn cors_headers(ingress: &Ingress, origin: &str, preflight: bool) -> Vec<(&'static str, String)> {
+    if origin.is_empty() {
+        return Vec::new();
+    }
+    let Some(allowed) = cors(ingress, origin) else { return Vec::new() };
+    let pairs = [("access-control-allow-origin", allowed), ("access-control-allow-credentials", "true".to_owned())];
+    let more = PREFLIGHT.into_iter().filter(|_| preflight).map(|(name, value)| (name, value.to_owned()));
+    pairs.into_iter().chain(more).collect()
+}
+
 /// Whether a preflight (`OPTIONS`) is answered at the ingress with 204: it is for every host with CORS on.
 pub fn preflight(ingress: &Ingress, method: &str) -> Option<u16> {
     (method == "OPTIONS" && ingress.policy.cors_origins.is_some()).then_some(204)
@@ -79,6 +100,12 @@ pub fn config(ingresses: &[&Ingress]) -> GatewayConfig {
                 plain.push(first);
                 secure.push(made);
             }
+        }
+        // `hsts`, on by default, for a year (`hsts-max-age` of the controller's ConfigMap).
+        for location in &mut secure {
+            location
+                .headers
+                .push(("Strict-Transport-Security".to_owned(), "max-age=31536000; includeSubDomains".to_owned()));
         }
         let names = if host.is_empty() { vec!["_".to_owned()] } else { vec![host.to_ascii_lowercase()] };
         let server = Server { port: 80, default: host.is_empty(), names, locations: plain, ..Server::default() };
@@ -168,6 +195,7 @@ fn location(config: &mut GatewayConfig, ingress: &Ingress, upstream: UpstreamId)
         buffering: policy.buffering.unwrap_or(false),
         max_body: policy.body_size.unwrap_or(Bytes::from_mebi(1)),
         http11: true,
+        set_headers: forwarded(),
         place: ingress.place.clone(),
         ..Location::default()
     };
@@ -197,6 +225,24 @@ fn location(config: &mut GatewayConfig, ingress: &Ingress, upstream: UpstreamId)
         location.rewrites.extend(rewrites(ingress, target));
     }
     location
+}
+
+/// What the controller tells the peer of the request: its own template's `proxy_set_header`s. A client's own
+/// `X-Forwarded-For` is not believed.
+fn forwarded() -> Vec<(String, Template)> {
+    let variable = |name: &str, text: &str, variable| {
+        (name.to_owned(), Template { text: text.to_owned(), parts: vec![Part::Variable(variable)] })
+    };
+    vec![
+        variable("Host", "$http_host", Variable::Header("host".to_owned())),
+        variable("X-Real-IP", "$remote_addr", Variable::RemoteAddr),
+        variable("X-Forwarded-For", "$remote_addr", Variable::RemoteAddr),
+        variable("X-Forwarded-Host", "$http_host", Variable::Header("host".to_owned())),
+        variable("X-Forwarded-Port", "$server_port", Variable::ServerPort),
+        variable("X-Forwarded-Proto", "$scheme", Variable::Scheme),
+        variable("X-Scheme", "$scheme", Variable::Scheme),
+        variable("X-Original-Forwarded-For", "$http_x_forwarded_for", Variable::Header("x-forwarded-for".to_owned())),
+    ]
 }
 
 /// `rewrite "(?i)PATH" TARGET break`, one for each path: only the one that takes the request fits at its location.

@@ -29,6 +29,8 @@ mod replications;
 mod result;
 mod verdict;
 mod watch;
+/// The tokens that rehearsed clients carry.
+pub mod token;
 mod window;
 /// The headers that rehearsed requests carry.
 pub mod wire;

@@ -6,6 +6,9 @@ use crate::Hops;
 
 /// Request: its [`units::RequestId`].
 pub const REQUEST: &str = "x-rehearse-request";
+/// Request, where there is one address for everybody: whose it is, and the run's proof that the driver says so. A
+/// gateway believes nobody without it, and passes it on to nobody.
+pub const CLIENT: &str = "x-rehearse-client";
 /// Response: [`Hops`] of the pods behind, as `queue,cpu,wait,limiter` in microseconds.
 pub const HOPS: &str = "x-rehearse-hops";
 /// Response: the pod that served it first behind the gateway, counted from 1 in the order of pod creation.

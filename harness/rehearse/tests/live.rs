@@ -138,6 +138,21 @@ fn a_live_run_passes_and_its_twin_agrees() {
 }
 
 #[test]
+fn one_address_is_enough_for_everybody() {
+    let (code, out, err, folder) = Live::start("export REHEARSE_ONE_ADDRESS=1;").end();
+    assert!(matches!(code, Some(0 | 92)), "{code:?}\n{out}{err}");
+    assert!(err.contains("ports of 127.0.0.1"), "it is told: {err}");
+    let result: record::RunResult = record::RunFolder::read_json(&run_folder(folder.path()), "result.json").unwrap();
+    let limited = |flow: &str| -> (u64, u64) {
+        let steps = || result.steps.iter().filter(|step| step.flow == flow);
+        (steps().filter_map(|s| s.failed.get(&record::Cause::Limited)).sum(), steps().map(|step| step.n).sum())
+    };
+    // Clients are told apart by what the driver says of them: one is greedy, and nobody else pays for it.
+    assert!(limited("probe").0 > 0, "{err}");
+    assert!(limited("core").0 == 0 && limited("core").1 > 100, "{:?}", limited("core"));
+}
+
+#[test]
 fn an_interrupted_run_keeps_what_it_measured_and_leaves_nothing_running() {
     let mut live = Live::start("");
     live.until("phase step");

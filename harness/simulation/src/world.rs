@@ -358,7 +358,11 @@ impl World<'_> {
             load_start: self.load_start,
             load_end: if self.aborted.is_some() { self.now } else { self.load_start + self.plan.load.end() },
             observations: self.observations,
-            expectations: self.referee.map(Referee::finish).unwrap_or_default(),
+            expectations: {
+                let mut expectations = self.plan.contract_by_rules();
+                expectations.extend(self.referee.map(Referee::finish).unwrap_or_default());
+                expectations
+            },
             aborted: self.aborted,
             checks: Vec::new(),
             interrupted: false,

@@ -1,4 +1,7 @@
-//! A gateway pod: nginx's rules on real connections.
+//! An nginx on real connections: the gateway's pods, and the ingress controller in front of them.
+
+mod body;
+mod headers;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,43 +10,75 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clock::Clock;
-use cluster::PodId;
 use gateway::{
-    Answer, Ask, Broken, Choice, Connections, Exchange, Headers, Key, Peer, Reply, ReplyFrom, Resolved, Routed,
-    Upstreams, Zones,
+    Answer, Ask, Broken, Choice, Connections, Exchange, Key, Peer, Reply, ReplyFrom, Resolved, Routed, Upstreams, Zones,
 };
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, LOCATION, TE, TRANSFER_ENCODING, UPGRADE};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, TRANSFER_ENCODING};
 use hyper::http::{HeaderMap, request};
 use hyper::{Request, Response, StatusCode};
-use platform::{Action, Balance, ConnUse, GatewayConfig, Platform, ServiceId};
+use platform::{Action, Balance, ConnUse, GatewayConfig, Ingress, Location, Platform, ServiceId};
 use record::{Hops, wire};
 use scenarios::Verdict;
-use server::{Handler, NODE, plain};
+use server::{Handler, NODE};
 use units::{Nanos, RequestId};
 
-use crate::fabric::{Fabric, NoAnswer, Within};
+use crate::fabric::{Answered, Fabric, NoAnswer, Origin, Within};
+use body::EdgeBody;
+use headers::Sent;
 
-/// One nginx pod.
+/// One nginx: what its connections share.
+#[derive(Debug)]
 pub(crate) struct Edge {
-    pub(crate) platform: Arc<Platform>,
-    pub(crate) pod: PodId,
-    pub(crate) port: u16,
-    pub(crate) zones: Zones,
-    pub(crate) connections: Connections,
-    pub(crate) upstreams: Upstreams,
+    config: Arc<GatewayConfig>,
+    /// The Ingress objects that its configuration was made of, if it is a controller in front.
+    ingresses: Vec<Ingress>,
+    origin: Origin,
+    zones: Zones,
+    connections: Connections,
+    upstreams: Upstreams,
     /// The Service of each upstream's servers, resolved as nginx does: once, at the start.
-    pub(crate) services: Vec<Vec<Option<ServiceId>>>,
-    pub(crate) fabric: Arc<Fabric>,
-    pub(crate) clock: Clock,
-    pub(crate) cpu: AtomicU64,
+    services: Vec<Vec<Option<ServiceId>>>,
+    fabric: Arc<Fabric>,
+    clock: Clock,
+    cpu: AtomicU64,
 }
 
 impl Edge {
-    pub(crate) fn services(platform: &Platform, config: &GatewayConfig) -> Vec<Vec<Option<ServiceId>>> {
+    /// A gateway pod.
+    pub(crate) fn new(config: Arc<GatewayConfig>, platform: &Platform, origin: Origin, fabric: Arc<Fabric>) -> Self {
         let resolve = |server: &platform::UpstreamServer| platform.service_named(&server.host);
-        config.upstreams.iter().map(|upstream| upstream.servers.iter().map(resolve).collect()).collect()
+        let services = config.upstreams.iter().map(|upstream| upstream.servers.iter().map(resolve).collect()).collect();
+        Self {
+            zones: Zones::new(&config),
+            connections: Connections::new(&config),
+            upstreams: Upstreams::new(&config),
+            config,
+            ingresses: Vec::new(),
+            origin,
+            services,
+            clock: fabric.clock().clone(),
+            fabric,
+            cpu: AtomicU64::new(0),
+        }
+    }
+
+    /// The controller of the platform's Ingress objects.
+    pub(crate) fn ingress(platform: &Platform, origin: Origin, fabric: Arc<Fabric>) -> Self {
+        let config = gateway::ingress::config(&platform.ingresses.iter().collect::<Vec<_>>());
+        let mut edge = Self::new(Arc::new(config), platform, origin, fabric);
+        // A backend is a Service of its Ingress's own namespace.
+        for (upstream, services) in edge.config.upstreams.iter().zip(&mut edge.services) {
+            let rules =
+                platform.ingresses.iter().flat_map(|ingress| ingress.rules.iter().map(move |rule| (ingress, rule)));
+            let behind = rules.into_iter().find(|(_, rule)| rule.place == upstream.place);
+            if let Some((ingress, rule)) = behind {
+                *services = vec![platform.service_from(&ingress.namespace, &rule.service)];
+            }
+        }
+        edge.ingresses.clone_from(&platform.ingresses);
+        edge
     }
 
     /// CPU time accounted so far.
@@ -51,21 +86,39 @@ impl Edge {
         Nanos::new(self.cpu.load(Ordering::Relaxed))
     }
 
-    fn config(&self) -> &GatewayConfig {
-        &self.platform.gateway.as_ref().expect("a gateway pod is started only for a platform that has one").config
+    /// The ports that it listens on: each with whether that is TLS.
+    pub(crate) fn ports(&self) -> Vec<(u16, bool)> {
+        let mut ports: Vec<_> = self.config.servers.iter().map(|server| (server.port, server.tls)).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        ports
     }
 }
 
-impl Handler for Edge {
-    type Body = Full<Bytes>;
-    async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
+/// One port of an nginx.
+#[derive(Clone, Debug)]
+pub(crate) struct Port {
+    pub(crate) edge: Arc<Edge>,
+    /// As the configuration has it, wherever it really listens.
+    pub(crate) number: u16,
+    pub(crate) tls: bool,
+}
+
+impl Handler for Port {
+    type Body = EdgeBody;
+
+    async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response<EdgeBody> {
         let (head, body) = request.into_parts();
+        let edge = &self.edge;
+        let said = head.headers.get(wire::CLIENT).and_then(|value| value.to_str().ok());
+        let peer = edge.fabric.client(said).unwrap_or(peer);
         if peer != NODE
-            && let Some(status) = self.on_the_way(request_id(&head.headers)).await
+            && edge.ingresses.is_empty()
+            && let Some(status) = edge.on_the_way(request_id(&head.headers)).await
         {
             return plain(status, "");
         }
-        self.cpu.fetch_add(model::GATEWAY_CPU.get(), Ordering::Relaxed);
+        edge.cpu.fetch_add(model::GATEWAY_CPU.get(), Ordering::Relaxed);
         let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
         let headers = Sent(&head.headers);
@@ -73,75 +126,101 @@ impl Handler for Edge {
             peer,
             method: head.method.as_str(),
             headers: &headers,
-            ..gateway::Request::new(self.port, host, target)
+            tls: self.tls,
+            body: body.size_hint().exact(),
+            ..gateway::Request::new(self.number, host, target)
         };
-        let resolved = gateway::resolve(self.config(), &asked);
-        let (routed, location) = (resolved.routed, resolved.location());
-        // nginx looks at the size before it rewrites or limits, and reads no body that is too big.
-        let most = location.map_or(u64::MAX, |id| match self.config().location(id).max_body.get() {
-            0 => u64::MAX,
-            most => most,
-        });
-        if body.size_hint().lower() > most {
-            return plain(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
-        }
-        let body = match Limited::new(body, usize::try_from(most).unwrap_or(usize::MAX)).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => {
-                return plain(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
-            }
-            Err(_) => return plain(StatusCode::BAD_REQUEST, "the body broke off"),
+        let resolved = gateway::resolve(&edge.config, &asked);
+        let location = resolved.location().map(|id| edge.config.location(id));
+        let ingress = edge.ingress_of(host);
+        let mut response = match ingress.and_then(|ingress| gateway::ingress::preflight(ingress, asked.method)) {
+            Some(status) => plain(StatusCode::from_u16(status).unwrap_or(StatusCode::NO_CONTENT), ""),
+            // nginx looks at the size before it rewrites or limits, and reads no body that is too big.
+            None => match whole(body, location).await {
+                Ok(body) => self.exchange(&resolved, &asked, &head, body).await,
+                Err((status, why)) => plain(status, why),
+            },
         };
-        let mut response = self.exchange(&resolved, &asked, &head, body).await;
-        let there = match (routed, resolved.text.as_deref()) {
+        let there = match (resolved.routed, resolved.text.as_deref()) {
             (Routed::Redirect(_), _) => Some(self.with_slash(host, target)),
             (Routed::Answer { .. }, Some(text)) if response.status().is_redirection() => Some(text.to_owned()),
             _ => None,
         };
-        if let Some(Ok(there)) = there.map(|there| there.parse()) {
-            response.headers_mut().insert(LOCATION, there);
+        if let Some(there) = there {
+            headers::locate(response.headers_mut(), &there);
+        }
+        let status = response.status().as_u16();
+        headers::add(response.headers_mut(), status, location);
+        if let Some(ingress) = ingress {
+            headers::cors(response.headers_mut(), ingress, &head.headers, head.method == hyper::Method::OPTIONS);
         }
         response
     }
 }
 
-/// What ends at the gateway, as in `ngx_http_proxy_headers`; the length is that of the body we send.
-const NOT_PASSED_ON: [HeaderName; 7] =
-    [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, TE, EXPECT, UPGRADE, HeaderName::from_static("keep-alive")];
-
-/// Headers of a request as the rules look them up.
-struct Sent<'a>(&'a HeaderMap);
-
-impl Headers for Sent<'_> {
-    fn header(&self, name: &str) -> Option<String> {
-        let values: Vec<_> = self.0.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
-        (!values.is_empty()).then(|| values.join(", "))
+/// The client's body, to its end: `proxy_request_buffering`.
+async fn whole(body: Incoming, location: Option<&Location>) -> Result<Bytes, (StatusCode, &'static str)> {
+    let too_large = (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
+    let most = match location.map_or(0, |location| location.max_body.get()) {
+        0 => u64::MAX,
+        most => most,
+    };
+    if body.size_hint().lower() > most {
+        return Err(too_large);
+    }
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    match Limited::new(body, usize::try_from(most).unwrap_or(usize::MAX)).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large),
+        Err(_) => Err((StatusCode::BAD_REQUEST, "the body broke off")),
     }
 }
 
-/// What a request holds at the gateway. It is given back also if the client goes away first.
-struct Held<'a> {
-    edge: &'a Edge,
-    counted: Option<(&'a [ConnUse], Vec<Option<Key>>)>,
-    exchange: Exchange,
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        if let Some((limits, keys)) = &self.counted {
-            let key = |limit: &ConnUse| keys[limits.iter().position(|other| other == limit)?];
-            self.edge.connections.release(limits, key);
-        }
-        if let Some(peer) = self.exchange.at_peer() {
-            self.edge.upstreams.free(peer, false, self.edge.clock.now());
-        }
+/// A short answer in plain text.
+fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<EdgeBody> {
+    let text: Bytes = text.into();
+    let mut response = Response::new(EdgeBody::from(text));
+    *response.status_mut() = status;
+    if status != StatusCode::NO_CONTENT {
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     }
+    response
 }
 
 /// Who asks; a request from outside the rehearsal is nobody's.
 fn request_id(headers: &HeaderMap) -> RequestId {
     let header = headers.get(wire::REQUEST).and_then(|id| id.to_str().ok());
     header.and_then(|id| id.parse().ok()).unwrap_or_default()
+}
+
+/// What a request holds at the gateway. It is given back also if the client goes away first.
+#[derive(Debug)]
+struct Held {
+    edge: Arc<Edge>,
+    counted: Vec<(ConnUse, Option<Key>)>,
+    /// The peer that has it, and whether it failed.
+    peer: Option<(Peer, bool)>,
+}
+
+impl Held {
+    fn free(&mut self) {
+        if let Some((peer, failed)) = self.peer.take() {
+            self.edge.upstreams.free(peer, failed, self.edge.clock.now());
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.free();
+        if !self.counted.is_empty() {
+            let limits: Vec<ConnUse> = self.counted.iter().map(|(limit, _)| *limit).collect();
+            let key = |limit: &ConnUse| self.counted.iter().find(|(other, _)| other == limit)?.1;
+            self.edge.connections.release(&limits, key);
+        }
+    }
 }
 
 impl Edge {
@@ -159,14 +238,23 @@ impl Edge {
         }
     }
 
+    /// The Ingress that speaks for a host.
+    fn ingress_of(&self, host: &str) -> Option<&Ingress> {
+        let host = host.split(':').next().unwrap_or(host);
+        self.ingresses.iter().find(|ingress| ingress.rules.iter().any(|rule| rule.host.eq_ignore_ascii_case(host)))
+    }
+}
+
+impl Port {
     /// Where nginx redirects a path that lacks its last slash: absolute, to the host of the request and the port of
     /// the server (`absolute_redirect`, `port_in_redirect`).
     fn with_slash(&self, host: &str, target: &str) -> String {
         let host = host.split(':').next().unwrap_or(host);
-        let port = if self.port == 80 { String::new() } else { format!(":{}", self.port) };
+        let (scheme, usual) = if self.tls { ("https", 443) } else { ("http", 80) };
+        let port = if self.number == usual { String::new() } else { format!(":{}", self.number) };
         match target.split_once('?') {
-            Some((path, query)) => format!("http://{host}{port}{path}/?{query}"),
-            None => format!("http://{host}{port}{target}/"),
+            Some((path, query)) => format!("{scheme}://{host}{port}{path}/?{query}"),
+            None => format!("{scheme}://{host}{port}{target}/"),
         }
     }
 
@@ -177,62 +265,68 @@ impl Edge {
         asked: &gateway::Request<'_>,
         head: &request::Parts,
         body: Bytes,
-    ) -> Response<Full<Bytes>> {
-        let config = self.config();
-        // Clients have loopback addresses here: `allow` and `deny` say nothing about them.
-        let exchange = Exchange::new(resolved.routed).by(asked.method);
-        let mut held_here = Held { edge: self, counted: None, exchange };
+    ) -> Response<EdgeBody> {
+        let (edge, config) = (&self.edge, &*self.edge.config);
+        let mut held = Held { edge: Arc::clone(edge), counted: Vec::new(), peer: None };
+        let client = edge.fabric.stands_for(resolved.client);
+        let mut exchange = Exchange::new(resolved.routed).by(asked.method).from_client(config, client);
         let mut upstream = None;
-        let mut held = Nanos::ZERO;
-        let mut ask = held_here.exchange.begin(config);
+        let mut delayed = Nanos::ZERO;
+        let mut ask = exchange.begin(config);
         loop {
             let answer = match ask {
                 Ask::Offer(at) => {
                     let key = |limit: &platform::LimitUse| resolved.key(config, asked, limit.zone);
                     let limits = &config.location(at).limits;
-                    Answer::Offered(self.zones.offer_each(limits, key, || self.clock.now(), |_, _| {}))
+                    Answer::Offered(edge.zones.offer_each(limits, key, || edge.clock.now(), |_, _| {}))
                 }
                 Ask::Hold(at) => {
                     let limits = config.location(at).conn_limits.as_slice();
                     let key = |limit: &ConnUse| resolved.conn_key(config, asked, limit);
-                    let room = self.connections.hold(limits, key).is_ok();
-                    held_here.counted = room.then(|| (limits, limits.iter().map(key).collect()));
+                    let room = edge.connections.hold(limits, key).is_ok();
+                    if room {
+                        held.counted = limits.iter().map(|limit| (*limit, key(limit))).collect();
+                    }
                     Answer::Held(room)
                 }
                 Ask::Pick(id) => {
+                    held.free();
                     let key = match &config.upstream(id).balance {
                         Balance::Hash { key, .. } => resolved.value(config, asked, key),
                         _ => String::new(),
                     };
                     let request = asked.headers.header(wire::REQUEST).unwrap_or_default();
                     let choice = Choice {
-                        tried: held_here.exchange.tried(),
+                        tried: exchange.tried(),
                         client: resolved.client,
                         key: key.as_bytes(),
                         draw: Key::of_bytes(request.as_bytes()).0,
-                        now: self.clock.now(),
+                        now: edge.clock.now(),
                     };
-                    Answer::Picked(self.upstreams.pick(id, &choice))
+                    let picked = edge.upstreams.pick(id, &choice);
+                    held.peer = picked.map(|peer| (peer, false));
+                    Answer::Picked(picked)
                 }
+                // Freed when the answer has gone out, or another one is picked.
                 Ask::Free(peer, failed) => {
-                    self.upstreams.free(peer, failed, self.clock.now());
+                    held.peer = Some((peer, failed));
                     Answer::Freed
                 }
                 Ask::Until(at) => {
-                    let began = self.clock.now();
-                    held += self.clock.until(at).await - began;
+                    let began = edge.clock.now();
+                    delayed += edge.clock.until(at).await - began;
                     Answer::Waited
                 }
                 Ask::Send(peer) => match self.send(peer, resolved, asked, head, body.clone()).await {
-                    Ok(response) => Answer::Replied(upstream.insert(response).status().as_u16()),
+                    Ok(response) => Answer::Replied(upstream.insert(response).status()),
                     Err(NoAnswer::Connect) => Answer::Broken(Broken::Connect),
                     Err(NoAnswer::ConnectTimeout) => Answer::Broken(Broken::ConnectTimeout),
                     Err(NoAnswer::Reset) => Answer::Broken(Broken::Reset),
                     Err(NoAnswer::Timeout) => Answer::Broken(Broken::Timeout),
                 },
-                Ask::Reply(reply) => return self.reply(reply, resolved, upstream, held),
+                Ask::Reply(reply) => return self.reply(reply, resolved, upstream, delayed, held),
             };
-            ask = held_here.exchange.proceed(config, self.clock.now(), answer);
+            ask = exchange.proceed(config, edge.clock.now(), answer);
         }
     }
 
@@ -243,21 +337,23 @@ impl Edge {
         asked: &gateway::Request<'_>,
         head: &request::Parts,
         body: Bytes,
-    ) -> Result<Response<Bytes>, NoAnswer> {
-        let service = self.services[usize::from(peer.upstream.0)][usize::from(peer.server)].ok_or(NoAnswer::Connect)?;
-        let declared = resolved.location().map(|id| self.config().location(id)).ok_or(NoAnswer::Connect)?;
-        let behind = request_id(&head.headers).call(0);
+    ) -> Result<Answered, NoAnswer> {
+        let (edge, config) = (&self.edge, &self.edge.config);
+        let service = edge.services[usize::from(peer.upstream.0)][usize::from(peer.server)].ok_or(NoAnswer::Connect)?;
+        let declared = resolved.location().map(|id| config.location(id)).ok_or(NoAnswer::Connect)?;
+        // A controller in front is no call of the plan: what is behind it draws as if it were not there.
+        let id = request_id(&head.headers);
+        let behind = if edge.ingresses.is_empty() { id.call(0) } else { id };
         let mut request = Request::builder()
             .method(head.method.clone())
-            .uri(resolved.upstream_target(self.config(), asked))
+            .uri(resolved.upstream_target(config, asked))
             .body(Full::new(body))
             .map_err(|_| NoAnswer::Connect)?;
-        for (name, value) in &head.headers {
-            if !NOT_PASSED_ON.contains(name) {
-                request.headers_mut().append(name, value.clone());
-            }
-        }
-        if let Ok(id) = behind.to_string().parse() {
+        let value = |template: &platform::Template| resolved.value(config, asked, template);
+        *request.headers_mut() = headers::passed_on(&head.headers, declared, config.upstream(peer.upstream), value);
+        if head.headers.contains_key(wire::REQUEST)
+            && let Ok(id) = behind.to_string().parse()
+        {
             request.headers_mut().insert(wire::REQUEST, id);
         }
         let within = Within {
@@ -265,23 +361,30 @@ impl Edge {
             answer: Duration::from_nanos(declared.read_timeout.get()),
             silence: None,
         };
-        self.fabric.ask(self.pod, service, behind, request, within).await
+        edge.fabric.ask(edge.origin, service, behind, request, within, declared.buffering).await
     }
 
     fn reply(
         &self,
         reply: Reply,
         resolved: &Resolved,
-        upstream: Option<Response<Bytes>>,
-        held: Nanos,
-    ) -> Response<Full<Bytes>> {
-        let declared = resolved.location().map(|id| self.config().location(id));
+        upstream: Option<Answered>,
+        delayed: Nanos,
+        held: Held,
+    ) -> Response<EdgeBody> {
+        let declared = resolved.location().map(|id| self.edge.config.location(id));
+        let limit = declared.map_or(Duration::MAX, |location| Duration::from_nanos(location.read_timeout.get()));
         let mut response = match (reply.from, upstream) {
-            (ReplyFrom::Upstream, Some(response)) => {
-                let (mut head, body) = response.into_parts();
-                head.headers.remove(CONNECTION);
-                head.headers.remove(TRANSFER_ENCODING);
-                Response::from_parts(head, Full::new(body))
+            (ReplyFrom::Upstream, Some(answered)) => {
+                let mut response = match answered {
+                    Answered::Whole(response) => response.map(EdgeBody::from),
+                    Answered::Passed(response, connection) => {
+                        response.map(|incoming| EdgeBody::passed(incoming, connection, limit, held))
+                    }
+                };
+                response.headers_mut().remove(CONNECTION);
+                response.headers_mut().remove(TRANSFER_ENCODING);
+                response
             }
             (from, _) => {
                 let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -300,22 +403,13 @@ impl Edge {
             ReplyFrom::Upstream | ReplyFrom::Itself => None,
         };
         if let Some(cause) = cause {
-            headers.insert(wire::CAUSE, hyper::header::HeaderValue::from_static(cause));
+            headers.insert(wire::CAUSE, HeaderValue::from_static(cause));
         }
-        if held > Nanos::ZERO {
+        if delayed > Nanos::ZERO {
             let below = headers.get(wire::HOPS).and_then(|hops| Hops::from_header(hops.to_str().ok()?));
-            let hops = Hops { limiter_us: held.as_micros() as u32, ..below.unwrap_or_default() };
+            let hops = Hops { limiter_us: delayed.as_micros() as u32, ..below.unwrap_or_default() };
             if let Ok(value) = hops.to_header().parse() {
                 headers.insert(wire::HOPS, value);
-            }
-        }
-        let plain = matches!(reply.status, 200 | 201 | 204 | 206 | 301..=304 | 307 | 308);
-        let conditional = declared.filter(|_| plain).map_or(&[][..], |location| &location.conditional_headers);
-        for (name, value) in declared.map_or(&[][..], |location| &location.headers).iter().chain(conditional) {
-            // A header that HTTP does not allow is nginx's to refuse when it reads its file.
-            let name = HeaderName::from_bytes(name.as_bytes());
-            if let (Ok(name), Ok(value)) = (name, value.parse()) {
-                headers.insert(name, value);
             }
         }
         response

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use cluster::{ClusterConfig, Host};
 use driver::{Driver, Orders, Report, Update};
-use record::{Cause, EventKind, Listener, Observation, Observed, Recorder, RecorderPlan, Second, Watch};
+use record::{Cause, EventKind, Expected, Listener, Observation, Observed, Recorder, RecorderPlan, Second, Watch};
 use scenarios::{Abort, Plan, Referee, Watchdog};
 use tokio::sync::watch;
 use units::Nanos;
@@ -48,19 +48,23 @@ pub async fn play(
         epoch_ns: standing.clock.epoch(),
         clients: (0..plan.load.clients).map(|index| IpAddr::V4(standing.client(index))).collect(),
         workers: None,
+        proof: standing.host.fabric.proof().map(str::to_owned),
     };
     // The driver starts while the pods do. Whatever ends this early kills it, as it is dropped.
     let driver = async {
         let driver = standing.during(Driver::spawn(&settings.driver, &orders)).await??;
         standing.ready().await?;
-        Ok(driver)
+        let contract = standing.contract().await?;
+        Ok((driver, contract))
     };
-    let driver = tokio::select! {
+    let (driver, contract) = tokio::select! {
         driver = driver => driver,
         _ = asked(&mut interrupt) => Err(StageError::Interrupted),
     }?;
     let observations = settings.keep_observations.then(Vec::new);
-    Run { plan, driver, standing, watches, observations, ending: Ending::default() }.load(&mut interrupt).await
+    Run { plan, driver, contract, standing, watches, observations, ending: Ending::default() }
+        .load(&mut interrupt)
+        .await
 }
 
 /// How often somebody has asked to stop, when that changes; never, if nobody can ask any more.
@@ -100,6 +104,8 @@ impl Abortion {
 struct Run<'a> {
     plan: Arc<Plan>,
     driver: Driver,
+    /// What became of the clauses that the gateway is held to.
+    contract: Vec<Expected>,
     standing: Standing<'a>,
     watches: Vec<Watch>,
     observations: Option<Vec<Observation>>,
@@ -214,7 +220,7 @@ impl Run<'_> {
         }
         let ended = self.ending.interrupted.unwrap_or(now);
         Ok(Observed {
-            expectations: referee.finish(),
+            expectations: self.contract.into_iter().chain(referee.finish()).collect(),
             aborted: self.ending.aborted.clone(),
             chronicle: self.standing.host.chronicle,
             recording: recorder.finish(),

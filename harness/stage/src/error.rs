@@ -9,6 +9,9 @@ use units::Nanos;
 /// Why a live rehearsal has no result. None of them says anything about the platform, except [`Self::NeverReady`].
 #[derive(Debug, thiserror::Error)]
 pub enum StageError {
+    /// No certificate could be made.
+    #[error("cannot make a certificate for the hosts of the Ingress objects: {0}")]
+    Certificate(String),
     /// Every block of loopback addresses is taken by other rehearsals.
     #[error("every block of loopback addresses is in use by another rehearsal: wait for one to end")]
     NoAddresses,

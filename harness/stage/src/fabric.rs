@@ -1,8 +1,11 @@
 //! The pod network: who is where, and every connection between pods.
 
+use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::task::Context;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,8 +14,9 @@ use cluster::service_proxy::{Caller, Sessions};
 use cluster::{Endpoints, PodId};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, Connection};
 use hyper::header::{CONNECTION, HeaderValue};
-use hyper::{Request, Response, StatusCode};
+use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use platform::{ServiceId, WorkloadId};
 use scenarios::{Network, Party, Plan, Verdict, party};
@@ -30,6 +34,8 @@ pub(crate) struct Fabric {
     network: Network,
     /// Whose pods are behind each Service.
     parties: Vec<Option<Party>>,
+    /// What proves that the driver says whose request it is, where there is one address for everybody.
+    proof: Option<String>,
     /// When load starts, nanoseconds of the clock; [`u64::MAX`] until that is known.
     load_start: AtomicU64,
 }
@@ -67,7 +73,7 @@ pub(crate) enum NoAnswer {
 }
 
 impl Fabric {
-    pub(crate) fn new(plan: Arc<Plan>, clock: Clock) -> Self {
+    pub(crate) fn new(plan: Arc<Plan>, clock: Clock, one_address: bool) -> Self {
         let platform = &plan.platform;
         let gateway = platform.gateway.as_ref().map(|gateway| gateway.workload);
         let behind = |service| Some(party(platform.selected_by(service).next()?, gateway));
@@ -78,8 +84,38 @@ impl Fabric {
             pods: RwLock::new(Vec::new()),
             network: Network::new(&plan.faults),
             parties: platform.services.iter().map(behind).collect(),
+            proof: one_address.then(proof),
             load_start: AtomicU64::new(u64::MAX),
             plan,
+        }
+    }
+
+    /// The clock of the run.
+    pub(crate) const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// What the driver shows so that it is believed; `None` where clients have addresses of their own.
+    pub(crate) fn proof(&self) -> Option<&str> {
+        self.proof.as_deref()
+    }
+
+    /// Whose request it is by the word of the driver, and of nobody else.
+    pub(crate) fn client(&self, said: Option<&str>) -> Option<IpAddr> {
+        let (address, proof) = said?.split_once(' ')?;
+        if self.proof.as_deref() == Some(proof) { address.parse().ok() } else { None }
+    }
+
+    /// The address that a peer would have in a cluster: that of its pod, its node, or a client outside. Rules about
+    /// private addresses would otherwise take everybody in.
+    pub(crate) fn stands_for(&self, peer: IpAddr) -> IpAddr {
+        let IpAddr::V4(address) = peer else { return peer };
+        match address.octets() {
+            [127, 0, 0, 1] => Ipv4Addr::new(10, 0, 0, 1).into(),
+            [127, _, third, fourth] if third < 128 => Ipv4Addr::new(10, 244, third, fourth).into(),
+            // RFC 2544's block, which is nobody's.
+            [127, _, third, fourth] => Ipv4Addr::new(198, 18, third - 128, fourth).into(),
+            _ => peer,
         }
     }
 
@@ -139,13 +175,16 @@ impl Fabric {
         self.pods.read().unwrap_or_else(PoisonError::into_inner).get(pod.0 as usize).copied().flatten()
     }
 
-    fn choose(&self, from: PodId, to: ServiceId, id: RequestId) -> Option<PodId> {
+    fn choose(&self, from: Origin, to: ServiceId, id: RequestId) -> Option<PodId> {
         let endpoints = Arc::clone(&self.endpoints.read().unwrap_or_else(PoisonError::into_inner));
         let draw = self.plan.load.seed.draw(id, Purpose::Endpoint);
         let service = self.plan.platform.service(to);
         let mut affinities = self.affinities.lock().unwrap_or_else(PoisonError::into_inner);
-        let reachable = endpoints.reachable(to, Some(from));
-        affinities.choose(self.clock.now(), (to, service), Caller::Pod(from), reachable, draw)
+        let (pod, caller) = match from {
+            Origin::Pod(pod) => (Some(pod), Caller::Pod(pod)),
+            Origin::Outside(address) => (None, Caller::Outside(address.to_bits())),
+        };
+        affinities.choose(self.clock.now(), (to, service), caller, endpoints.reachable(to, pod), draw)
     }
 
     /// What the network does to a client's request on its way to the gateway.
@@ -174,42 +213,57 @@ impl Fabric {
         self.network.verdict(now - start, from, to, asked, self.plan.load.seed, id)
     }
 
-    /// Opens a connection from a pod to a Service: kube-proxy's choice, drawn for this request, so that the simulator
-    /// makes the same one.
-    async fn dial(&self, from: (PodId, Placed), to: ServiceId, id: RequestId) -> Result<(TcpStream, PodId), NoAnswer> {
-        let pod = self.choose(from.0, to, id).ok_or(NoAnswer::Connect)?;
+    /// Opens a connection to a Service: kube-proxy's choice, drawn for this request, so that the simulator makes the
+    /// same one.
+    async fn dial(
+        &self,
+        from: Origin,
+        source: Ipv4Addr,
+        to: ServiceId,
+        id: RequestId,
+    ) -> Result<(TcpStream, PodId), NoAnswer> {
+        let pod = self.choose(from, to, id).ok_or(NoAnswer::Connect)?;
         match self.placed(pod) {
             Some(placed) if !placed.reached => std::future::pending().await,
-            Some(placed) if placed.runs => {
-                let IpAddr::V4(source) = from.1.address.bind.ip() else { return Err(NoAnswer::Connect) };
-                Ok((connect(source, placed.address.bind).await?, pod))
-            }
+            Some(placed) if placed.runs => Ok((connect(source, placed.address.bind).await?, pod)),
             _ => Err(NoAnswer::Connect),
         }
     }
 
-    /// Sends one request of a pod to a Service on a connection of its own, and reads the answer to its end. `within`
-    /// bounds each of connecting and answering.
+    /// Sends one request to a Service on a connection of its own, and reads the answer: to its end if it is `whole`.
     pub(crate) async fn ask(
         &self,
-        from: PodId,
+        from: Origin,
         to: ServiceId,
         id: RequestId,
         request: Request<Full<Bytes>>,
         within: Within,
-    ) -> Result<Response<Bytes>, NoAnswer> {
-        let placed = self.placed(from).ok_or(NoAnswer::Connect)?;
-        let delay = match self.way_on(placed, to, id) {
+        whole: bool,
+    ) -> Result<Answered, NoAnswer> {
+        let (source, verdict) = match from {
+            Origin::Outside(address) => (address, Verdict::UNDISTURBED),
+            Origin::Pod(pod) => {
+                let placed = self.placed(pod).ok_or(NoAnswer::Connect)?;
+                let IpAddr::V4(source) = placed.address.bind.ip() else { return Err(NoAnswer::Connect) };
+                (source, self.way_on(placed, to, id))
+            }
+        };
+        let delay = match verdict {
             Verdict::Pass { delay } => delay,
-            Verdict::Answer { status } => return Ok(answered(status)),
+            Verdict::Answer { status } => return Ok(Answered::Whole(answered(status))),
             Verdict::Lost | Verdict::Unresolved => {
                 return timeout(within.connect, std::future::pending()).await.map_err(|_| NoAnswer::ConnectTimeout)?;
             }
         };
-        let dialled = timeout(within.connect, self.dial((from, placed), to, id)).await;
+        let dialled = timeout(within.connect, self.dial(from, source, to, id)).await;
         let (stream, pod) = dialled.map_err(|_| NoAnswer::ConnectTimeout)??;
         if delay > Nanos::ZERO {
             self.clock.until(self.clock.now() + delay).await;
+        }
+        if !whole {
+            return timeout(within.answer, begin(stream, request))
+                .await?
+                .map(|(head, rest)| Answered::Passed(head, rest));
         }
         let answer = timeout(within.answer, exchange(stream, request));
         match within.silence {
@@ -221,6 +275,7 @@ impl Fabric {
                 }
             }
         }
+        .map(Answered::Whole)
     }
 
     /// Ends when a pod has not been reached for so long.
@@ -230,6 +285,61 @@ impl Fabric {
             if self.placed(pod).is_none_or(|placed| !placed.reached) {
                 return;
             }
+        }
+    }
+}
+
+/// 128 bits that nobody can know.
+fn proof() -> String {
+    let random = || std::hash::BuildHasher::build_hasher(&std::hash::RandomState::new());
+    format!("{:016x}{:016x}", std::hash::Hasher::finish(&random()), std::hash::Hasher::finish(&random()))
+}
+
+/// Who sends a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A pod, from its own address.
+    Pod(PodId),
+    /// Somebody else, from this address.
+    Outside(Ipv4Addr),
+}
+
+/// An answer of a Service.
+#[derive(Debug)]
+pub(crate) enum Answered {
+    /// To its end.
+    Whole(Response<Bytes>),
+    /// Its head, and a body that comes as long as its connection is driven.
+    Passed(Response<Incoming>, Driven),
+}
+
+impl Answered {
+    /// HTTP status.
+    pub(crate) fn status(&self) -> u16 {
+        match self {
+            Self::Whole(response) => response.status().as_u16(),
+            Self::Passed(response, _) => response.status().as_u16(),
+        }
+    }
+
+    /// Its headers.
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        match self {
+            Self::Whole(response) => response.headers(),
+            Self::Passed(response, _) => response.headers(),
+        }
+    }
+}
+
+/// A client's connection, until it is done.
+#[derive(Debug)]
+pub(crate) struct Driven(Option<Pin<Box<Connection<TokioIo<TcpStream>, Full<Bytes>>>>>);
+
+impl Driven {
+    /// Lets it read and write. How it ends shows in the body that it carries.
+    pub(crate) fn drive(&mut self, context: &mut Context<'_>) {
+        if self.0.as_mut().is_some_and(|connection| connection.as_mut().poll(context).is_ready()) {
+            self.0 = None;
         }
     }
 }
@@ -244,7 +354,9 @@ fn answered(status: u16) -> Response<Bytes> {
 /// Bounds of a request from a pod.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Within {
+    /// Until it stands.
     pub(crate) connect: Duration,
+    /// From then to the answer's end, or to its head where it is passed on.
     pub(crate) answer: Duration,
     /// How long a peer is waited for that cannot be reached any more, about; `None`: as long as for an answer.
     pub(crate) silence: Option<Nanos>,
@@ -277,7 +389,7 @@ pub(crate) async fn exchange(
 ) -> Result<Response<Bytes>, NoAnswer> {
     request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     let broken = |_: hyper::Error| NoAnswer::Reset;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let answer = async {
         let response: Response<Incoming> = sender.send_request(request).await.map_err(broken)?;
         let (head, body) = response.into_parts();
@@ -292,4 +404,18 @@ pub(crate) async fn exchange(
         // It may end first: the peer closes as soon as it has written the last byte.
         _ = &mut connection => answer.await,
     }
+}
+
+/// The same up to the answer's head; the rest comes while the connection is driven.
+async fn begin(stream: TcpStream, mut request: Request<Full<Bytes>>) -> Result<(Response<Incoming>, Driven), NoAnswer> {
+    request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    let broken = |_: hyper::Error| NoAnswer::Reset;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let mut connection = Driven(Some(Box::pin(connection)));
+    let mut answer = std::pin::pin!(sender.send_request(request));
+    let response = poll_fn(|context| {
+        connection.drive(context);
+        answer.as_mut().poll(context)
+    });
+    Ok((response.await.map_err(broken)?, connection))
 }

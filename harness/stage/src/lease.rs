@@ -2,17 +2,24 @@
 //! leaves none behind.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 
 use crate::StageError;
 
 /// `127.B.0.0/16`: pods in its lower half, clients in its upper half.
+///
+/// Where only 127.0.0.1 can be bound (macOS, or [`ONE_ADDRESS`] is set) these addresses are names: everybody is at
+/// 127.0.0.1, pods are told apart by their ports, and clients by what the driver says of them.
 #[derive(Debug)]
 pub struct AddressLease {
     block: u8,
+    one: bool,
     _lock: File, // the kernel drops the lock with the process, however it ends
 }
+
+/// The environment variable that has a run take one address, as on a machine that has no more.
+pub const ONE_ADDRESS: &str = "REHEARSE_ONE_ADDRESS";
 
 const BLOCKS: std::ops::RangeInclusive<u8> = 80..=239;
 /// Hosts `.1` to `.250` of each of 128 third octets.
@@ -37,12 +44,22 @@ impl AddressLease {
             let open = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
             let file = open.map_err(error(path.clone()))?;
             match file.try_lock() {
-                Ok(()) => return Ok(Self { block, _lock: file }),
+                Ok(()) => return Ok(Self { block, one: one_address(block), _lock: file }),
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(source)) => return Err(StageError::Leases { path, source }),
             }
         }
         Err(StageError::NoAddresses)
+    }
+
+    /// Whether there is one address for everybody.
+    pub const fn is_one(&self) -> bool {
+        self.one
+    }
+
+    /// Where somebody with this address can really listen, or send from.
+    pub const fn bind(&self, address: Ipv4Addr) -> Ipv4Addr {
+        if self.one { Ipv4Addr::LOCALHOST } else { address }
     }
 
     /// How many clients can have an address of their own.
@@ -60,9 +77,19 @@ impl AddressLease {
         self.address(128, index % HALF)
     }
 
+    /// The address of what is in front of the gateway: the last one of the pods' half.
+    pub fn front(&self) -> Ipv4Addr {
+        self.pod(HALF - 1)
+    }
+
     fn address(&self, first_octet: u32, index: u32) -> Ipv4Addr {
         Ipv4Addr::new(127, self.block, (first_octet + index / PER_OCTET) as u8, (1 + index % PER_OCTET) as u8)
     }
+}
+
+fn one_address(block: u8) -> bool {
+    let asked = std::env::var_os(ONE_ADDRESS).is_some_and(|value| !value.is_empty() && value != "0");
+    asked || TcpListener::bind((Ipv4Addr::new(127, block, 127, 250), 0)).is_err()
 }
 
 #[cfg(test)]

@@ -9,20 +9,24 @@
 //! each.
 
 mod budget;
+mod contract;
 mod data;
 mod edge;
 mod embedded;
 mod ending;
 mod error;
 mod fabric;
+mod front;
 mod host;
 mod lease;
 mod news;
 mod place;
 mod standing;
+mod tls;
 
 pub use budget::open_files_needed;
 pub use embedded::{EmbeddedSettings, play};
 pub use error::StageError;
-pub use lease::AddressLease;
+pub use front::FrontDoor;
+pub use lease::{AddressLease, ONE_ADDRESS};
 pub use standing::{Standing, StandingPod};

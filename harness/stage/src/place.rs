@@ -2,30 +2,28 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use clock::Clock;
 use cluster::{PodId, Question, Traffic, Usage};
-use gateway::{Connections, Upstreams, Zones};
 use http_body_util::Full;
 use hyper::Request;
-use hyper::header::HOST;
+use hyper::header::{AUTHORIZATION, HOST, HeaderValue};
 use model::data::DataInput;
 use model::{CallProfile, LIBRARY_CONNECT, Station, StationInput};
-use platform::{Container, HttpProbe, PortRef, Probe, ProbeAction, WorkloadId};
+use platform::{Container, GatewayConfig, HttpProbe, PortRef, Probe, ProbeAction, WorkloadId};
 use record::{EventKind, Hops, wire};
 use scenarios::Plan;
-use server::{Answer, Listening, LiveStation, MockService, NODE, Outbound, Unreachable};
+use server::{Answer, Listening, LiveStation, MockService, NODE, Outbound, Records, Unreachable};
 use tokio::net::{TcpListener, TcpSocket};
 use units::{Bytes, Millicores, Nanos, RequestId};
 
 use crate::data::{Around, LiveData};
-use crate::edge::Edge;
-use crate::fabric::{Fabric, PodAddress, Within, connect, exchange, timeout};
+use crate::edge::{Edge, Port};
+use crate::fabric::{Fabric, Origin, PodAddress, Within, connect, exchange, timeout};
 use crate::news::Feed;
 use crate::{AddressLease, StageError, StandingPod};
 
@@ -37,6 +35,9 @@ pub(crate) struct Place {
     fabric: Arc<Fabric>,
     feed: Feed,
     data: Arc<LiveData>,
+    records: Arc<Records>,
+    /// The gateway's configuration, once there is a pod that has it.
+    gateway: Option<Arc<GatewayConfig>>,
     pods: BTreeMap<PodId, Pod>,
 }
 
@@ -90,7 +91,7 @@ enum Accounts {
 impl Place {
     pub(crate) fn new(plan: Arc<Plan>, lease: AddressLease, clock: Clock, fabric: Arc<Fabric>, feed: Feed) -> Self {
         let data = LiveData::new(&plan, clock.clone(), feed.clone());
-        Self { plan, lease, clock, fabric, feed, data, pods: BTreeMap::new() }
+        Self { plan, lease, clock, fabric, feed, data, records: Arc::default(), gateway: None, pods: BTreeMap::new() }
     }
 
     /// The servers that the platform keeps its data in.
@@ -105,6 +106,7 @@ impl Place {
 
     /// Starts a pod's container. If its port cannot be had, it listens on another one, which is told.
     pub(crate) fn start(&mut self, id: PodId) -> Result<Option<EventKind>, StageError> {
+        let node = self.node();
         let Some(pod) = self.pods.get_mut(&id) else { return Ok(None) };
         (pod.running, pod.vanished) = (None, None); // a container that was here before has ended: its port is free
         let workload = self.plan.platform.workload(pod.workload);
@@ -116,25 +118,19 @@ impl Place {
         let address = self.lease.pod(id.0);
         let listen_error =
             |source| StageError::Listen { pod: pod.name.clone(), addr: SocketAddr::from((address, wanted)), source };
-        let (listener, substituted) = listen(address, wanted).map_err(listen_error)?;
+        // With one address for everybody its port is what a pod is known by.
+        let (address, port) = if self.lease.is_one() { (Ipv4Addr::LOCALHOST, 0) } else { (address, wanted) };
+        let (listener, substituted) = listen(address, port).map_err(listen_error)?;
         let bind = listener.local_addr().map_err(listen_error)?;
         let label = Ipv4Addr::new(10, 244, (id.0 / 250) as u8, (1 + id.0 % 250) as u8);
         self.fabric.place(id, pod.workload, PodAddress { label, bind });
         let started = self.clock.now();
         let (listening, accounts) = if let Some(gateway) = gateway {
-            let edge = Arc::new(Edge {
-                platform: Arc::clone(&self.plan.platform),
-                pod: id,
-                port: self.plan.gateway_port,
-                zones: Zones::new(&gateway.config),
-                connections: Connections::new(&gateway.config),
-                upstreams: Upstreams::new(&gateway.config),
-                services: Edge::services(&self.plan.platform, &gateway.config),
-                fabric: Arc::clone(&self.fabric),
-                clock: self.clock.clone(),
-                cpu: AtomicU64::new(0),
-            });
-            (Listening::serve(listener, Arc::clone(&edge)), Accounts::Gateway(edge))
+            let config = Arc::clone(self.gateway.get_or_insert_with(|| Arc::new(gateway.config.clone())));
+            let edge = Edge::new(config, &self.plan.platform, Origin::Pod(id), Arc::clone(&self.fabric));
+            let edge = Arc::new(edge);
+            let port = Port { edge: Arc::clone(&edge), number: self.plan.gateway_port, tls: false };
+            (Listening::serve(listener, Arc::new(port), node), Accounts::Gateway(edge))
         } else {
             let profile = Arc::clone(self.plan.profile(pod.workload));
             let limits = workload.containers.first().map(|container| container.limits).unwrap_or_default();
@@ -148,6 +144,7 @@ impl Place {
                 seed: self.plan.load.seed,
                 station,
                 metrics: server::Metrics::default(),
+                records: Arc::clone(&self.records),
                 outbound: Arc::new(PodOutbound {
                     plan: Arc::clone(&self.plan),
                     fabric: Arc::clone(&self.fabric),
@@ -155,7 +152,7 @@ impl Place {
                 }),
             };
             let service = Arc::new(service);
-            (Listening::serve(listener, Arc::clone(&service)), Accounts::Service(service))
+            (Listening::serve(listener, Arc::clone(&service), node), Accounts::Service(service))
         };
         let station = match &accounts {
             Accounts::Service(service) => Some(service.station.clone()),
@@ -171,6 +168,11 @@ impl Place {
             what: format!("port {wanted} of {}", pod.name),
             by: format!("port {}: {why}", bind.port()),
         }))
+    }
+
+    /// Where kubelets ask from, if that can be told from others.
+    fn node(&self) -> Option<IpAddr> {
+        (!self.lease.is_one()).then_some(NODE.into())
     }
 
     /// SIGTERM. The future ends when the pod has finished what is in flight.
@@ -253,6 +255,7 @@ impl Place {
                 label: address.label,
                 address: address.bind,
                 cpu,
+                node: None,
             })
         };
         self.pods.iter().filter_map(standing).collect()
@@ -266,6 +269,11 @@ impl Place {
         probe: &Probe,
     ) -> Pin<Box<dyn Future<Output = bool> + Send>> {
         let address = self.fabric.address(id);
+        // With one address nothing tells a kubelet's connection from others, which are cut off: the pod goes on.
+        let unheard = self.lease.is_one() && self.pods.get(&id).is_some_and(|pod| !pod.reached);
+        if unheard {
+            return Box::pin(async { true });
+        }
         let container = self
             .pods
             .get(&id)
@@ -325,7 +333,7 @@ fn health_paths(container: &Container) -> Vec<String> {
 const BACKLOG: u32 = 4_096;
 
 /// Listens on the wanted port, or on a free one if that is taken by somebody else or needs a privilege.
-fn listen(address: Ipv4Addr, port: u16) -> io::Result<(TcpListener, Option<&'static str>)> {
+pub(crate) fn listen(address: Ipv4Addr, port: u16) -> io::Result<(TcpListener, Option<&'static str>)> {
     let open = |port| {
         let socket = TcpSocket::new_v4()?;
         socket.set_reuseaddr(true)?;
@@ -357,26 +365,29 @@ impl Outbound for PodOutbound {
         &'a self,
         call: &'a CallProfile,
         id: RequestId,
+        authorization: Option<&'a HeaderValue>,
     ) -> Pin<Box<dyn Future<Output = Result<Answer, Unreachable>> + Send + 'a>> {
         Box::pin(async move {
             let service = self.plan.platform.service_named(&call.service).ok_or(Unreachable)?;
             let (method, path) = call.request.split_once(' ').ok_or(Unreachable)?;
-            let request = Request::builder()
+            let mut request = Request::builder()
                 .method(method)
                 .uri(path)
                 .header(HOST, &call.service)
                 .header(wire::REQUEST, id.to_string())
                 .body(Full::default())
                 .map_err(|_| Unreachable)?;
+            request.headers_mut().extend(authorization.map(|value| (AUTHORIZATION, value.clone())));
             // It waits long for an answer; whoever asked gives up earlier.
             let within = Within {
                 connect: Duration::from_nanos(LIBRARY_CONNECT.get()),
                 answer: Duration::from_mins(1),
                 silence: Some(LIBRARY_CONNECT),
             };
-            let response = self.fabric.ask(self.pod, service, id, request, within).await.map_err(|_| Unreachable)?;
-            let hops = response.headers().get(wire::HOPS).and_then(|hops| Hops::from_header(hops.to_str().ok()?));
-            Ok(Answer { status: response.status().as_u16(), hops: hops.unwrap_or_default() })
+            let from = Origin::Pod(self.pod);
+            let answered = self.fabric.ask(from, service, id, request, within, true).await.map_err(|_| Unreachable)?;
+            let hops = answered.headers().get(wire::HOPS).and_then(|hops| Hops::from_header(hops.to_str().ok()?));
+            Ok(Answer { status: answered.status(), hops: hops.unwrap_or_default() })
         })
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use units::Nanos;
 
 use crate::fabric::Fabric;
+use crate::front::{Front, FrontDoor};
 use crate::host::LiveHost;
 use crate::news::{Feed, News};
 use crate::place::Place;
@@ -28,6 +29,7 @@ pub struct Standing<'a> {
     pub(crate) host: LiveHost<'a>,
     pub(crate) inputs: UnboundedReceiver<News>,
     pub(crate) clock: Clock,
+    pub(crate) front: Option<Front>,
 }
 
 /// A pod whose container runs.
@@ -45,6 +47,8 @@ pub struct StandingPod {
     pub address: SocketAddr,
     /// CPU time accounted so far.
     pub cpu: Nanos,
+    /// The node it is on, by its place among the plan's.
+    pub node: Option<usize>,
 }
 
 impl<'a> Standing<'a> {
@@ -59,7 +63,7 @@ impl<'a> Standing<'a> {
         let control = ControlPlane::new(Arc::clone(&plan.platform), plan.nodes.clone(), config);
         let (feed, inputs) = unbounded_channel();
         let feed = Feed(feed);
-        let fabric = Arc::new(Fabric::new(Arc::clone(&plan), clock.clone()));
+        let fabric = Arc::new(Fabric::new(Arc::clone(&plan), clock.clone(), lease.is_one()));
         let place = Place::new(Arc::clone(&plan), lease, clock.clone(), Arc::clone(&fabric), feed.clone());
         let host = LiveHost {
             plan,
@@ -72,7 +76,18 @@ impl<'a> Standing<'a> {
             failure: None,
             doors_changed: false,
         };
-        let mut standing = Self { control, host, inputs, clock };
+        let front = Front::open(&host.plan, host.place.lease(), &host.fabric)?;
+        let mut standing = Self { control, host, inputs, clock, front };
+        if standing.host.place.lease().is_one() {
+            standing.host.note(EventKind::Substituted {
+                what: "an address for each pod and client".to_owned(),
+                by: "ports of 127.0.0.1, and what the load driver says of its clients".to_owned(),
+            });
+        }
+        if let Some(front) = &standing.front {
+            let told = front.told();
+            standing.host.note(told);
+        }
         standing.feed(ControlInput::Start)?;
         Ok(standing)
     }
@@ -111,6 +126,23 @@ impl<'a> Standing<'a> {
             News::OutOfMemory(..) => {} // it was killed by somebody else before
         }
         Ok(())
+    }
+
+    /// Load starts now: from here the disturbances of the scenario are counted.
+    pub fn load_starts(&self) {
+        self.host.fabric.load_starts(self.clock.now());
+    }
+
+    /// Now, by the run's clock.
+    pub fn now(&self) -> Nanos {
+        self.clock.now()
+    }
+
+    /// Does what a fault of the plan does at its beginning, or at its end (`over`). One that is not in the plan does
+    /// nothing.
+    pub fn strike(&mut self, fault: &str, over: bool) -> Result<(), StageError> {
+        let known = self.host.plan.faults.iter().position(|planned| planned.name == fault);
+        known.map_or(Ok(()), |fault| self.fault(FaultEdge { at: Nanos::ZERO, fault, over }))
     }
 
     /// A fault begins or ends, and everything that follows from it now.
@@ -154,14 +186,29 @@ impl<'a> Standing<'a> {
         self.host.fabric.behind(gateway.service).into_iter().map(door).collect()
     }
 
-    /// The pods whose containers run, in the order of their creation.
-    pub fn pods(&self) -> Vec<StandingPod> {
-        self.host.place.pods()
+    /// The ingress controller in front, if the platform has Ingress objects.
+    pub fn front(&self) -> Option<&FrontDoor> {
+        self.front.as_ref().map(Front::door)
     }
 
-    /// An address for the `index`-th client.
+    /// The pods whose containers run, in the order of their creation.
+    pub fn pods(&self) -> Vec<StandingPod> {
+        let mut pods = self.host.place.pods();
+        for pod in &mut pods {
+            pod.node = self.control.state().pod(pod.id).and_then(|record| record.node);
+        }
+        pods
+    }
+
+    /// An address for the `index`-th client. It can send from there unless there is [one address](crate::ONE_ADDRESS)
+    /// for everybody.
     pub fn client(&self, index: u32) -> Ipv4Addr {
         self.host.place.lease().client(index)
+    }
+
+    /// The value of `Authorization` by which a client shows who it is.
+    pub fn bearer(&self, client: u32) -> String {
+        record::token::bearer(self.host.plan.load.seed, u64::from(client))
     }
 
     /// What happened so far.

@@ -10,8 +10,8 @@ mod station;
 
 pub use cpu::Discipline;
 pub use profile::{
-    CacheProfile, CallProfile, DatabaseProfile, Declared, ErrorProfile, PROFILES, Profile, ProfileError, RouteId,
-    RouteProfile, StreamProfile, TokenCount, shipped,
+    CacheProfile, CallProfile, Content, DatabaseProfile, Declared, ErrorProfile, PROFILES, Profile, ProfileError,
+    RouteId, RouteProfile, StreamProfile, TokenCount, shipped,
 };
 pub use station::{Job, Spent, Station, StationConfig, StationEffect, StationInput, Work};
 

@@ -5,15 +5,26 @@
 
 mod body;
 mod events;
+mod hooks;
 mod listening;
 mod live;
 mod metrics;
 mod outbound;
+mod records;
 mod service;
+/// What TLS needs, as this crate uses it.
+pub mod tls {
+    pub use tokio_rustls::TlsAcceptor as Acceptor;
+    pub use tokio_rustls::TlsConnector as Connector;
+    pub use tokio_rustls::rustls::crypto::aws_lc_rs;
+    pub use tokio_rustls::rustls::{ClientConfig, Error, RootCertStore, ServerConfig, pki_types};
+}
 
 pub use events::AnswerBody;
+pub use hooks::{Disturbance, Hooked};
 pub use listening::{Handler, Listening, NODE, plain};
 pub use live::{Alone, Begun, LiveStation, Refused, Served, Surroundings};
 pub use metrics::{CONTENT_TYPE, EDGES_MS, Metrics};
 pub use outbound::{Answer, Outbound, Unreachable};
+pub use records::Records;
 pub use service::MockService;

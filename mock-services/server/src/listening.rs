@@ -1,6 +1,7 @@
 //! A pod's listener: accepts connections, serves them, and ends them gracefully or not.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -15,18 +16,22 @@ use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
+use tokio_rustls::server::TlsStream;
+
+use crate::tls::Acceptor;
 
 /// Answers the requests of a pod.
 pub trait Handler: Send + Sync + 'static {
     /// The body of its answers.
-    type Body: Body<Data = Bytes, Error = Infallible> + Send + 'static;
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
     /// Answers one request that came from `peer`.
     fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> + Send;
 }
 
-/// Where kubelets ask from: their own node, which nothing cuts off from its pods.
+/// Where kubelets ask from, where everybody has an address of their own.
 pub const NODE: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 /// A pod that serves. Dropping it kills it.
@@ -43,6 +48,7 @@ struct Open {
     listener: Mutex<Option<TcpListener>>,
     count: AtomicU32,
     none: Notify,
+    node: Option<IpAddr>,
 }
 
 /// What its connections are told.
@@ -62,12 +68,27 @@ enum Life {
 }
 
 impl Listening {
-    /// Serves on `listener` until it is told otherwise.
-    pub fn serve(listener: TcpListener, handler: Arc<impl Handler>) -> Self {
-        let open =
-            Arc::new(Open { listener: Mutex::new(Some(listener)), count: AtomicU32::new(0), none: Notify::new() });
+    /// Serves on `listener` until it is told otherwise. `node`: where its own node asks from, which nothing cuts off
+    /// from it.
+    pub fn serve(listener: TcpListener, handler: Arc<impl Handler>, node: Option<IpAddr>) -> Self {
+        Self::serve_with(listener, handler, node, None)
+    }
+
+    /// The same over TLS.
+    pub fn serve_tls(listener: TcpListener, handler: Arc<impl Handler>, node: Option<IpAddr>, tls: Acceptor) -> Self {
+        Self::serve_with(listener, handler, node, Some(tls))
+    }
+
+    fn serve_with(
+        listener: TcpListener,
+        handler: Arc<impl Handler>,
+        node: Option<IpAddr>,
+        tls: Option<Acceptor>,
+    ) -> Self {
+        let (listener, count) = (Mutex::new(Some(listener)), AtomicU32::new(0));
+        let open = Arc::new(Open { listener, count, none: Notify::new(), node });
         let (state, told) = watch::channel(State { life: Life::Serving, cut: false });
-        tokio::spawn(accept(Arc::clone(&open), handler, told));
+        tokio::spawn(accept(Arc::clone(&open), handler, tls, told));
         Self { open, state }
     }
 
@@ -99,7 +120,7 @@ impl Listening {
     }
 
     /// Its node is cut off, or reached again. Meanwhile nothing that is sent arrives on either side, but for what comes
-    /// from [`NODE`]; it arrives later, as TCP sends it again.
+    /// from the node itself; it arrives later, as TCP sends it again.
     pub fn cut_off(&self, cut: bool) {
         self.state.send_if_modified(|state| std::mem::replace(&mut state.cut, cut) != cut);
     }
@@ -170,7 +191,7 @@ async fn pause() {
     tokio::time::sleep(PAUSE).await;
 }
 
-async fn accept(open: Arc<Open>, handler: Arc<impl Handler>, mut told: watch::Receiver<State>) {
+async fn accept(open: Arc<Open>, handler: Arc<impl Handler>, tls: Option<Acceptor>, mut told: watch::Receiver<State>) {
     loop {
         let state = *told.borrow_and_update();
         let accepted = match state.life {
@@ -188,7 +209,16 @@ async fn accept(open: Arc<Open>, handler: Arc<impl Handler>, mut told: watch::Re
         };
         match accepted {
             Some(Ok((stream, peer, counted))) => {
-                tokio::spawn(connection(counted, stream, peer.ip(), Arc::clone(&handler), told.clone()));
+                let (handler, told) = (Arc::clone(&handler), told.clone());
+                match tls.clone() {
+                    None => drop(tokio::spawn(connection(counted, stream, peer.ip(), handler, told))),
+                    Some(tls) => drop(tokio::spawn(async move {
+                        // Whoever cannot shake hands is told so by TLS itself.
+                        if let Ok(stream) = tls.accept(stream).await {
+                            connection(counted, stream, peer.ip(), handler, told).await;
+                        }
+                    })),
+                }
             }
             Some(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted => {} // that peer has gone already
             Some(Err(_)) => pause().await, // out of file descriptors or memory
@@ -197,15 +227,33 @@ async fn accept(open: Arc<Open>, handler: Arc<impl Handler>, mut told: watch::Re
     }
 }
 
+/// A connection, plain or not.
+trait Socket: AsyncRead + AsyncWrite + Send + Unpin {
+    /// What it is made of.
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Socket for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Socket for TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
 async fn connection(
     counted: Counted,
-    stream: TcpStream,
+    stream: impl Socket,
     peer: IpAddr,
     handler: Arc<impl Handler>,
     mut told: watch::Receiver<State>,
 ) {
     // Loopback without Nagle. It fails only on a socket that is gone, which serving will notice.
-    stream.set_nodelay(true).ok();
+    stream.tcp().set_nodelay(true).ok();
     let service = service_fn(|request| async { Ok::<_, Infallible>(handler.answer(peer, request).await) });
     let mut serving = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     let mut ending = false;
@@ -222,22 +270,22 @@ async fn connection(
             Life::Vanished => {
                 let stream = serving.into_parts().io.into_inner();
                 while told.changed().await.is_ok() && told.borrow_and_update().life == Life::Vanished {}
-                stream.set_zero_linger().ok();
+                stream.tcp().set_zero_linger().ok();
                 break;
             }
             // The client sees a reset: a closed connection could pass for the end of an answer. It fails only if the
             // client was faster.
             Life::Killed => {
-                serving.into_parts().io.into_inner().set_zero_linger().ok();
+                serving.into_parts().io.into_inner().tcp().set_zero_linger().ok();
                 break;
             }
         }
-        let silent = cut && peer != NODE;
+        let silent = cut && Some(peer) != counted.0.node;
         tokio::select! {
             biased;
             // Whoever held the pod has dropped it, which kills it.
             changed = told.changed() => if changed.is_err() {
-                serving.into_parts().io.into_inner().set_zero_linger().ok();
+                serving.into_parts().io.into_inner().tcp().set_zero_linger().ok();
                 break;
             },
             // An error is the client's: it went away or spoke no HTTP. While nothing arrives, nothing is read, answered

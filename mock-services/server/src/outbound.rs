@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 
+use hyper::header::HeaderValue;
 use model::CallProfile;
 use record::Hops;
 use units::RequestId;
@@ -22,10 +23,11 @@ pub struct Unreachable;
 
 /// Makes a pod's calls. In a rehearsal that is the fabric: it chooses the endpoint and sees who asks.
 pub trait Outbound: Send + Sync {
-    /// Makes `call` as request `id`.
+    /// Makes `call` as request `id`, with the `Authorization` of whoever asked.
     fn call<'a>(
         &'a self,
         call: &'a CallProfile,
         id: RequestId,
+        authorization: Option<&'a HeaderValue>,
     ) -> Pin<Box<dyn Future<Output = Result<Answer, Unreachable>> + Send + 'a>>;
 }

@@ -2,20 +2,23 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::join_all;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE as CONTENT_TYPE_HEADER, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE as CONTENT_TYPE_HEADER, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use model::{Profile, RouteProfile, Work};
 use record::{Hops, wire};
-use units::{Nanos, Purpose, RequestId, Seed};
+use units::{Nanos, RequestId, Seed};
 
+use crate::body::{self, Asked};
 use crate::events::{AnswerBody, whole};
 use crate::listening::Handler;
 use crate::live::{Begun, Served};
-use crate::{CONTENT_TYPE, LiveStation, Metrics, Outbound, body, events};
+use crate::{CONTENT_TYPE, LiveStation, Metrics, Outbound, Records, events};
 
 /// A mock service in one pod.
 pub struct MockService {
@@ -31,6 +34,8 @@ pub struct MockService {
     pub station: LiveStation,
     /// What it tells Prometheus.
     pub metrics: Metrics,
+    /// What it was told, with all other pods.
+    pub records: Arc<Records>,
     /// How it reaches others.
     pub outbound: Arc<dyn Outbound>,
 }
@@ -40,10 +45,11 @@ impl Handler for MockService {
 
     async fn answer(&self, _: IpAddr, request: Request<Incoming>) -> Response<AnswerBody> {
         let (head, body) = request.into_parts();
-        // The body is read to its end, so that the connection can be used again; what it says does not matter here.
-        if body.collect().await.is_err() {
+        // The body is read to its end, so that the connection can be used again.
+        let Ok(body) = body.collect().await else {
             return whole(StatusCode::BAD_REQUEST, "the body broke off");
-        }
+        };
+        let body = body.to_bytes();
         let path = head.uri.path();
         if self.health.iter().any(|health| health == path) {
             return self.health().await;
@@ -57,17 +63,23 @@ impl Handler for MockService {
         let route = &self.profile.routes[usize::from(route.0)];
         let clock = self.station.clock();
         let came = clock.now();
-        let response = self.serve(route, request_id(&head.headers)).await;
+        let response = self.serve(route, request_id(&head.headers), &head, &body).await;
         // Of a stream that is the time to its first token, as most middleware measures it.
         self.metrics.observe(&route.route, response.status().as_u16(), clock.now() - came);
         response
     }
 }
 
-/// Who asks; a request from outside the rehearsal is nobody's.
+/// Requests from outside a rehearsal so far, through all services of the process: each draws for itself.
+static STRANGERS: AtomicU64 = AtomicU64::new(STRANGER);
+/// Where they are counted from, far from those of any load.
+const STRANGER: u64 = 1 << 61;
+
+/// Who asks.
 fn request_id(headers: &HeaderMap) -> RequestId {
     let header = headers.get(wire::REQUEST).and_then(|value| value.to_str().ok());
-    header.and_then(|text| text.parse().ok()).unwrap_or_default()
+    let known = header.and_then(|text| text.parse().ok());
+    known.unwrap_or_else(|| RequestId::of_step(STRANGERS.fetch_add(1, Ordering::Relaxed), 0))
 }
 
 impl MockService {
@@ -86,12 +98,13 @@ impl MockService {
         response
     }
 
-    async fn serve(&self, route: &RouteProfile, id: RequestId) -> Response<AnswerBody> {
+    async fn serve(&self, route: &RouteProfile, id: RequestId, head: &Parts, body: &[u8]) -> Response<AnswerBody> {
         let mut below = Hops::default();
-        let mut failed = false;
+        let (mut failed, mut denied) = (false, false);
+        let authorization = head.headers.get(AUTHORIZATION);
         let work = route.work(self.seed, id);
         let calls = async {
-            let ask = |(index, call)| self.outbound.call(call, id.call(index as u32));
+            let ask = |(index, call)| self.outbound.call(call, id.call(index as u32), authorization);
             let mut answers = Vec::new();
             if route.parallel {
                 answers = join_all(route.calls.iter().enumerate().map(ask)).await;
@@ -101,7 +114,9 @@ impl MockService {
                 }
             }
             for answer in answers {
-                failed |= answer.map_or(true, |answer| answer.status >= 400);
+                let status = answer.map_or(502, |answer| answer.status);
+                denied |= status == 401;
+                failed |= status >= 400 && status != 401;
                 below = below.plus(answer.map(|answer| answer.hops).unwrap_or_default());
             }
         };
@@ -113,7 +128,7 @@ impl MockService {
             Begun::Streaming(mut spent) => {
                 // The header goes out before the stream does, which takes as long as it was drawn.
                 spent.wait += work.stream.unwrap_or_default();
-                (Served { spent, failed: work.fails }, !failed && work.fails.is_none())
+                (Served { spent, failed: work.fails }, !failed && !denied && work.fails.is_none())
             }
         };
         let micros = |nanos: Nanos| nanos.as_micros() as u32;
@@ -123,17 +138,28 @@ impl MockService {
             wait_us: micros(served.spent.wait),
             limiter_us: 0,
         };
-        // A service that could not reach another one answers 500.
-        let status = served.failed.or(failed.then_some(500)).unwrap_or(200);
+        // A service that could not reach another one answers 500, and passes on that a token is none.
+        let status = served.failed.or(failed.then_some(500)).or(denied.then_some(401));
+        let mut status = status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or(StatusCode::OK);
         let (kind, body) = if let Some(stream) = route.stream.filter(|_| streaming) {
             let gaps: Vec<Nanos> = stream.gaps(self.seed, id).collect();
             (events::CONTENT_TYPE, events::stream(self.station.clock(), gaps, stream.size))
         } else {
-            let draw = self.seed.draw(id, Purpose::Payload);
-            ("application/json", AnswerBody::from(body::json(draw, route.response)))
+            let asked = Asked {
+                seed: self.seed,
+                id,
+                authorization: authorization.and_then(|value| value.to_str().ok()),
+                path: head.uri.path(),
+                body,
+            };
+            // What fails says nothing, and keeps nothing.
+            let content = route.content.as_ref().filter(|_| status == StatusCode::OK);
+            let (own, body) = body::answer(&asked, content, route.response, &self.records);
+            status = own.unwrap_or(status);
+            ("application/json", AnswerBody::from(body))
         };
         Response::builder()
-            .status(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
+            .status(status)
             .header(CONTENT_TYPE_HEADER, kind)
             .header(wire::HOPS, here.plus(below).to_header())
             .header(wire::POD, self.number)

@@ -42,7 +42,7 @@ fn serve() -> (Listening, Arc<Gate>, SocketAddr) {
     let listener = listen(SocketAddr::from(([127, 78, 0, 1], 0))).unwrap();
     let at = listener.local_addr().unwrap();
     let gate = Arc::new(Gate(Semaphore::new(0)));
-    (Listening::serve(listener, Arc::clone(&gate)), gate, at)
+    (Listening::serve(listener, Arc::clone(&gate), None), gate, at)
 }
 
 async fn ask(stream: &mut TcpStream, path: &str) {

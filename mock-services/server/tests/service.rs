@@ -7,8 +7,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use clock::Clock;
+use hyper::header::HeaderValue;
 use model::{CallProfile, ErrorProfile, Profile, Station, shipped};
-use server::{Alone, Answer, Listening, LiveStation, Metrics, MockService, Outbound, Unreachable};
+use server::{Alone, Answer, Listening, LiveStation, Metrics, MockService, Outbound, Records, Unreachable};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use units::{RequestId, Seed};
@@ -21,6 +22,7 @@ impl Outbound for Others {
         &'a self,
         _: &'a CallProfile,
         _: RequestId,
+        _: Option<&'a HeaderValue>,
     ) -> Pin<Box<dyn Future<Output = Result<Answer, Unreachable>> + Send + 'a>> {
         Box::pin(async { Ok(Answer { status: 200, hops: record::Hops::default() }) })
     }
@@ -36,11 +38,12 @@ async fn serve(profile: Profile) -> (Listening, SocketAddr) {
         seed: Seed::new(1),
         station: LiveStation::new(station, clock, Arc::new(Alone)),
         metrics: Metrics::default(),
+        records: Arc::new(Records::default()),
         outbound: Arc::new(Others),
     };
     let listener = TcpListener::bind(("127.79.0.1", 0)).await.unwrap();
     let at = listener.local_addr().unwrap();
-    (Listening::serve(listener, Arc::new(service)), at)
+    (Listening::serve(listener, Arc::new(service), None), at)
 }
 
 /// The whole answer to one request, as text.

@@ -119,7 +119,7 @@ pub(crate) fn plan(law: ArrivalLaw, rate: u64, secs: u64, clients: u32) -> LoadP
 pub(crate) async fn begin(clock: &Clock, plan: LoadPlan, workers: Option<usize>, server: &Server) -> (Driver, Nanos) {
     let address = |index| IpAddr::from(Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 77, 224, 1)) + index));
     let clients = (0..plan.clients).map(address).collect();
-    let orders = Orders { plan, epoch_ns: clock.epoch(), clients, workers };
+    let orders = Orders { plan, epoch_ns: clock.epoch(), clients, workers, proof: None };
     let exe = std::env::current_exe().expect("our own path");
     let mut driver = Driver::spawn(&exe, &orders).await.expect("a driver");
     driver.update(&Update::Doors(vec![Door { pod: 1, addr: server.addr }])).await.expect("it listens");

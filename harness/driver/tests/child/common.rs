@@ -147,7 +147,13 @@ pub(crate) fn drive() -> &'static Path {
 
 pub(crate) fn orders(clock: &Clock, plan: LoadPlan, third: u8) -> Orders {
     let address = |index: u32| IpAddr::from(Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 77, third, 1)) + index));
-    Orders { clients: (0..plan.clients).map(address).collect(), plan, epoch_ns: clock.epoch(), workers: None }
+    Orders {
+        clients: (0..plan.clients).map(address).collect(),
+        plan,
+        epoch_ns: clock.epoch(),
+        workers: None,
+        proof: None,
+    }
 }
 
 /// Spawns a driver, opens `doors`, and starts load a little later.

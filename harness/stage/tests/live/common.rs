@@ -101,7 +101,7 @@ pub(crate) async fn ask(from: Ipv4Addr, to: SocketAddr, line: &str, more: &str) 
 /// A request to the API, from client `index`, to the first gateway pod.
 pub(crate) async fn api(standing: &mut Standing<'_>, index: u32, line: &str, more: &str) -> Answer {
     let (from, to) = (standing.client(index), standing.doors()[0].addr);
-    let more = format!("host: {HOST}\r\n{more}");
+    let more = format!("host: {HOST}\r\nauthorization: {}\r\n{more}", standing.bearer(index));
     standing.during(ask(from, to, line, &more)).await.unwrap().unwrap()
 }
 

@@ -122,7 +122,7 @@ async fn a_crashed_pod_refuses_until_it_is_started_again_on_its_own_port() {
             pause().await;
         }
     };
-    assert_eq!(standing.during(restarted).await.unwrap().status, 200);
+    assert_eq!(standing.during(restarted).await.unwrap().status, 401, "it answers, and knows no token");
     let substituted =
         |kind: &EventKind| matches!(kind, EventKind::Substituted { what, .. } if what.contains(&victim.name));
     let told: Vec<_> = standing.chronicle().events().iter().filter(|event| substituted(&event.kind)).collect();

@@ -59,6 +59,7 @@ impl Profile {
                 memory: Bytes::ZERO,
                 request: Bytes::ZERO,
                 response: Bytes::new(500),
+                content: None,
             }],
         }
     }

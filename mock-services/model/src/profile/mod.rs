@@ -92,6 +92,25 @@ pub struct RouteProfile {
     /// Size of the answer's body.
     #[serde(with = "quantity")]
     pub response: Bytes,
+    /// What its answers say, beside some made-up thing. Only live services show it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Content>,
+}
+
+/// What the answers of a route say, consistent with each other across pods.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Content {
+    /// The token of whoever the credentials name.
+    IssuesToken,
+    /// Whose token it is; 401 where there is none, or a wrong one.
+    ChecksToken,
+    /// What was posted, now a record of this collection.
+    Creates(String),
+    /// The records of this collection that belong to whoever asks, the newest first.
+    Lists(String),
+    /// The record of this collection that the path names.
+    Shows(String),
 }
 
 /// A call to another service.
