@@ -13,6 +13,7 @@
 //! Without the program it prints `SKIP the_file_is_valid: …` and passes; `cargo xtask test` counts such a test as
 //! skipped, not as passed. Where the need is required (see [`REQUIRE`]) it fails instead.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// The environment variable that turns skips into failures: a comma list of [`Need::name`]s, or `all`.
@@ -30,11 +31,13 @@ pub enum Need {
     Nginx,
     /// `go`, to build the oracle from Kubernetes' own controllers.
     Go,
+    /// `etcd`, and Kubernetes' own API server as `kind-config/control-plane/build` makes it; see [`control_plane`].
+    ControlPlane,
 }
 
 impl Need {
     /// All there are, in the order in which help tells them.
-    pub const ALL: [Self; 3] = [Self::Kustomize, Self::Nginx, Self::Go];
+    pub const ALL: [Self; 4] = [Self::Kustomize, Self::Nginx, Self::Go, Self::ControlPlane];
 
     /// The word that `REHEARSE_REQUIRE` and `cargo xtask test --require` know it by.
     pub fn name(self) -> &'static str {
@@ -42,6 +45,7 @@ impl Need {
             Self::Kustomize => "kustomize",
             Self::Nginx => "nginx",
             Self::Go => "go",
+            Self::ControlPlane => "control-plane",
         }
     }
 
@@ -51,6 +55,7 @@ impl Need {
             Self::Kustomize => &[("kustomize", "version"), ("kubectl", "help")],
             Self::Nginx => &[("nginx", "-v")],
             Self::Go => &[("go", "version")],
+            Self::ControlPlane => &[("etcd", "--version")],
         }
     }
 
@@ -60,11 +65,23 @@ impl Need {
             Command::new(program).arg(argument).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
         };
         if self.programs().iter().any(starts) {
+            if self == Self::ControlPlane && control_plane().is_none() {
+                return Err("Kubernetes is not built: run kind-config/control-plane/build, once".to_owned());
+            }
             return Ok(());
         }
         let names = self.programs().iter().map(|(program, _)| *program).collect::<Vec<_>>().join(" or ");
         Err(format!("there is no {names} on PATH"))
     }
+}
+
+/// The folder of kube-apiserver, kube-controller-manager, kube-scheduler and kubectl, where they have been built. It is
+/// not built here: that takes minutes.
+pub fn control_plane() -> Option<PathBuf> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../kind-config/control-plane/build");
+    let output = Command::new(script).arg("--where").output().ok()?;
+    let folder = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| PathBuf::from(folder.trim_end()))
 }
 
 /// Whether `test` can run here. If not, says why on stderr and answers false: the test then returns at once.

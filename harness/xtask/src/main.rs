@@ -144,7 +144,11 @@ mod tests {
             ("test", "nginx", test("nginx", &[])),
             ("test --require all", "nginx", test("all", &[])),
             ("test --require=nginx,kustomize -p a -p b", "", test("nginx,kustomize", &["a", "b"])),
-            ("test --require ngnix", "", refused("no test needs `ngnix`: choose of kustomize, nginx, go, or all")),
+            (
+                "test --require ngnix",
+                "",
+                refused("no test needs `ngnix`: choose of kustomize, nginx, go, control-plane, or all"),
+            ),
             ("test --require", "", refused("`--require` needs a value")),
             ("check --require all", "", refused("`cargo xtask check` has no option `--require`")),
             (
