@@ -23,7 +23,7 @@ pub use connections::Connections;
 pub use exchange::{Answer, Ask, Broken, Exchange, Reply, ReplyFrom, allowed};
 pub use replay::{Ending, Offered, Outcome, Replay, Script, Try, Verdict};
 pub use request::{Headers, Request, real_ip};
-pub use route::{Resolved, Routed, resolve, rewrite, route};
+pub use route::{Resolved, Routed, resolve, rewrite, route, server_of};
 pub use upstream::{Choice, Peer, Upstreams};
 pub use zone::{Admission, Excess, Key, Zone};
 pub use zones::Zones;

@@ -55,6 +55,13 @@ pub fn route(config: &GatewayConfig, port: u16, host: &str, target: &str) -> Rou
     resolve(config, &Request::new(port, host, target)).routed
 }
 
+/// The server that has this host among its names, of those that listen on this port. `None`: whoever asks for it gets
+/// the default server.
+pub fn server_of(config: &GatewayConfig, port: u16, host: &str) -> Option<u16> {
+    let request = Request::new(port, host, "/");
+    named_server(config, &request, host_name(host)?).map(|(index, _)| index as u16)
+}
+
 /// What takes a request, after `real_ip` and the rewrite phases.
 ///
 /// Servers as in `ngx_http_find_virtual_server`: the exact name, then the longest `*.suffix`, the longest `prefix.*`,

@@ -1,19 +1,27 @@
 //! Every rule there is.
 
 use crate::rules::{
-    autoscaling, build, data, disruption, gateway, ingress, lifecycle, observability, placement, reach, start, traffic,
+    autoscaling, build, data, disruption, gateway, ingress, kustomization, lifecycle, observability, placement, reach,
+    start, storage, traffic,
 };
 use crate::{Rule, drift};
 
 static RULES: &[&Rule] = &[
     &build::DOES_NOT_LOAD,
-    &build::PATCH_HITS_NOTHING,
-    &build::BLANKET_PATCH,
+    &kustomization::PATCH_HITS_NOTHING,
+    &kustomization::REPLACES_NOTHING,
+    &kustomization::IMAGE_UNUSED,
+    &kustomization::MERGES_NAMESPACES,
+    &kustomization::BLANKET_PATCH,
     &build::SECRET_LITERAL,
     &build::UNKNOWN_FIELD,
     &start::MISSING_CONFIG,
     &start::MISSING_KEY,
     &start::MISSING_CLAIM,
+    &storage::MISSING_VOLUME,
+    &storage::CLASS_MISSING,
+    &storage::TOO_SMALL,
+    &storage::NO_SIZE,
     &start::MISSING_ACCOUNT,
     &start::MISSING_PRIORITY,
     &start::UNDEFINED_VARIABLE,

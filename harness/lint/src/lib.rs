@@ -18,7 +18,6 @@ pub use policy::{Accepted, Policy, UnknownRule};
 use drift::Provided;
 use manifests::{Loaded, ManifestError};
 use platform::{Node, Platform};
-use scenarios::Plan;
 
 use rules::{Check, Context};
 
@@ -39,13 +38,15 @@ const CHECKS: &[Check] = &[
 /// Everything the rules find, the worst first; findings of one severity stay in the order of the rules. Without nodes
 /// nothing is said about placement.
 pub fn lint(platform: &Platform, nodes: &[Node]) -> Vec<Finding> {
-    checked(&Context { platform, nodes, provided: &[] })
+    checked(&Context::new(platform, nodes, &[]))
 }
 
 /// The same of manifests with their files: also what their kustomizations do. `provided` comes from outside of them.
 pub fn lint_loaded(loaded: &Loaded, nodes: &[Node], provided: &[Provided]) -> Vec<Finding> {
-    let mut found = checked(&Context { platform: &loaded.platform, nodes, provided });
+    let mut found = checked(&Context::new(&loaded.platform, nodes, provided));
     rules::build::check(loaded, &mut found);
+    rules::kustomization::check(loaded, &mut found);
+    rules::storage::check(loaded, provided, &mut found);
     found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     found
 }
@@ -64,18 +65,16 @@ fn checked(context: &Context<'_>) -> Vec<Finding> {
     found
 }
 
-/// What a report tells beside its verdict: warnings and errors about the platform that was rehearsed. `provided` comes
-/// from outside of its manifests.
-pub fn findings(plan: &Plan, provided: &[Provided]) -> Vec<record::Finding> {
-    let told = |finding: Finding| record::Finding {
+/// What a report tells beside its verdict: warnings and errors about the platform that was rehearsed, but for what is
+/// accepted.
+pub fn told(findings: &[Finding]) -> Vec<record::Finding> {
+    let told = |finding: &Finding| record::Finding {
         id: finding.rule.id.into(),
-        consequence: finding.consequence,
-        because: finding.because,
+        consequence: finding.consequence.clone(),
+        because: finding.because.clone(),
         place: finding.place.to_string(),
     };
-    let mut found = checked(&Context { platform: &plan.platform, nodes: &plan.nodes, provided });
-    found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    found.into_iter().filter(|f| f.severity > Severity::Note).map(told).collect()
+    findings.iter().filter(|finding| finding.severity > Severity::Note).map(told).collect()
 }
 
 /// The candidate nearest to `word`, if it is near enough to be meant.

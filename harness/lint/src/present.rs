@@ -1,15 +1,24 @@
 //! Findings as text for people, JSON for scripts and SARIF for code hosts.
 
+use platform::Place;
 use serde_json::{Value, json};
 
+use crate::rules::build::{DOES_NOT_LOAD, UNKNOWN_FIELD};
 use crate::{Finding, Rule, Severity, catalogue};
 
-/// Each finding with its place, consequence, reason and fix, and how many there are.
-pub fn text(findings: &[Finding], source: &str) -> String {
+/// Rules that are about what is written, more than about what it means.
+const SHOWN: [&str; 2] = [DOES_NOT_LOAD.id, UNKNOWN_FIELD.id];
+
+/// Each finding with its place, consequence, reason and fix, and how many there are. What does not load, or would be
+/// refused for a field, is shown with its source lines, which `excerpt` gives.
+pub fn text(findings: &[Finding], source: &str, excerpt: &dyn Fn(&Place) -> Option<String>) -> String {
     let mut out = String::new();
     for finding in findings.iter().filter(|finding| finding.accepted.is_none()) {
         out += &format!("{}[{}] {}\n", finding.severity, finding.rule.id, finding.subject);
         out += &format!("  --> {}\n", finding.place);
+        if SHOWN.contains(&finding.rule.id) {
+            out += &excerpt(&finding.place).unwrap_or_default();
+        }
         out += &format!("  {}\n", finding.consequence);
         out += &format!("  {}\n", finding.because);
         out += &format!("  fix: {}\n\n", finding.rule.fix);

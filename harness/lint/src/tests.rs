@@ -212,7 +212,7 @@ fn a_policy_denies_allows_and_accepts() {
     let kept = accept.apply(found());
     let finding = kept.iter().find(|f| f.rule.id == "single-replica").unwrap();
     assert_eq!((finding.severity, finding.accepted.as_deref()), (Severity::Note, Some("a demo")));
-    assert!(present::text(&kept, "x").contains("accepted[single-replica] Deployment/web: a demo"));
+    assert!(present::text(&kept, "x", &|_| None).contains("accepted[single-replica] Deployment/web: a demo"));
     let unknown = Policy::new(strings(&["single-replicas"]), vec![], vec![]).unwrap_err();
     assert_eq!(unknown.to_string(), "there is no rule `single-replicas`: did you mean `single-replica`?");
 }

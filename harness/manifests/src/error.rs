@@ -57,6 +57,8 @@ pub enum ManifestError {
         stderr: String,
         /// The same in words, with the files and lines in question, where the message is a known one.
         explained: Option<String>,
+        /// The first of those lines.
+        place: Option<Place>,
     },
     /// A file is larger than anything that is read.
     #[error("{path} is larger than {} MiB; give fewer manifests at once", limit >> 20)]
@@ -149,11 +151,11 @@ impl ManifestError {
             Self::Yaml { place, .. } | Self::NotAnObject { place, .. } | Self::Field { place, .. } => Some(place),
             Self::Duplicate { second, .. } => Some(second),
             Self::Nginx(error) => Some(error.place()),
+            Self::Kustomize { place, .. } => place.as_ref(),
             Self::Read { .. }
             | Self::NothingThere { .. }
             | Self::NoSuchOverlay { .. }
             | Self::NoKustomize { .. }
-            | Self::Kustomize { .. }
             | Self::TooLarge { .. }
             | Self::HelmChart { .. }
             | Self::Git { .. }
@@ -163,10 +165,15 @@ impl ManifestError {
     }
 }
 
-/// The words, then what the tool itself said.
+/// The words, then what the tool itself said: of a long chain the end, which tells the cause.
 fn told(explained: Option<&str>, stderr: &str) -> String {
+    const SAID_MAX: usize = 300;
     match explained {
-        Some(words) => format!("{words} (it said: {stderr})"),
+        Some(words) => {
+            let cut = stderr.char_indices().rev().nth(SAID_MAX).map_or(0, |(at, _)| at);
+            let dots = if cut == 0 { "" } else { "… " };
+            format!("{words} (it said: {dots}{})", &stderr[cut..])
+        }
         None => stderr.to_owned(),
     }
 }

@@ -27,7 +27,7 @@ pub use error::ManifestError;
 pub use excerpt::excerpt;
 pub use object::Object;
 pub use source::Source;
-pub use source::tree::{Generator, GeneratorFile, Kustomization, Patch, Resource, Target, Tree};
+pub use source::tree::{Generator, GeneratorFile, Image, Kustomization, Patch, Replacement, Resource, Target, Tree};
 pub use way_in::{WayIn, serves_http, way_in};
 
 use source::{Fetched, Text};

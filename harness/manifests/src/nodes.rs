@@ -112,6 +112,10 @@ fn node(object: &Object, base: &str) -> Result<Node, ManifestError> {
         })
         .collect::<Result<_, ManifestError>>()?;
     let mut labels = typed.metadata.labels.unwrap_or_default();
+    // Nodes of a group are named when they come.
+    if base.is_empty() {
+        labels.entry("kubernetes.io/hostname".to_owned()).or_insert_with(|| object.name.clone());
+    }
     for (key, old, value) in KUBELET_LABELS {
         let value = labels.entry((*key).to_owned()).or_insert_with(|| (*value).to_owned()).clone();
         labels.entry((*old).to_owned()).or_insert(value);
@@ -144,6 +148,7 @@ mod tests {
         let node = &read(text, "n.yaml").unwrap()[0];
         let label = |key: &str| node.labels.get(key).map(String::as_str);
         assert_eq!((label("kubernetes.io/os"), label("beta.kubernetes.io/os")), (Some("linux"), Some("linux")));
+        assert_eq!(label("kubernetes.io/hostname"), Some("a"));
         assert_eq!((label("kubernetes.io/arch"), label("beta.kubernetes.io/arch")), (Some("arm64"), Some("arm64")));
     }
 }

@@ -124,6 +124,8 @@ fn document(chunk: &Chunk<'_>, file: &str) -> Result<Option<Node>, ManifestError
     let mut node = parsed.map_err(|error| {
         let line = error.location().map_or(0, |location| location.line() as u32);
         let problem = one_line(&error.without_snippet().to_string());
+        // An option of the parser is nobody's here.
+        let problem = problem.replace(", set DuplicateKeyPolicy in Options if acceptable", "");
         // The parser's own hint at a line counts from the document's start.
         yaml_error(file, if line == 0 { chunk.line } else { chunk.line + line - 1 }, &problem)
     })?;

@@ -149,6 +149,10 @@ pub(crate) struct PlayArgs {
     /// How an undecided objective ends: `fail` with exit code 91, or `pass`
     #[arg(long, value_enum, default_value_t = Undecided::Fail)]
     pub(crate) undecided: Undecided,
+    /// What errors that `lint` finds in the platform mean: `refuse` with exit code 20 before anything starts, the
+    /// default, or `tell` them in the report
+    #[arg(long, value_enum)]
+    pub(crate) errors: Option<crate::lint::Errors>,
 }
 
 /// Where clients enter the platform.

@@ -40,10 +40,7 @@ impl Failure {
     /// All errors of a load, each with its source lines.
     pub(crate) fn of_manifests(loaded: &manifests::Loaded, errors: &[manifests::ManifestError]) -> Self {
         let one = |error: &manifests::ManifestError| {
-            let excerpt = error.place().and_then(|place| {
-                let file = || manifests::excerpt(&std::fs::read_to_string(&place.file).ok()?, place.line);
-                loaded.excerpt(place).or_else(file)
-            });
+            let excerpt = error.place().and_then(|place| crate::lint::excerpt(loaded, place));
             Self { excerpt: excerpt.unwrap_or_default(), ..Self::new(ExitCode::Manifests, error) }
         };
         let mut all = errors.iter().take(TOLD_MAX).map(one);
@@ -58,7 +55,7 @@ impl Failure {
         first
     }
 
-    fn of_text(code: ExitCode, text: String) -> Self {
+    pub(crate) fn of_text(code: ExitCode, text: String) -> Self {
         Self { code, chain: vec![text], excerpt: String::new(), more: Vec::new() }
     }
 }

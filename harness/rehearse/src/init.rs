@@ -57,7 +57,8 @@ pub(crate) fn init(args: &InitArgs) -> Result<ExitCode, Failure> {
     let nodes = manifests::load_nodes(args.nodes.as_deref())?;
     let profiles = profiles(&platform)?;
     let (scenario, routes) = scenario(&platform, &nodes, &profiles)?;
-    let mut files: Vec<(PathBuf, String)> = vec![(project::FILE.into(), project_file(args, &loaded.overlay)?)];
+    let mut files: Vec<(PathBuf, String)> =
+        vec![(project::FILE.into(), project_file(args, &loaded.overlay, &profiles)?)];
     files.extend(profiles.values().map(|profile| (profile_path(&profile.workload), profile.to_yaml())));
     files.push(("scenarios/smoke.yaml".into(), scenario));
     write(&args.dir, &files, args.force)?;
@@ -129,7 +130,7 @@ fn scenario(
     }
 }
 
-fn project_file(args: &InitArgs, overlay: &str) -> Result<String, Failure> {
+fn project_file(args: &InitArgs, overlay: &str, profiles: &BTreeMap<String, Profile>) -> Result<String, Failure> {
     let from_there = |path: &str| -> Result<String, Failure> {
         if args.dir == Path::new(".") || path.starts_with("git:") {
             return Ok(path.to_owned());
@@ -147,9 +148,13 @@ fn project_file(args: &InitArgs, overlay: &str) -> Result<String, Failure> {
     if let Some(nodes) = &args.nodes {
         writeln!(text, "nodes: {}", quoted(&from_there(&nodes.display().to_string())?)).ok();
     }
-    text += "profiles: profiles/\nscenarios: scenarios/\n\
-             # deny and allow name rules (`rehearse explain` lists them); accepted: {id, subject, reason}\n\
-             lint: {deny: [], allow: [], accepted: []}\n\
+    if !profiles.is_empty() {
+        text += "profiles: profiles/\n";
+    }
+    text += "scenarios: scenarios/\n\
+             # deny and allow name rules (`rehearse explain` lists them); accepted: {id, subject, reason}. Nobody has\n\
+             # gone through the findings yet, so errors among them are told; with `refuse` they end a run before it begins.\n\
+             lint: {deny: [], allow: [], accepted: [], errors: tell}\n\
              # Secrets and ConfigMaps that come from elsewhere: {kind, namespace, name}\nprovided: []\n";
     Ok(text)
 }

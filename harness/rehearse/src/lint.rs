@@ -3,11 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use ::lint::drift::{self, Facts, FactsError, Provided, Row, State};
-use ::lint::{Policy, Severity, build_findings, catalogue, lint_loaded, present, rule};
+use ::lint::{Accepted, Finding, Policy, Severity, build_findings, catalogue, lint_loaded, present, rule};
 use clap::ValueEnum;
-use manifests::Source;
+use manifests::{Loaded, Source};
+use platform::{Node, Place};
 use record::ExitCode;
+use serde::Deserialize;
 
+use crate::args::PlayArgs;
 use crate::failure::Failure;
 use crate::project::Project;
 use crate::told;
@@ -44,6 +47,16 @@ pub(crate) struct LintArgs {
     format: LintFormat,
 }
 
+/// What errors among the findings mean for a platform that is to be played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Errors {
+    /// Exit code 20, before anything starts.
+    Refuse,
+    /// They stand in the report.
+    Tell,
+}
+
 /// How findings are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LintFormat {
@@ -62,25 +75,15 @@ pub(crate) fn lint(args: &LintArgs) -> Result<ExitCode, Failure> {
     let source = args.platform.as_deref().map_or(Source::BuiltIn, Source::parse);
     let (loaded, errors) = manifests::load_all(&source, args.overlay.as_deref().unwrap_or_default());
     let nodes = manifests::load_nodes(args.nodes.as_deref())?;
-    let facts = facts(args.facts.as_deref(), args.platform.as_deref())?;
-    let mut accepted = Vec::new();
-    let mut provided = Vec::new();
-    let mut rows = Vec::new();
-    if let Some(facts) = &facts {
-        accepted = drift::accepted(facts);
-        provided.clone_from(&facts.provided);
-        rows = drift::drift(&loaded, args.overlay.as_deref().unwrap_or("production"), facts);
-    }
-    accepted.extend(project.accepted());
-    provided.extend(project.provided.iter().cloned());
+    let told = Told::of(args.facts.as_deref(), args.platform.as_deref(), &project)?;
+    let rows = told.rows(&loaded, args.overlay.as_deref());
     if args.drift {
         told::out(&table(&rows));
         return Ok(ExitCode::Pass);
     }
-    let policy = Policy::new(args.deny.clone(), args.allow.clone(), accepted)
-        .map_err(|error| Failure::usage(error.to_string()))?;
+    let policy = policy(&args.deny, &args.allow, told.accepted)?;
     let mut findings = build_findings(&errors);
-    findings.extend(lint_loaded(&loaded, &nodes, &provided));
+    findings.extend(lint_loaded(&loaded, &nodes, &told.provided));
     findings.extend(drift::findings(&rows));
     let findings = policy.apply(findings);
     let source = if loaded.overlay.is_empty() || loaded.source.is_empty() {
@@ -89,12 +92,75 @@ pub(crate) fn lint(args: &LintArgs) -> Result<ExitCode, Failure> {
         format!("{}, overlay {}", loaded.source, loaded.overlay)
     };
     told::out(&match args.format {
-        LintFormat::Text => present::text(&findings, &source),
+        LintFormat::Text => present::text(&findings, &source, &|place| excerpt(&loaded, place)),
         LintFormat::Json => format!("{:#}\n", present::json(&findings, &source)),
         LintFormat::Sarif => format!("{:#}\n", present::sarif(&findings, env!("CARGO_PKG_VERSION"))),
     });
     let denied = findings.iter().any(|finding| finding.severity == Severity::Error);
     Ok(if denied { ExitCode::Manifests } else { ExitCode::Pass })
+}
+
+/// What lint finds in a platform that is about to be played, under the project's choices. Errors among it are refused
+/// here, unless they are only to be told.
+pub(crate) fn before_play(
+    loaded: &Loaded,
+    args: &PlayArgs,
+    nodes: &[Node],
+    project: &Project,
+) -> Result<Vec<Finding>, Failure> {
+    let told = Told::of(None, args.platform.as_deref(), project)?;
+    let mut findings = lint_loaded(loaded, nodes, &told.provided);
+    findings.extend(drift::findings(&told.rows(loaded, args.overlay.as_deref())));
+    let (deny, allow) = project.denied_and_allowed();
+    let findings = policy(deny, allow, told.accepted)?.apply(findings);
+    let errors: Vec<Finding> = findings.iter().filter(|f| f.severity == Severity::Error).cloned().collect();
+    if errors.is_empty() || args.errors.or(project.errors()) == Some(Errors::Tell) {
+        return Ok(findings);
+    }
+    let shown = &errors[..errors.len().min(TOLD_MAX)];
+    let text = present::text(shown, "", &|place| excerpt(loaded, place));
+    let all = format!(
+        "lint finds {} in this platform, and nothing was played\n{}",
+        if errors.len() == 1 { "1 error".to_owned() } else { format!("{} errors", errors.len()) },
+        text.rsplit_once("\n\n").map_or(text.as_str(), |(findings, _)| findings),
+    );
+    let next = "`rehearse lint` tells all of them; correct or accept them, or play it all the same with --errors tell";
+    Err(Failure::of_text(ExitCode::Manifests, format!("{all}\n\n{next}")))
+}
+
+/// Errors that a refusal tells: as many as fit on a screen.
+const TOLD_MAX: usize = 3;
+
+fn policy(deny: &[String], allow: &[String], accepted: Vec<Accepted>) -> Result<Policy, Failure> {
+    Policy::new(deny.to_vec(), allow.to_vec(), accepted).map_err(|error| Failure::usage(error.to_string()))
+}
+
+/// The source lines of a place, from what was loaded or from the file that it names.
+pub(crate) fn excerpt(loaded: &Loaded, place: &Place) -> Option<String> {
+    let file = || manifests::excerpt(&std::fs::read_to_string(&place.file).ok()?, place.line);
+    loaded.excerpt(place).or_else(file)
+}
+
+/// What is known of a platform from beside its manifests: by its facts and by the project.
+struct Told {
+    facts: Option<Facts>,
+    accepted: Vec<Accepted>,
+    provided: Vec<Provided>,
+}
+
+impl Told {
+    fn of(named: Option<&Path>, platform: Option<&str>, project: &Project) -> Result<Self, Failure> {
+        let facts = facts(named, platform)?;
+        let mut accepted = facts.as_ref().map(drift::accepted).unwrap_or_default();
+        accepted.extend(project.accepted());
+        let mut provided = facts.as_ref().map(|facts| facts.provided.clone()).unwrap_or_default();
+        provided.extend(project.provided.iter().cloned());
+        Ok(Self { facts, accepted, provided })
+    }
+
+    fn rows(&self, loaded: &Loaded, overlay: Option<&str>) -> Vec<Row> {
+        self.facts.as_ref().map_or_else(Vec::new, |facts| drift::drift(loaded, overlay.unwrap_or("production"), facts))
+    }
 }
 
 /// The facts that were named, those beside the platform, or those of the built-in platform for itself.
@@ -106,11 +172,6 @@ fn facts(named: Option<&Path>, platform: Option<&str>) -> Result<Option<Facts>, 
     let text = std::fs::read_to_string(&path)
         .map_err(|error| Failure::usage(format!("cannot read facts {}: {error}", path.display())))?;
     Facts::parse(&text, &path.display().to_string()).map(Some).map_err(usage)
-}
-
-/// What a platform's facts say comes from outside of its manifests.
-pub(crate) fn provided(platform: Option<&str>) -> Result<Vec<Provided>, Failure> {
-    Ok(facts(None, platform)?.map(|facts| facts.provided).unwrap_or_default())
 }
 
 /// In how many directories facts are looked for, the platform's own among them.

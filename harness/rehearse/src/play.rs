@@ -164,7 +164,7 @@ fn begin(args: &PlayArgs, rehearsal: &Rehearsal, began: &Began) -> Result<Progre
 }
 
 fn conclude(rehearsal: &Rehearsal, backend: &str, observed: Observed) -> RunResult {
-    let findings = ::lint::findings(&rehearsal.plan, &rehearsal.provided);
+    let findings = ::lint::told(&rehearsal.findings);
     judge(rehearsal, &rehearsal.plan, backend, findings, observed)
 }
 

@@ -13,7 +13,7 @@ use serde_saphyr::Error;
 
 use crate::args::PlayArgs;
 use crate::failure::Failure;
-use crate::lint::LintArgs;
+use crate::lint::{Errors, LintArgs};
 
 /// Its name.
 pub(crate) const FILE: &str = "rehearse.yaml";
@@ -62,6 +62,9 @@ pub(crate) struct LintChoices {
     /// Findings that somebody knows of and lives with.
     #[serde(default)]
     accepted: Vec<AcceptedFinding>,
+    /// As `--errors`.
+    #[serde(default)]
+    errors: Option<Errors>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -129,6 +132,16 @@ impl Project {
             *nodes = nodes.take().or_else(|| self.nodes.clone());
         }
         overlay.get_or_insert_with(|| OVERLAY.to_owned());
+    }
+
+    /// Rules that are denied, and allowed ones.
+    pub(crate) fn denied_and_allowed(&self) -> (&[String], &[String]) {
+        (&self.lint.deny, &self.lint.allow)
+    }
+
+    /// What errors among the findings mean for a platform that is to be played.
+    pub(crate) fn errors(&self) -> Option<Errors> {
+        self.lint.errors
     }
 
     /// Findings that the project accepts.

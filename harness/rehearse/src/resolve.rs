@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use ::lint::drift::Provided;
+use ::lint::Finding;
 use manifests::{Source, WayIn};
 use objectives::{Objective, Selected};
 use platform::Node;
@@ -26,8 +26,8 @@ pub(crate) struct Rehearsal {
     pub(crate) not_judged: Vec<NotJudged>,
     pub(crate) asked: Asked,
     pub(crate) stand_ins: Vec<StandIn>,
-    /// What comes from outside of the manifests.
-    pub(crate) provided: Vec<Provided>,
+    /// What lint says of the platform, under the project's choices.
+    pub(crate) findings: Vec<Finding>,
 }
 
 impl Rehearsal {
@@ -36,9 +36,10 @@ impl Rehearsal {
         let args = &project.play(args);
         let scenario = scenario(&project, args)?;
         let mut loaded = platform(args)?;
+        let nodes = manifests::load_nodes(args.nodes.as_deref())?;
+        let findings = crate::lint::before_play(&loaded, args, &nodes, &project)?;
         let way_in = manifests::way_in(&mut loaded.platform);
         let way_in = way_in.map_err(|error| Failure::new(ExitCode::Manifests, &error))?;
-        let nodes = manifests::load_nodes(args.nodes.as_deref())?;
         loaded.platform.node_groups = manifests::load_node_groups(args.nodes.as_deref())?;
         let stamp = PlatformStamp {
             source: loaded.source,
@@ -46,8 +47,6 @@ impl Rehearsal {
             namespace: loaded.platform.namespace.clone(),
             digest: loaded.digest,
         };
-        let mut provided = crate::lint::provided(args.platform.as_deref())?;
-        provided.extend(project.provided.iter().cloned());
         let described: Vec<String> = nodes.iter().map(describe).collect();
         let seed = Seed::new(args.seed);
         let entry = match args.entry {
@@ -77,7 +76,7 @@ impl Rehearsal {
             nodes: described,
         };
         let stand_ins = stand_ins(&plan, way_in, backend);
-        Ok(Self { plan: Arc::new(plan), objectives, watches, not_judged, asked, stand_ins, provided })
+        Ok(Self { plan: Arc::new(plan), objectives, watches, not_judged, asked, stand_ins, findings })
     }
 
     /// The smallest latency limit among the objectives.

@@ -137,7 +137,11 @@ fn nodes_too_small_for_the_platform_are_named() {
     let folder = TempDir::new().unwrap();
     let node = "apiVersion: v1\nkind: Node\nmetadata: {name: tiny}\nstatus: {allocatable: {cpu: 500m, memory: 1Gi, pods: \"110\"}}\n";
     fs::write(folder.path().join("nodes.yaml"), node).unwrap();
-    let (code, _, err) = told(&rehearse(folder.path(), &["simulate", "--quiet", "--nodes", "nodes.yaml"]));
+    let args = ["simulate", "--quiet", "--nodes", "nodes.yaml"];
+    let (code, _, err) = told(&rehearse(folder.path(), &args));
+    assert_eq!(code, 20, "{err}");
+    assert!(err.contains("error[no-node-fits]") && err.contains("--errors tell"), "{err}");
+    let (code, _, err) = told(&rehearse(folder.path(), &[&args[..], &["--errors", "tell"]].concat()));
     assert_eq!(code, 20, "{err}");
     assert!(err.contains("0/1 nodes are available") && err.contains("Insufficient"), "{err}");
 }

@@ -9,7 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Nanoseconds: an instant since the run's epoch, or a duration. Arithmetic saturates at both ends.
 ///
-/// As text it is a Go duration, the form Kubernetes and Prometheus use: `"250ms"`, `"1m30s"`.
+/// As text it is a Go duration, the form Kubernetes uses: `"250ms"`, `"1m30s"`. Days and weeks are read, too, as
+/// Prometheus writes them: `"1d12h"`.
 ///
 /// ```
 /// use units::Nanos;
@@ -126,6 +127,8 @@ const UNITS: [(&str, u64); 6] = [
     ("us", 1_000),
     ("ns", 1),
 ];
+/// Prometheus' own, which Go does not have: read and never printed.
+const LONG_UNITS: [(&str, u64); 2] = [("w", 7 * 24 * 3_600_000_000_000), ("d", 24 * 3_600_000_000_000)];
 
 impl fmt::Display for Nanos {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -176,7 +179,7 @@ impl FromStr for Nanos {
             let (number, tail) = rest.split_at(digits);
             let letters = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
             let (unit, tail) = tail.split_at(letters);
-            let (_, scale) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(error)?;
+            let (_, scale) = UNITS.iter().chain(&LONG_UNITS).find(|(name, _)| *name == unit).ok_or_else(error)?;
             total += decimal(number, *scale).ok_or_else(error)?;
             rest = tail;
         }
@@ -233,6 +236,8 @@ mod tests {
             ("2h", 7_200_000_000_000, "2h"),
             ("250us", 250_000, "250us"),
             ("0.1ms", 100_000, "100us"),
+            ("1d12h", 129_600_000_000_000, "36h"),
+            ("2w", 1_209_600_000_000_000, "336h"),
         ] {
             let parsed: Nanos = text.parse().unwrap();
             assert_eq!((parsed.get(), parsed.to_string().as_str()), (nanos, printed), "{text}");
@@ -241,7 +246,7 @@ mod tests {
 
     #[test]
     fn refuses_what_has_no_unit_or_no_number() {
-        for text in ["", "90", "s", "-3s", "1.2.3s", "5 s", "1d", "99999999999999999999s", "."] {
+        for text in ["", "90", "s", "-3s", "1.2.3s", "5 s", "1y", "99999999999999999999s", "."] {
             assert!(text.parse::<Nanos>().is_err(), "{text}");
         }
     }

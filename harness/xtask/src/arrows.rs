@@ -20,7 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("model", &["units"]),
     ("server", &["clock", "model", "record", "units"]),
     ("scenarios", &["cluster", "platform", "model", "gateway", "record", "units"]),
-    ("lint", &["manifests", "platform", "record", "scenarios", "units"]),
+    ("lint", &["gateway", "manifests", "platform", "record", "units"]),
     ("simulation", &["cluster", "gateway", "model", "platform", "scenarios", "record", "units"]),
     ("driver", &["clock", "scenarios", "record", "units"]),
     (

@@ -1,6 +1,7 @@
 //! Declared values beside documented ones: compared as amounts, not as text.
 
 use serde_json::Value;
+use units::Nanos;
 
 use super::facts::Documented;
 
@@ -132,28 +133,11 @@ fn seconds(value: &Value, dialect: Dialect) -> Option<f64> {
     if let Some(number) = value.as_f64() {
         return Some(bare(number));
     }
-    let mut rest = value.as_str()?.trim();
-    if let Ok(number) = rest.parse::<f64>() {
-        return Some(bare(number));
+    let text = value.as_str()?.trim();
+    match text.parse::<f64>() {
+        Ok(number) => Some(bare(number)),
+        Err(_) => text.parse::<Nanos>().ok().map(Nanos::as_secs_f64),
     }
-    let mut total = 0.0;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !(c.is_ascii_digit() || c == '.'))?;
-        let number: f64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        total += number
-            * match &rest[..end] {
-                "ms" => 1e-3,
-                "s" => 1.0,
-                "m" | "min" => 60.0,
-                "h" => 3_600.0,
-                "d" => 86_400.0,
-                _ => return None,
-            };
-        rest = &rest[end..];
-    }
-    Some(total)
 }
 
 /// `10r/s` or `60r/m` in requests a minute.

@@ -112,9 +112,10 @@ pub struct AcceptedDrift {
 /// An object that comes from outside.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Provided {
-    /// `Secret` or `ConfigMap`.
+    /// `Secret`, `ConfigMap` or `StorageClass`.
     pub kind: String,
-    /// Its namespace.
+    /// Its namespace; a `StorageClass` has none.
+    #[serde(default)]
     pub namespace: String,
     /// Its name.
     pub name: String,

@@ -1,10 +1,7 @@
-//! How the manifests are built: what does not load, and patches that do not do what they seem to.
+//! What does not load, what the API server would refuse, and what should not be in files.
 
-use std::collections::BTreeMap;
-
-use manifests::{Document, Loaded, ManifestError, Object, Patch};
+use manifests::{Loaded, ManifestError, Object};
 use platform::Place;
-use serde_json::Value;
 
 use crate::{Finding, Rule, Severity};
 
@@ -15,24 +12,6 @@ pub(crate) static DOES_NOT_LOAD: Rule = Rule {
     explanation: "kustomize fails, a document is no Kubernetes object, a field has a value that the API server refuses, \
         or two documents declare the same object. Nothing of it can be applied, hence nothing rehearsed.",
     fix: "Correct the line that is named.",
-};
-
-pub(crate) static PATCH_HITS_NOTHING: Rule = Rule {
-    id: "patch-hits-nothing",
-    severity: Severity::Error,
-    title: "a patch's target matches no object",
-    explanation: "kustomize fails for a patch by name that hits nothing, and says nothing for one with a `target`: the \
-        patch is simply not applied.",
-    fix: "Compare kind, name and labels of the target with the objects; they are anchored regular expressions.",
-};
-
-pub(crate) static BLANKET_PATCH: Rule = Rule {
-    id: "blanket-patch-overwrites",
-    severity: Severity::Warning,
-    title: "a patch without a name overwrites what files declare",
-    explanation: "A patch whose target names a kind only is applied to every object of that kind, and wins over what \
-        their own files say: whoever reads those files believes figures that are nowhere in force.",
-    fix: "Name the targets, or remove the figures from the files so that the patch is the one place that says them.",
 };
 
 pub(crate) static SECRET_LITERAL: Rule = Rule {
@@ -48,7 +27,8 @@ pub(crate) static UNKNOWN_FIELD: Rule = Rule {
     id: "unknown-field",
     severity: Severity::Error,
     title: "a field that Kubernetes does not know",
-    explanation: "`kubectl apply --validate=strict`, the default since 1.27, refuses an object with an unknown field; a         client that does not validate drops the field without a word. Either way what it says is not in force.",
+    explanation: "`kubectl apply --validate=strict`, the default since 1.27, refuses an object with an unknown field; a \
+        client that does not validate drops the field without a word. Either way what it says is not in force.",
     fix: "Correct the field's name, or move it to where it belongs.",
 };
 
@@ -65,8 +45,9 @@ fn error(error: &ManifestError) -> Finding {
         ManifestError::Yaml { place, .. } | ManifestError::NotAnObject { place, .. } => {
             (place.clone(), "document".to_owned())
         }
-        ManifestError::Kustomize { command, .. } => {
-            (Place { file: command.clone(), line: 0 }, "kustomization".to_owned())
+        ManifestError::Kustomize { command, place, .. } => {
+            let command = || Place { file: command.clone(), line: 0 };
+            (place.clone().unwrap_or_else(command), "kustomization".to_owned())
         }
         _ => (Place::default(), "source".to_owned()),
     };
@@ -86,111 +67,6 @@ pub(crate) fn check(loaded: &Loaded, found: &mut Vec<Finding>) {
             ));
         }
     }
-    let patches = loaded.tree.iter().flat_map(|tree| &tree.kustomizations).flat_map(|k| &k.patches);
-    for patch in patches {
-        let Some(target) = &patch.target else { continue };
-        let hit: Vec<&Object> = loaded.objects.iter().filter(|object| hits(target, object)).collect();
-        if hit.is_empty() && target.label_selector.is_empty() && target.annotation_selector.is_empty() {
-            found.push(PATCH_HITS_NOTHING.at(
-                "patch",
-                &patch.place,
-                "What it says is nowhere in force.",
-                format!("No object matches {}.", told(target)),
-            ));
-        } else if target.is_blanket() {
-            found.extend(overwrites(patch, &hit));
-        }
-    }
-}
-
-fn told(target: &manifests::Target) -> String {
-    let parts = [("kind", &target.kind), ("name", &target.name), ("namespace", &target.namespace)];
-    let parts = parts.iter().filter(|(_, value)| !value.is_empty()).map(|(word, value)| format!("{word} {value}"));
-    parts.collect::<Vec<_>>().join(", ")
-}
-
-/// Kind and name are anchored regular expressions; names before a prefix or suffix was added match, too.
-fn hits(target: &manifests::Target, object: &Object) -> bool {
-    let matches = |pattern: &str, text: &str| {
-        pattern.is_empty()
-            || fancy_regex::Regex::new(&format!("^(?:{pattern})$")).is_ok_and(|r| r.is_match(text).unwrap_or(false))
-    };
-    let original = object.origin().and_then(|origin| origin.text("metadata.name"));
-    matches(&target.kind, &object.kind)
-        && (target.group.is_empty() || target.group == object.group())
-        && (matches(&target.name, &object.name) || original.is_some_and(|name| matches(&target.name, name)))
-}
-
-/// What the files of the objects that it hits declare otherwise.
-fn overwrites(patch: &Patch, hit: &[&Object]) -> Option<Finding> {
-    let mut lost: Vec<(String, String, Place)> = Vec::new();
-    for object in hit {
-        let Some(origin) = object.origin() else { continue };
-        let own = origin.to_json();
-        for document in &patch.documents {
-            for (path, value) in leaves(document) {
-                let Some(declared) = at(&own, &path) else { continue };
-                if *declared != value && !declared.is_null() {
-                    let field = path.join(".");
-                    let place = origin.place_of(&field);
-                    lost.push((format!("{} {field}: {declared} becomes {value}", object.name), field, place));
-                }
-            }
-        }
-    }
-    let (first, _, place) = lost.first()?;
-    let mut by_field: BTreeMap<&str, usize> = BTreeMap::new();
-    for (_, field, _) in &lost {
-        *by_field.entry(field).or_default() += 1;
-    }
-    let fields: Vec<_> = by_field.iter().map(|(field, count)| format!("{field} ({count} objects)")).collect();
-    Some(BLANKET_PATCH.at(
-        "patch",
-        &patch.place,
-        format!("{} declared figures are not in force: {}.", lost.len(), fields.join(", ")),
-        format!("It has no name in its target. First of them: {first}, declared at {place}."),
-    ))
-}
-
-/// The scalar values that a patch sets, with their path; lists are left out, since how they merge is their schema's.
-fn leaves(document: &Document) -> Vec<(Vec<String>, Value)> {
-    fn walk(value: &Value, path: &mut Vec<String>, out: &mut Vec<(Vec<String>, Value)>) {
-        match value {
-            Value::Object(map) => {
-                for (key, value) in map {
-                    path.push(key.clone());
-                    walk(value, path, out);
-                    path.pop();
-                }
-            }
-            Value::Array(_) | Value::Null => {}
-            scalar => out.push((path.clone(), scalar.clone())),
-        }
-    }
-    let json = document.to_json();
-    let mut out = Vec::new();
-    if let Value::Array(operations) = &json {
-        for operation in operations {
-            let path = operation["path"].as_str().unwrap_or_default();
-            let keys: Vec<String> =
-                path.split('/').skip(1).map(|key| key.replace("~1", "/").replace("~0", "~")).collect();
-            let plain = keys.iter().all(|key| key.parse::<usize>().is_err() && key != "-");
-            if matches!(operation["op"].as_str(), Some("add" | "replace")) && plain {
-                let mut path = keys;
-                walk(&operation["value"], &mut path, &mut out);
-            }
-        }
-    } else {
-        walk(&json, &mut Vec::new(), &mut out);
-        out.retain(|(path, _)| {
-            !matches!(path[0].as_str(), "apiVersion" | "kind") && path.get(1).map(String::as_str) != Some("name")
-        });
-    }
-    out
-}
-
-fn at<'a>(value: &'a Value, path: &[String]) -> Option<&'a Value> {
-    path.iter().try_fold(value, |value, key| value.get(key))
 }
 
 fn secret(object: &Object) -> Option<Finding> {

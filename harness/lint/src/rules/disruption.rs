@@ -54,6 +54,10 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
     for budget in &platform.budgets {
         let subject = format!("PodDisruptionBudget/{}", budget.name);
         let covered: Vec<&Workload> = platform.workloads.iter().filter(|w| covers(budget, w)).collect();
+        // Those of an operator's pods are no finding.
+        if covered.is_empty() && context.other_maker().is_some() {
+            continue;
+        }
         if covered.is_empty() {
             found.push(BUDGET_SELECTS_NOTHING.at(
                 &subject,
@@ -105,10 +109,7 @@ fn protected(context: &Context<'_>, workload: &Workload, found: &mut Vec<Finding
     if !matches!(workload.kind, WorkloadKind::Deployment | WorkloadKind::StatefulSet { .. }) {
         return;
     }
-    let served = context.platform.services.iter().any(|service| {
-        context.platform.selected_by(service).any(|id| std::ptr::eq(context.platform.workload(id), workload))
-    });
-    if !served {
+    if !context.is_served(workload) {
         return;
     }
     match context.fewest_pods(workload) {

@@ -1,6 +1,6 @@
 //! Ingresses: backends, hosts, annotations, paths.
 
-use platform::{Ingress, Platform, PortRef, Service};
+use platform::{Ingress, IngressRule, PathType, Platform, PortRef, Service};
 
 use super::Context;
 use crate::{Finding, Rule, Severity};
@@ -34,7 +34,7 @@ pub(crate) static UNKNOWN_ANNOTATION: Rule = Rule {
 
 pub(crate) static REWRITE_SWALLOWS: Rule = Rule {
     id: "rewrite-swallows-path",
-    severity: Severity::Error,
+    severity: Severity::Warning,
     title: "a rewrite target replaces every path by one",
     explanation: "rewrite-target is the whole new path. Without a capture group such as /$1 every request under the \
         rule arrives as that one path: a backend that routes by path answers all of them alike.",
@@ -121,11 +121,7 @@ fn rules(platform: &Platform, ingress: &Ingress, subject: &str, found: &mut Vec<
             ));
             continue;
         };
-        let has_port = service.ports.iter().any(|port| match &rule.port {
-            PortRef::Number(number) => port.port == *number,
-            PortRef::Name(name) => port.name.as_ref() == Some(name),
-        });
-        if !has_port {
+        if !service.ports.iter().any(|declared| has(declared, &rule.port)) {
             let ports: Vec<_> = service.ports.iter().map(|port| port.port.to_string()).collect();
             found.push(BACKEND_MISSING.at(
                 subject,
@@ -134,39 +130,52 @@ fn rules(platform: &Platform, ingress: &Ingress, subject: &str, found: &mut Vec<
                 format!("Service {} has no such port; it has {}.", service.name, ports.join(", ")),
             ));
         }
+        found.extend(rewrite(platform, ingress, rule, subject));
         to_gateway(platform, ingress, rule, subject, found);
     }
 }
 
-fn to_gateway(
-    platform: &Platform,
-    ingress: &Ingress,
-    rule: &platform::IngressRule,
-    subject: &str,
-    found: &mut Vec<Finding>,
-) {
+/// A rule that takes one path only may well rewrite it to one; to the gateway, which routes by path, it never may.
+fn rewrite(platform: &Platform, ingress: &Ingress, rule: &IngressRule, subject: &str) -> Option<Finding> {
+    let target = ingress.policy.rewrite_target.as_ref().filter(|target| !target.contains('$'))?;
+    if rule.path_type == PathType::Exact || rule.path.ends_with('$') || target.is_empty() {
+        return None;
+    }
+    let to_gateway = platform.gateway.as_ref().is_some_and(|gateway| {
+        let front = platform.service(gateway.service);
+        front.name == rule.service && front.namespace == ingress.namespace
+    });
+    let mut finding = REWRITE_SWALLOWS.at(
+        subject,
+        &rule.place,
+        format!("Every request to {}{} arrives at {} as {target}.", rule.host, rule.path, rule.service),
+        format!("rewrite-target is `{target}` and keeps nothing of the path."),
+    );
+    if to_gateway {
+        finding.severity = Severity::Error;
+    }
+    Some(finding)
+}
+
+fn to_gateway(platform: &Platform, ingress: &Ingress, rule: &IngressRule, subject: &str, found: &mut Vec<Finding>) {
     let Some(gateway) = &platform.gateway else { return };
     if platform.service(gateway.service).name != rule.service {
         return;
     }
-    if !rule.host.is_empty() && !gateway.config.servers.iter().any(|server| answers(&server.names, &rule.host)) {
-        let default = gateway.config.servers.iter().find(|server| server.default).or(gateway.config.servers.first());
-        let names = default.map_or(String::new(), |server| server.names.join(" "));
+    let port = gateway_port(platform, &rule.port);
+    // One label stands for any that a wildcard may take.
+    let host = rule.host.replace('*', "any");
+    if !host.is_empty()
+        && let Some(port) = port
+        && ::gateway::server_of(&gateway.config, port, &host).is_none()
+    {
+        let default = ::gateway::resolve(&gateway.config, &::gateway::Request::new(port, &host, "/")).server;
+        let names = default.map(|server| gateway.config.servers[usize::from(server)].names.join(" "));
         found.push(HOST_UNANSWERED.at(
             subject,
             &rule.place,
-            format!("Requests for {} go to the default server ({names}).", rule.host),
+            format!("Requests for {} go to the default server ({}).", rule.host, names.unwrap_or_default()),
             "No server_name of the gateway matches that host.",
-        ));
-    }
-    if let Some(target) = &ingress.policy.rewrite_target
-        && !target.contains('$')
-    {
-        found.push(REWRITE_SWALLOWS.at(
-            subject,
-            &rule.place,
-            format!("Every request to {} arrives at the gateway as {target}.", rule.host),
-            format!("rewrite-target is `{target}` and keeps nothing of the path."),
         ));
     }
     if let Some(limit) = ingress.policy.body_size {
@@ -186,36 +195,23 @@ fn to_gateway(
     }
 }
 
-/// Exact names, `*.suffix`, `prefix.*` and `.suffix`; a regular expression is taken to match.
-fn answers(names: &[String], host: &str) -> bool {
-    names.iter().any(|name| match name.as_str() {
-        name if name.starts_with('~') => true,
-        name if name == host => true,
-        name => {
-            name.strip_prefix("*.").is_some_and(|suffix| host.ends_with(&format!(".{suffix}")))
-                || name.strip_prefix('.').is_some_and(|suffix| host == suffix || host.ends_with(&format!(".{suffix}")))
-                || name.strip_suffix(".*").is_some_and(|prefix| host.starts_with(&format!("{prefix}.")))
-        }
-    })
+/// Where the gateway's pods listen for what comes to this port of its Service.
+fn gateway_port(platform: &Platform, port: &PortRef) -> Option<u16> {
+    let gateway = platform.gateway.as_ref()?;
+    let declared = platform.service(gateway.service).ports.iter().find(|declared| has(declared, port))?;
+    platform.workload(gateway.workload).containers.iter().find_map(|container| container.port(&declared.target))
+}
+
+fn has(declared: &platform::ServicePort, port: &PortRef) -> bool {
+    match port {
+        PortRef::Number(number) => declared.port == *number,
+        PortRef::Name(name) => declared.name.as_ref() == Some(name),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_match_as_server_names_do() {
-        for (name, host, want) in [
-            ("api.x.app", "api.x.app", true),
-            ("*.x.app", "api.x.app", true),
-            ("*.x.app", "x.app", false),
-            (".x.app", "x.app", true),
-            ("api.*", "api.x.app", true),
-            ("_", "api.x.app", false),
-        ] {
-            assert_eq!(answers(&[name.to_owned()], host), want, "{name} {host}");
-        }
-    }
 
     #[test]
     fn the_list_of_annotations_is_sorted_and_has_no_twins() {

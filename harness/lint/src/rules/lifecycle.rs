@@ -65,19 +65,11 @@ pub(crate) static UPDATE_TAKES_ALL: Rule = Rule {
 };
 
 pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
-    for workload in context.platform.workloads.iter().filter(|w| is_served(context.platform, w)) {
+    for workload in context.platform.workloads.iter().filter(|w| context.is_served(w)) {
         probes(workload, found);
         ending(context, workload, found);
         updating(context, workload, found);
     }
-}
-
-pub(crate) fn is_served(platform: &Platform, workload: &Workload) -> bool {
-    workload.kind.is_service()
-        && platform
-            .services
-            .iter()
-            .any(|service| platform.selected_by(service).any(|id| std::ptr::eq(platform.workload(id), workload)))
 }
 
 fn probes(workload: &Workload, found: &mut Vec<Finding>) {

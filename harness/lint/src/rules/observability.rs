@@ -9,8 +9,8 @@ use units::Nanos;
 use super::Context;
 use crate::{Finding, Rule, Severity};
 
-/// Longer than any scenario but a day's: an alert that must hold for more cannot fire in a rehearsal.
-const REHEARSED: Nanos = Nanos::from_secs(20 * 60);
+/// The longest scenario that is shipped, but for the day, in which nothing breaks.
+const REHEARSED: Nanos = Nanos::from_secs(16 * 60);
 
 pub(crate) static NOBODY_SCRAPES: Rule = Rule {
     id: "alert-job-unscraped",
@@ -64,6 +64,7 @@ struct Group {
 struct Alert {
     #[serde(rename = "alert")]
     name: Option<String>,
+    record: Option<String>,
     expr: String,
     #[serde(rename = "for")]
     pending: Option<String>,
@@ -78,11 +79,21 @@ struct PrometheusFile {
 #[derive(Deserialize)]
 struct Scrape {
     job_name: String,
+    #[serde(default)]
+    relabel_configs: Vec<Relabel>,
 }
+
+#[derive(Deserialize)]
+struct Relabel {
+    target_label: Option<String>,
+}
+
+/// Edges of a histogram that nobody sets, in seconds: those of the Python client, among them all of the Go client's.
+const DEFAULT_EDGES: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
 pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
     let platform = context.platform;
-    let jobs = jobs(platform);
+    let (jobs, edges) = (jobs(platform), edges(platform));
     let answers_503 = platform.gateway.as_ref().is_some_and(|gateway| {
         let limited = |l: &&platform::Location| !l.limits.is_empty();
         gateway.config.servers.iter().flat_map(|s| &s.locations).filter(limited).any(|l| l.limit_status == 503)
@@ -90,24 +101,26 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
     for (config, key, text) in texts(platform) {
         let Ok(file) = serde_saphyr::from_str::<RuleFile>(text) else { continue };
         for rule in file.groups.into_iter().flat_map(|group| group.rules) {
-            let Some(name) = &rule.name else { continue };
-            let subject = format!("alert {name}");
+            let (kind, name) = match (&rule.name, &rule.record) {
+                (Some(alert), _) => ("alert", alert),
+                (None, Some(record)) => ("recording rule", record),
+                (None, None) => continue,
+            };
+            let subject = format!("{kind} {name}");
             let place = &config.place;
-            for job in selected_jobs(&rule.expr) {
-                if !jobs.is_empty() && !jobs.contains(job) {
-                    let near = crate::nearest(job, jobs.iter().map(String::as_str));
-                    found.push(NOBODY_SCRAPES.at(
-                        &subject,
-                        place,
-                        format!("{name} can never fire."),
-                        format!(
-                            "It selects job `{job}` ({key}), which no scrape_config has{}.",
-                            near.map_or(String::new(), |near| format!("; there is `{near}`"))
-                        ),
-                    ));
-                }
+            for job in jobs.iter().flat_map(|jobs| unscraped(&rule.expr, jobs)) {
+                let near = crate::nearest(job, jobs.iter().flatten().map(String::as_str));
+                found.push(NOBODY_SCRAPES.at(
+                    &subject,
+                    place,
+                    if kind == "alert" { format!("{name} can never fire.") } else { format!("{name} has no values.") },
+                    format!(
+                        "It selects job `{job}` ({key}), which no scrape_config has{}.",
+                        near.map_or(String::new(), |near| format!("; there is `{near}`"))
+                    ),
+                ));
             }
-            if answers_503 && rule.expr.contains("429") {
+            if answers_503 && rule.name.is_some() && rule.expr.contains("429") {
                 found.push(COUNTS_429.at(
                     &subject,
                     place,
@@ -115,17 +128,19 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
                     "No limit_req_status is set, so the gateway's limiter answers 503.",
                 ));
             }
-            if let Some(pending) = rule.pending.as_deref().and_then(duration)
+            if let Some(pending) = rule.pending.as_deref().and_then(|text| text.parse::<Nanos>().ok())
                 && pending > REHEARSED
             {
                 found.push(LONGER_THAN_REHEARSED.at(
                     &subject,
                     place,
                     format!("No rehearsal can tell whether {name} works."),
-                    format!("It must hold for {pending}; scenarios last up to {REHEARSED}."),
+                    format!("It must hold for {pending}; scenarios with a failure last up to {REHEARSED}."),
                 ));
             }
-            found.extend(between_buckets(platform, &rule.expr, name, config));
+            for (metric, limit) in quantile_limit(&rule.expr).into_iter().chain(edge_limits(&rule.expr)) {
+                found.extend(between_edges(&edges, metric, limit, &subject, config));
+            }
         }
     }
 }
@@ -138,74 +153,101 @@ fn texts(platform: &Platform) -> impl Iterator<Item = (&Config, &str, &str)> {
         .flat_map(|config| config.entries.iter().map(move |(key, text)| (config, key.as_str(), text.as_str())))
 }
 
-fn jobs(platform: &Platform) -> BTreeSet<String> {
+/// The jobs that are scraped. `None`: nobody says, or a relabelling gives targets other jobs than their configuration's.
+fn jobs(platform: &Platform) -> Option<BTreeSet<String>> {
     let files = texts(platform).filter(|(_, _, text)| text.contains("scrape_configs"));
-    files
-        .filter_map(|(_, _, text)| serde_saphyr::from_str::<PrometheusFile>(text).ok())
-        .flat_map(|file| file.scrape_configs)
-        .map(|scrape| scrape.job_name)
-        .collect()
+    let files = files.filter_map(|(_, _, text)| serde_saphyr::from_str::<PrometheusFile>(text).ok());
+    let scrapes: Vec<Scrape> = files.flat_map(|file| file.scrape_configs).collect();
+    let renames = |scrape: &Scrape| scrape.relabel_configs.iter().any(|r| r.target_label.as_deref() == Some("job"));
+    let known = !scrapes.is_empty() && !scrapes.iter().any(renames);
+    known.then(|| scrapes.into_iter().map(|scrape| scrape.job_name).collect())
 }
 
-/// Values of `job="…"` in an expression; regular expressions are left alone.
-fn selected_jobs(expression: &str) -> Vec<&str> {
-    let mut jobs = Vec::new();
+/// Jobs in `job="…"` and `job=~"…"` that are not scraped; an expression is taken as a whole.
+fn unscraped<'a>(expression: &'a str, jobs: &BTreeSet<String>) -> Vec<&'a str> {
+    let is_there = |pattern: &str| {
+        let regex = fancy_regex::Regex::new(&format!("^(?:{pattern})$"));
+        regex.is_ok_and(|regex| jobs.iter().any(|job| regex.is_match(job).unwrap_or(true)))
+    };
+    let exact = matchers(expression, "job", "=\"").into_iter().filter(|job| !job.is_empty() && !jobs.contains(*job));
+    let pattern = matchers(expression, "job", "=~\"").into_iter().filter(|pattern| !is_there(pattern));
+    exact.chain(pattern).collect()
+}
+
+/// What stands behind `LABEL` and an operator with its quote, in every selector of an expression.
+fn matchers<'a>(expression: &'a str, label: &str, operator: &str) -> Vec<&'a str> {
+    let mut found = Vec::new();
+    let mark = format!("{label}{operator}");
     let mut rest = expression;
-    while let Some(at) = rest.find("job=\"") {
+    while let Some(at) = rest.find(&mark) {
         let bounded = rest[..at].chars().next_back().is_none_or(|c| !c.is_alphanumeric() && c != '_');
-        let value = &rest[at + 5..];
+        let value = &rest[at + mark.len()..];
         let Some(end) = value.find('"') else { break };
         if bounded {
-            jobs.push(&value[..end]);
+            found.push(&value[..end]);
         }
         rest = &value[end..];
     }
-    jobs
+    found
 }
 
-/// Prometheus' durations: `1h30m`, `90s`, `500ms`.
-fn duration(text: &str) -> Option<Nanos> {
-    let mut total = Nanos::ZERO;
-    let mut rest = text.trim();
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let value: u64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        total += match &rest[..end] {
-            "ms" => Nanos::from_millis(value),
-            "s" => Nanos::from_secs(value),
-            "m" => Nanos::from_secs(value * 60),
-            "h" => Nanos::from_secs(value * 3_600),
-            "d" => Nanos::from_secs(value * 86_400),
-            "w" => Nanos::from_secs(value * 604_800),
-            _ => return None,
-        };
-        rest = &rest[end..];
-    }
-    Some(total)
+fn is_name(c: char) -> bool {
+    c.is_alphanumeric() || c == '_' || c == ':'
 }
 
-/// `histogram_quantile(…) > LIMIT`, where recording rules or annotations declare the edges of that histogram.
-fn between_buckets(platform: &Platform, expression: &str, name: &str, config: &Config) -> Option<Finding> {
-    let at = expression.find("histogram_quantile(")?;
-    let inside = &expression[at..];
-    let metric =
-        inside.split(|c: char| !c.is_alphanumeric() && c != '_' && c != ':').find(|w| w.ends_with("_bucket"))?;
+/// `histogram_quantile(…) > LIMIT`: the histogram and the limit that is compared with.
+fn quantile_limit(expression: &str) -> Option<(&str, f64)> {
+    let inside = &expression[expression.find("histogram_quantile(")?..];
+    let metric = inside.split(|c: char| !is_name(c)).find_map(|word| word.strip_suffix("_bucket"))?;
     let (_, limit) = inside.rsplit_once('>')?;
-    let limit: f64 = limit.trim().trim_start_matches('=').split_whitespace().next()?.parse().ok()?;
-    let edges = edges(platform).remove(metric.trim_end_matches("_bucket"))?;
+    Some((metric, limit.trim().trim_start_matches('=').split_whitespace().next()?.parse().ok()?))
+}
+
+/// `METRIC_bucket{le="LIMIT"}`, as shares of fast requests are written.
+fn edge_limits(expression: &str) -> Vec<(&str, f64)> {
+    let mut found = Vec::new();
+    for (at, _) in expression.match_indices("_bucket{") {
+        let metric = expression[..at].rsplit(|c: char| !is_name(c)).next().unwrap_or_default();
+        let selector = expression[at..].split('}').next().unwrap_or_default();
+        let limit = matchers(selector, "le", "=\"").first().and_then(|limit| limit.parse::<f64>().ok());
+        found.extend(limit.filter(|limit| limit.is_finite()).map(|limit| (metric, limit)));
+    }
+    found
+}
+
+/// A finding if a histogram has no edge at a limit. Edges that nobody declares are taken to be the client's own.
+fn between_edges(
+    edges: &BTreeMap<String, Vec<f64>>,
+    metric: &str,
+    limit: f64,
+    subject: &str,
+    config: &Config,
+) -> Option<Finding> {
+    let declared = edges.get(metric);
+    // The defaults are meant for seconds.
+    let assumed = metric.ends_with("_seconds").then_some(&DEFAULT_EDGES[..]);
+    let edges = declared.map(Vec::as_slice).or(assumed)?;
     if edges.iter().any(|edge| (edge - limit).abs() <= limit.abs() * 1e-9) {
         return None;
     }
-    let below = edges.iter().copied().filter(|edge| *edge < limit).fold(f64::NEG_INFINITY, f64::max);
+    let below = edges.iter().copied().filter(|edge| *edge < limit).fold(0.0, f64::max);
     let above = edges.iter().copied().filter(|edge| *edge > limit).fold(f64::INFINITY, f64::min);
-    Some(NO_BUCKET_EDGE.at(
-        format!("alert {name}"),
+    let mut finding = NO_BUCKET_EDGE.at(
+        subject,
         &config.place,
-        format!("{name} may fire anywhere between {below} and {above}."),
-        format!("{metric} has no bucket edge at its limit, {limit}."),
-    ))
+        format!("It may go off anywhere between {below} and {above}."),
+        match declared {
+            Some(_) => format!("{metric} has no bucket edge at its limit, {limit}."),
+            None => format!(
+                "{metric} has no edge at {limit} unless its service sets buckets of its own: none is declared \
+                 (annotation rehearse.dev/buckets), and Prometheus' clients bring none there."
+            ),
+        },
+    );
+    if declared.is_none() {
+        finding.severity = Severity::Note;
+    }
+    Some(finding)
 }
 
 /// Bucket edges that pods declare by annotation `rehearse.dev/buckets: metric=0.1,0.5,…`, one metric a line.
@@ -225,12 +267,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_and_jobs_are_read_as_prometheus_writes_them() {
-        for (text, want) in [("2m", Some(120)), ("1h30m", Some(5_400)), ("90s", Some(90)), ("soon", None), ("5", None)]
-        {
-            assert_eq!(duration(text), want.map(Nanos::from_secs), "{text}");
+    fn jobs_are_read_as_prometheus_writes_them() {
+        let jobs = ["services", "api"].map(str::to_owned).into_iter().collect();
+        for (expression, want) in [
+            (r#"up{job="nginx"} == 0 and x{sub_job="no",job="api"}"#, vec!["nginx"]),
+            (r#"up{job=~"a.i|b"}"#, vec![]),
+            (r#"up{job=~"a|b", x="y"}"#, vec!["a|b"]),
+            (r#"up{job!="nginx"}"#, vec![]),
+            (r#"absent(up{job=""})"#, vec![]),
+        ] {
+            assert_eq!(unscraped(expression, &jobs), want, "{expression}");
         }
-        assert_eq!(selected_jobs(r#"up{job="nginx"} == 0 and x{sub_job="no",job="api"}"#), ["nginx", "api"]);
-        assert!(selected_jobs(r#"up{job=~"a|b"}"#).is_empty());
+    }
+
+    #[test]
+    fn limits_of_histograms_are_found() {
+        let quantile = "histogram_quantile(0.95, sum by (le) (rate(a_seconds_bucket{job=\"x\"}[5m]))) > 0.8";
+        assert_eq!(quantile_limit(quantile), Some(("a_seconds", 0.8)));
+        assert_eq!(quantile_limit("rate(a_seconds_sum[5m]) > 0.8"), None);
+        let ratio =
+            "sum(rate(b_seconds_bucket{job=\"x\",le=\"0.3\"}[5m])) / sum(rate(b_seconds_bucket{le=\"+Inf\"}[5m]))";
+        assert_eq!(edge_limits(ratio), [("b_seconds", 0.3)]);
+        assert!(edge_limits("a{job=\"x\"} > 1").is_empty());
+    }
+
+    #[test]
+    fn nothing_that_is_shipped_and_breaks_something_lasts_longer() {
+        let length = |shipped: &scenarios::Shipped| {
+            let scenario = scenarios::Scenario::parse(shipped.text, shipped.file).unwrap();
+            scenario.load(units::Seed::new(1)).end()
+        };
+        let longest = scenarios::LIBRARY.iter().filter(|shipped| shipped.name != "day").map(length).max();
+        assert_eq!(longest, Some(REHEARSED));
     }
 }

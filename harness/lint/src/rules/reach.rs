@@ -1,6 +1,6 @@
 //! Services and probes that lead nowhere, and selectors that take what is not theirs.
 
-use platform::{Container, PortRef, ProbeAction, Service, ServiceKind, Workload};
+use platform::{Container, PortRef, ProbeAction, Service, ServiceKind, Workload, WorkloadKind};
 
 use super::{Context, name_of};
 use crate::{Finding, Rule, Severity};
@@ -78,14 +78,22 @@ fn reached(context: &Context<'_>, service: &Service, found: &mut Vec<Finding>) {
     let subject = format!("Service/{}", service.name);
     let behind: Vec<&Workload> =
         context.platform.selected_by(service).map(|id| context.platform.workload(id)).collect();
+    if behind.is_empty() && is_for_one_pod(context, service) {
+        return;
+    }
     if behind.is_empty() {
         let selector: Vec<_> = service.selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        found.push(SERVICE_SELECTS_NOTHING.at(
+        let mut finding = SERVICE_SELECTS_NOTHING.at(
             subject,
             &service.place,
             format!("Every connection to {} is refused.", service.name),
             format!("No pod in namespace {} has the labels {}.", service.namespace, selector.join(", ")),
-        ));
+        );
+        if let Some(maker) = context.other_maker() {
+            finding.severity = Severity::Warning;
+            finding.because += &format!(" Unless an operator makes such pods: {maker}.");
+        }
+        found.push(finding);
         return;
     }
     if behind.len() > 1 {
@@ -125,6 +133,22 @@ fn reached(context: &Context<'_>, service: &Service, found: &mut Vec<Finding>) {
     }
 }
 
+/// The label that a StatefulSet gives each of its pods, beside those of its template
+/// (`pkg/controller/statefulset/stateful_set_utils.go`, `initIdentity`).
+const POD_NAME: &str = "statefulset.kubernetes.io/pod-name";
+
+/// A Service for one pod of a `StatefulSet` by its name.
+fn is_for_one_pod(context: &Context<'_>, service: &Service) -> bool {
+    let Some(pod) = service.selector.get(POD_NAME) else { return false };
+    context.platform.workloads.iter().any(|w| {
+        let ordinal = pod.strip_prefix(&w.name).and_then(|rest| rest.strip_prefix('-'));
+        matches!(w.kind, WorkloadKind::StatefulSet { .. })
+            && w.namespace == service.namespace
+            && ordinal.is_some_and(|n| n.parse::<u32>().is_ok_and(|n| n < context.most_pods(w)))
+            && service.selector.iter().all(|(key, value)| key == POD_NAME || w.labels.get(key) == Some(value))
+    })
+}
+
 fn declares(container: &Container, port: &PortRef) -> bool {
     match port {
         PortRef::Number(number) => container.ports.iter().any(|p| p.port == *number),
@@ -155,16 +179,18 @@ fn probes(workload: &Workload, container: &Container, found: &mut Vec<Finding>) 
                 PortRef::Number(number) => format!("port {number}"),
             };
             let ports: Vec<_> = container.ports.iter().map(|p| p.port.to_string()).collect();
-            found.push(PROBE_PORT_UNKNOWN.at(
-                name_of(workload),
-                &workload.place,
-                consequence,
-                format!(
-                    "The {name} probe of container {} asks {asked}; it declares {}.",
-                    container.name,
-                    if ports.is_empty() { "no port".to_owned() } else { ports.join(", ") }
-                ),
-            ));
+            let declared = if ports.is_empty() { "no port".to_owned() } else { ports.join(", ") };
+            // A name must be declared; behind a number a process may listen all the same.
+            let (severity, unless) = match &port {
+                PortRef::Name(_) => (Severity::Error, ""),
+                PortRef::Number(_) => (Severity::Warning, " Unless the process listens there, too, it fails for ever."),
+            };
+            let because = format!(
+                "The {name} probe of container {} asks {asked}; it declares {declared}.{unless}",
+                container.name
+            );
+            let finding = PROBE_PORT_UNKNOWN.at(name_of(workload), &workload.place, consequence, because);
+            found.push(Finding { severity, ..finding });
         }
     }
 }

@@ -67,7 +67,8 @@ pub(crate) fn check(context: &Context<'_>, found: &mut Vec<Finding>) {
     }
     for policy in &platform.network_policies {
         let selects = |w: &Workload| w.namespace == policy.namespace && policy.pods.selects(&w.labels);
-        if !policy.pods.is_empty() && !platform.workloads.iter().any(selects) {
+        let nobody = !policy.pods.is_empty() && !platform.workloads.iter().any(selects);
+        if nobody && context.other_maker().is_none() {
             found.push(SELECTS_NOTHING.at(
                 format!("NetworkPolicy/{}", policy.name),
                 &policy.place,

@@ -78,7 +78,7 @@ pub(super) fn explain(message: &str, tree: &Tree) -> Option<String> {
     if first(&["unable to find one of 'kustomization.yaml'"]) {
         let directory =
             after(message, "in directory '").and_then(|rest| rest.split('\'').next()).unwrap_or("a directory");
-        let who = entry(tree, directory.rsplit('/').next().unwrap_or_default());
+        let (who, _) = entry(tree, directory.rsplit('/').next().unwrap_or_default());
         return Some(format!(
             "{who}names the directory {directory}, which has no kustomization.yaml: write one there, or name its files"
         ));
@@ -95,15 +95,26 @@ pub(super) fn explain(message: &str, tree: &Tree) -> Option<String> {
         ));
     }
     if first(&["no such file or directory"]) {
+        // Of a chain of kustomizations the last one knows: the others only say that they could not go on.
+        let last = message.rsplit_once("lstat ").or_else(|| message.rsplit_once("open "));
+        let file = last.and_then(|(_, rest)| rest.split(": no such file").next()).filter(|file| !file.contains('\''));
         let quoted = after(message, "from path(").and_then(|rest| rest.split(')').next());
-        let file = quoted.or_else(|| after(message, "resources from '").and_then(|rest| rest.split('\'').next()));
-        let file = file.or_else(|| after(message, "lstat ").and_then(|rest| rest.split(':').next()))?;
-        return Some(format!(
-            "{}names {file}, which does not exist: correct the path or write the file",
-            entry(tree, file)
-        ));
+        let named = || after(message, "resources from '").and_then(|rest| rest.split('\'').next());
+        let file = file.or(quoted).or_else(named)?;
+        let (who, file) = entry(tree, file);
+        return Some(format!("{who}names {file}, which does not exist: correct the path or write the file"));
     }
     None
+}
+
+/// The first `FILE:LINE` that a text names.
+pub(super) fn first_place(text: &str) -> Option<Place> {
+    let place = |word: &str| {
+        let (file, line) = word.trim_matches(['(', ')', ':', ',', ';']).rsplit_once(':')?;
+        let line = line.parse::<u32>().ok().filter(|line| *line > 0)?;
+        file.contains('.').then(|| Place { file: file.to_owned(), line })
+    };
+    text.split_whitespace().find_map(place)
 }
 
 fn after<'a>(text: &'a str, mark: &str) -> Option<&'a str> {
@@ -217,20 +228,32 @@ fn malformed(message: &str, tree: &Tree) -> Option<String> {
     Some(format!("{file} is no YAML: {problem}; correct it"))
 }
 
-/// Who names a file or directory, as the beginning of a sentence.
-fn entry(tree: &Tree, file: &str) -> String {
+/// Who names a file or directory, as the beginning of a sentence, and how.
+fn entry(tree: &Tree, file: &str) -> (String, String) {
+    // The tool tells the whole path, the kustomization one that is relative to it.
+    let means = |text: &str| {
+        let text = text.rsplit_once('=').map_or(text, |(_, path)| path).trim_end_matches('/');
+        let below = text.trim_start_matches("./").trim_start_matches("../").trim_start_matches("../");
+        !below.is_empty() && (text.ends_with(file) || file == below || file.ends_with(&format!("/{below}")))
+    };
     for one in &tree.kustomizations {
+        let mut paths = Vec::new();
         for list in ["resources", "bases", "components", "patches", "patchesStrategicMerge"] {
+            let indices = 0..one.document.len_of(list);
+            paths.extend(indices.flat_map(|index| [format!("{list}[{index}]"), format!("{list}[{index}].path")]));
+        }
+        for list in ["configMapGenerator", "secretGenerator"] {
             for index in 0..one.document.len_of(list) {
-                let path = format!("{list}[{index}]");
-                let text = one.document.text(&path).or_else(|| one.document.text(&format!("{path}.path")));
-                if text.is_some_and(|text| text == file || text.trim_end_matches('/').ends_with(file)) {
-                    return format!("{} ", one.document.place_of(&path));
-                }
+                let files = format!("{list}[{index}].files");
+                paths.extend((0..one.document.len_of(&files)).map(|file| format!("{files}[{file}]")));
             }
         }
+        let written = |path: &String| Some((format!("{} ", one.document.place_of(path)), one.document.text(path)?));
+        if let Some((who, text)) = paths.iter().filter_map(written).find(|(_, text)| means(text)) {
+            return (who, text.to_owned());
+        }
     }
-    "the kustomization ".to_owned()
+    ("the kustomization ".to_owned(), file.to_owned())
 }
 
 /// The JSON patch that has an operation on this path.

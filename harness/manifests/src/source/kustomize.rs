@@ -21,12 +21,14 @@ pub(super) fn build(directory: &Path, shown: &Shown) -> Result<Fetched, Manifest
         let stderr = explain::message(&shown.in_text(&String::from_utf8_lossy(&output.stderr)));
         if !output.status.success() {
             let explained = explain::explain(&stderr, &tree);
-            return Err(ManifestError::Kustomize { command, stderr, explained });
+            let place = explained.as_deref().and_then(explain::first_place);
+            return Err(ManifestError::Kustomize { command, stderr, explained, place });
         }
         let text = String::from_utf8(output.stdout).map_err(|_| ManifestError::Kustomize {
             command: command.clone(),
             stderr: "its output is no UTF-8".into(),
             explained: None,
+            place: None,
         })?;
         // A line of the output: the command that shows it is its name.
         let file = Text { name: format!("`{command}`"), content: text, loose: false };

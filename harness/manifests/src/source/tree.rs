@@ -38,6 +38,12 @@ pub struct Kustomization {
     pub patches: Vec<Patch>,
     /// `configMapGenerator` and `secretGenerator`.
     pub generators: Vec<Generator>,
+    /// Targets of `replacements`.
+    pub replacements: Vec<Replacement>,
+    /// `images`.
+    pub images: Vec<Image>,
+    /// `namespace`, with its place: all objects below are moved there.
+    pub namespace: Option<(String, Place)>,
     /// Indices in [`Tree::kustomizations`] of the kustomizations under `resources`, `bases` and `components`.
     pub children: Vec<usize>,
     /// Entries that are fetched from elsewhere, which needs a network.
@@ -101,6 +107,28 @@ impl Target {
     }
 }
 
+/// An entry of `images`.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// Where it stands.
+    pub place: Place,
+    /// The image that it changes.
+    pub name: String,
+    /// `newName`, where it gives another.
+    pub new_name: Option<String>,
+}
+
+/// One entry under `targets` of a replacement.
+#[derive(Clone, Debug)]
+pub struct Replacement {
+    /// Where it stands.
+    pub place: Place,
+    /// What it selects.
+    pub target: Target,
+    /// The fields that it writes.
+    pub fields: Vec<String>,
+}
+
 /// An entry of `configMapGenerator` or `secretGenerator`.
 #[derive(Clone, Debug)]
 pub struct Generator {
@@ -158,6 +186,9 @@ fn visit(directory: &Path, shown: &Shown, tree: &mut Tree, seen: &mut BTreeSet<P
         resources: Vec::new(),
         patches: reader.patches(&root),
         generators: reader.generators(&root),
+        replacements: reader.replacements(&root),
+        images: reader.images(&root),
+        namespace: root.get("namespace").and_then(|node| Some((node.text()?.to_owned(), reader.place(node)))),
         children: Vec::new(),
         remote: Vec::new(),
         document: Document::new(Arc::clone(&reader.file), root.clone()),
@@ -210,18 +241,7 @@ impl Reader<'_> {
     }
 
     fn patch(&self, entry: &Node) -> Patch {
-        let target = entry.get("target").map(|target| {
-            let text = |key: &str| target.text_at(&[key]).unwrap_or_default().to_owned();
-            Target {
-                group: text("group"),
-                version: text("version"),
-                kind: text("kind"),
-                name: text("name"),
-                namespace: text("namespace"),
-                label_selector: text("labelSelector"),
-                annotation_selector: text("annotationSelector"),
-            }
-        });
+        let target = entry.get("target").map(target);
         self.patch_of(entry, target, entry.text_at(&["path"]), entry.get("patch"))
     }
 
@@ -239,6 +259,36 @@ impl Reader<'_> {
         let stream = yaml::stream(&(above + text), &self.file);
         let documents = stream.documents.into_iter().map(|node| Document::new(Arc::clone(&self.file), node));
         Patch { place, target, file: None, documents: documents.collect() }
+    }
+
+    /// Entries stand in the kustomization, or one or several of them in a file of their own.
+    fn replacements(&self, root: &Node) -> Vec<Replacement> {
+        let mut all = Vec::new();
+        for entry in root.get("replacements").map(Node::elements).unwrap_or_default() {
+            let Some(path) = entry.text_at(&["path"]) else {
+                all.extend(replaced(entry, &self.file));
+                continue;
+            };
+            let path = normal(&self.directory.join(path));
+            for document in super::origin::documents(&path, &self.shown.of(&path)) {
+                let file = Arc::from(document.file());
+                match document.root().elements() {
+                    [] => all.extend(replaced(document.root(), &file)),
+                    several => all.extend(several.iter().flat_map(|entry| replaced(entry, &file))),
+                }
+            }
+        }
+        all
+    }
+
+    fn images(&self, root: &Node) -> Vec<Image> {
+        let entries = root.get("images").map(Node::elements).unwrap_or_default();
+        let one = |entry: &Node| {
+            let name = entry.text_at(&["name"])?.to_owned();
+            let new_name = entry.text_at(&["newName"]).map(str::to_owned);
+            Some(Image { place: self.place(entry), name, new_name })
+        };
+        entries.iter().filter_map(one).collect()
     }
 
     fn generators(&self, root: &Node) -> Vec<Generator> {
@@ -268,4 +318,30 @@ impl Reader<'_> {
         let path = normal(&self.directory.join(path));
         Some(GeneratorFile { key, name: self.shown.of(&path), path })
     }
+}
+
+fn target(node: &Node) -> Target {
+    let text = |key: &str| node.text_at(&[key]).unwrap_or_default().to_owned();
+    Target {
+        group: text("group"),
+        version: text("version"),
+        kind: text("kind"),
+        name: text("name"),
+        namespace: text("namespace"),
+        label_selector: text("labelSelector"),
+        annotation_selector: text("annotationSelector"),
+    }
+}
+
+fn replaced(entry: &Node, file: &Arc<str>) -> Vec<Replacement> {
+    let targets = entry.get("targets").map(Node::elements).unwrap_or_default();
+    let one = |node: &Node| {
+        let fields = node.get("fieldPaths").map(Node::elements).unwrap_or_default();
+        Some(Replacement {
+            place: Place { file: file.to_string(), line: node.line },
+            target: target(node.get("select")?),
+            fields: fields.iter().filter_map(Node::text).map(str::to_owned).collect(),
+        })
+    };
+    targets.iter().filter_map(one).collect()
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-/// Looks for an answer, each a tenth of a second apart: long, for a machine that is busy.
-const TRIES: u32 = 1_800;
+/// Looks for an answer, half a second apart: long, for a machine that is busy.
+const TRIES: u32 = 360;
 
 /// An API server without anything else: nobody acts on its objects. Children are killed when it is dropped, and by the
 /// kernel when the test's thread ends in any other way.
@@ -84,7 +84,7 @@ impl ApiServer {
                     panic!("{log}: {status}: {}", tail(&self.folder.path().join(log)));
                 }
             }
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(500));
         }
         panic!("the API server is not ready: {last}\n{}", tail(&self.folder.path().join("server.log")));
     }
