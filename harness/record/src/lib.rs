@@ -27,10 +27,10 @@ mod observed;
 mod recorder;
 mod replications;
 mod result;
-mod verdict;
-mod watch;
 /// The tokens that rehearsed clients carry.
 pub mod token;
+mod verdict;
+mod watch;
 mod window;
 /// The headers that rehearsed requests carry.
 pub mod wire;
