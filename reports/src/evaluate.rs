@@ -9,12 +9,14 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use objectives::Objective;
 use record::{
-    Check, Chronicle, Conclusion, Expected, Finding, Judgement, NotJudged, Percentile, PhaseSpan, PlatformStamp,
-    Recording, RunResult, ScenarioStamp, StandIn, Verdict,
+    Check, Chronicle, Conclusion, Demand, Expected, Finding, Judgement, NotJudged, Percentile, PhaseSpan,
+    PlatformStamp, Recording, RunResult, ScenarioStamp, StandIn, StepCurve, StepHistogram, Verdict, WorkloadSeries,
 };
-use units::Seed;
+use units::{Nanos, Seed};
 
+use crate::faults::{self, Seen};
 use crate::statistics::{family, rank};
+use crate::{happenings, scalings};
 use evidence::Evidence;
 
 mod evidence;
@@ -45,6 +47,8 @@ pub struct Played {
     pub bounds: BTreeMap<String, (u32, u32)>,
     /// What the load saw. Its watches are those of the objectives; the first one's is drawn.
     pub recording: Recording,
+    /// What the load asks of each workload that is autoscaled by CPU.
+    pub demands: Vec<Demand>,
     /// What became of what the scenario expects.
     pub expectations: Vec<Expected>,
     /// Reasons to believe the run, or not to.
@@ -70,6 +74,18 @@ pub fn conclude(played: Played, objectives: &[Objective]) -> RunResult {
         .zip(evidence.iter().zip(&levels))
         .map(|(objective, (evidence, level))| verdict::verdict(&played, objective, evidence, *level))
         .collect();
+    let load = (played.load_start_us, played.load_end_us);
+    let decisions = played.chronicle.decisions();
+    let workloads = workloads(&played, load);
+    let width = played.recording.timeline.width_us;
+    let seen = Seen {
+        chronicle: &played.chronicle,
+        timeline: &played.recording.timeline,
+        lost: &played.recording.lost,
+        load,
+        limit_us: objectives.first().and_then(Objective::limit).map(Nanos::as_micros),
+    };
+    let faults = faults::faults(&seen, faults::pricing(&verdicts));
     let (effect, level) = verdicts.first().map_or((1.0, 0.05), |first| (first.design_effect, 1.0 - first.confidence));
     RunResult {
         schema: "rehearse/result/v1".into(),
@@ -77,8 +93,13 @@ pub fn conclude(played: Played, objectives: &[Objective]) -> RunResult {
         distribution: distribution(&played.recording.judged, effect, level),
         verdicts,
         not_judged: played.not_judged,
-        workloads: played.chronicle.workloads(&played.bounds),
-        decisions: played.chronicle.decisions(),
+        scalings: scalings::scalings(&workloads, &decisions, &played.chronicle, width, load),
+        workloads,
+        decisions,
+        faults,
+        happenings: happenings::happenings(&played.chronicle, load),
+        curves: played.recording.by_step.iter().map(curve).collect(),
+        lost: played.recording.lost,
         scenario: played.scenario,
         platform: played.platform,
         backend: played.backend,
@@ -110,6 +131,28 @@ fn levels(played: &Played, objectives: &[Objective], evidence: &[Evidence]) -> V
     levels
 }
 
+/// Replicas over time, with what the load needs of those that are scaled by CPU.
+fn workloads(played: &Played, load: (u64, u64)) -> Vec<WorkloadSeries> {
+    let mut all = played.chronicle.workloads(&played.bounds);
+    for series in &mut all {
+        if let Some(demand) = played.demands.iter().find(|demand| demand.workload == series.workload) {
+            series.needed_milli = scalings::needed(demand, &played.recording.timeline, &played.phases, load);
+        }
+    }
+    all
+}
+
+fn curve(of: &StepHistogram) -> StepCurve {
+    let n = of.response.len();
+    let points = PERCENTS.into_iter().filter(|percent| worth_a_point(n, *percent));
+    StepCurve {
+        flow: of.flow.clone(),
+        step: of.step.clone(),
+        n,
+        points: points.map(|percent| (percent, rank::value(&of.response, percent / 100.0))).collect(),
+    }
+}
+
 /// Interrupted > invalid > fail > undecided > pass.
 fn conclusion(played: &Played, verdicts: &[Verdict]) -> Conclusion {
     let any = |judgement| verdicts.iter().any(|v| v.gating && v.judgement == judgement);
@@ -137,14 +180,12 @@ const PERCENTS: [f64; 32] = [
     95.0, 96.0, 97.0, 98.0, 98.5, 99.0, 99.3, 99.5, 99.7, 99.9, 99.95, 99.99, 100.0,
 ];
 
-/// A percentile needs at least one value beyond it to be more than the greatest one. Where the samples are too few
-/// for an end of the interval, the least or greatest value stands there.
+/// Where the samples are too few for an end of an interval, the least or greatest value stands there.
 fn distribution(judged: &Histogram<u32>, effect: f64, alpha: f64) -> Vec<Percentile> {
     if judged.is_empty() {
         return Vec::new();
     }
-    let n = judged.len() as f64;
-    let seen = |percent: &f64| *percent >= 100.0 || n * (100.0 - percent) >= 99.999;
+    let seen = |percent: &f64| worth_a_point(judged.len(), *percent);
     let point = |percent: f64| {
         let share = percent / 100.0;
         let us = rank::value(judged, share);
@@ -156,6 +197,11 @@ fn distribution(judged: &Histogram<u32>, effect: f64, alpha: f64) -> Vec<Percent
         Percentile { percent, us, interval_us }
     };
     PERCENTS.into_iter().filter(seen).map(point).collect()
+}
+
+/// A percentile needs at least one value beyond it to be more than the greatest one.
+fn worth_a_point(n: u64, percent: f64) -> bool {
+    percent >= 100.0 || n as f64 * (100.0 - percent) >= 99.999
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use objectives::Objective;
 use record::{
-    Asked, Cause, Check, Chronicle, EventKind, Expected, Finding, Hops, MetricReading, Observation, Origin, PhaseKind,
-    PhaseSpan, PlatformStamp, Recorder, RecorderPlan, RunResult, ScalingDecision, ScenarioStamp, StandIn, StepId,
-    StepPlan,
+    Asked, Cause, Check, Chronicle, Demand, EventKind, Expected, Finding, Hops, MetricReading, Observation, Origin,
+    PhaseKind, PhaseSpan, PlatformStamp, Recorder, RecorderPlan, RunResult, ScalingDecision, ScenarioStamp, StandIn,
+    StepId, StepPlan,
 };
 use units::{Nanos, Purpose, Seed};
 
@@ -29,10 +29,20 @@ pub(crate) enum Kind {
     Empty,
     /// A fast answer for everyone who gets one, but one in five fails.
     Failures,
+    /// A pod of auth-service is killed in the probe: three seconds of losses, and an autoscaler that worked before.
+    Fault,
 }
 
-pub(crate) const EVERY: [Kind; 7] =
-    [Kind::Pass, Kind::Fail, Kind::Undecided, Kind::Invalid, Kind::Interrupted, Kind::Empty, Kind::Failures];
+pub(crate) const EVERY: [Kind; 8] = [
+    Kind::Pass,
+    Kind::Fail,
+    Kind::Undecided,
+    Kind::Invalid,
+    Kind::Interrupted,
+    Kind::Empty,
+    Kind::Failures,
+    Kind::Fault,
+];
 
 /// Load begins three seconds after the epoch.
 const START: u64 = 3;
@@ -65,6 +75,7 @@ pub(crate) fn observations(kind: Kind, stretch: u64, seed: Seed) -> Vec<Observat
     let phases = phases(kind, stretch);
     let second = |us: u64| us / 1_000_000;
     let (step_at, last) = (second(phases[2].start_us), second(phases[4].end_us));
+    let probe_at = second(phases[3].start_us);
     let last = if kind == Kind::Interrupted { step_at + 20 } else { last };
     let mut all = Vec::new();
     let (first, rate) = (START, if kind == Kind::Undecided { 6 } else { 40 });
@@ -96,6 +107,7 @@ pub(crate) fn observations(kind: Kind, stretch: u64, seed: Seed) -> Vec<Observat
             let fails = match kind {
                 Kind::Failures if draw(Purpose::Failure).unit() < 0.2 => Cause::ServerError,
                 Kind::Fail if arrival % 3_001 == 0 => Cause::Gateway,
+                Kind::Fault if index % 4 == 0 && (probe_at..probe_at + 3).contains(&at) => Cause::Reset,
                 _ => Cause::None,
             };
             all.push(Observation {
@@ -110,7 +122,7 @@ pub(crate) fn observations(kind: Kind, stretch: u64, seed: Seed) -> Vec<Observat
                     queue_us: queue.as_micros() as u32,
                     cpu_us: cpu.as_micros() as u32,
                     wait_us: wait.as_micros() as u32,
-                    limiter_us: 0,
+                    ..Hops::default()
                 },
                 ..Observation::default()
             });
@@ -190,7 +202,7 @@ fn chronicle(kind: Kind, phases: &[PhaseSpan]) -> Chronicle {
         })
     };
     chronicle.note(Nanos::from_secs(8), sync(3, 3, 3, 48, 0));
-    if kind == Kind::Fail {
+    if matches!(kind, Kind::Fail | Kind::Fault) {
         chronicle.note(step + Nanos::from_millis(7_200), sync(3, 6, 6, 135, 0));
         chronicle.note(step + Nanos::from_millis(7_200), replicas("transactions-service", 6, 3));
         chronicle.note(step + Nanos::from_millis(20_400), replicas("transactions-service", 6, 5));
@@ -199,7 +211,27 @@ fn chronicle(kind: Kind, phases: &[PhaseSpan]) -> Chronicle {
         chronicle.note(step + Nanos::from_millis(22_200), replicas("transactions-service", 10, 6));
         chronicle.note(step + Nanos::from_millis(36_400), replicas("transactions-service", 10, 10));
     }
+    if kind == Kind::Fault {
+        let began = Nanos::from_micros(phases[3].start_us);
+        let endpoints = |ready| EventKind::EndpointsChanged { service: "auth-service".into(), ready };
+        let killed = "one pod of auth-service is killed".to_owned();
+        chronicle.note(began, endpoints(2));
+        chronicle.note(began, EventKind::FaultBegan { fault: "pod kill".into(), what: killed });
+        chronicle.note(began + Nanos::from_millis(1_300), endpoints(1));
+        chronicle.note(began + Nanos::from_millis(1_300), replicas("auth-service", 2, 1));
+        chronicle.note(began + Nanos::from_millis(11_400), replicas("auth-service", 2, 2));
+        chronicle.note(began + Nanos::from_millis(11_400), endpoints(2));
+    }
     chronicle
+}
+
+/// A replica gives 0.2 cores at its target: not quite three are needed before the step, and more than four after it.
+fn demand() -> Demand {
+    Demand {
+        workload: "transactions-service".into(),
+        replica_us_per_s: 200_000,
+        step_us: vec![2_000, 4_000, 36_000, 0],
+    }
 }
 
 /// That of the core flow alone.
@@ -281,6 +313,7 @@ pub(crate) fn played(kind: Kind, stretch: u64) -> Played {
         phases,
         bounds,
         recording: recorder.finish(),
+        demands: if empty { vec![] } else { vec![demand()] },
         expectations: if empty { vec![] } else { expectations },
         checks: if empty { vec![] } else { checks },
         findings: if empty { vec![] } else { findings },

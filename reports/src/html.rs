@@ -4,13 +4,19 @@
 //! and a description that say its result, and a table with the same figures.
 
 mod distribution;
-mod latency;
+mod endpoints;
+mod faults;
+mod findings;
+mod hero;
+mod key;
 mod marks;
 mod plot;
 mod scaling;
-mod tables;
+mod splits;
+mod time;
 mod timeline;
 mod trust;
+mod verdicts;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use record::{Conclusion, Judgement};
@@ -19,14 +25,15 @@ use crate::sentences::Piece;
 use crate::told::{self, Told};
 use crate::{sentences, words};
 
-const SECTIONS: [(&str, &str); 9] = [
+const SECTIONS: [(&str, &str); 10] = [
     ("verdicts", "Verdicts"),
     ("timeline", "Timeline"),
     ("time", "Where time goes"),
     ("distribution", "Distribution"),
     ("endpoints", "Endpoints"),
+    ("faults", "Faults"),
     ("scaling", "Autoscaling"),
-    ("findings", "Findings"),
+    ("findings", "Findings and drift"),
     ("trust", "Trust"),
     ("again", "Run it again"),
 ];
@@ -49,13 +56,14 @@ pub(crate) fn page(told: &Told) -> String {
                 a.skip href="#verdicts" { "Skip to the verdicts" }
                 (first_screen(told))
                 main {
-                    (tables::verdicts(result))
+                    (verdicts::verdicts(result))
                     (timeline::timeline(result))
-                    (tables::splits(result))
-                    (distribution::distribution(result))
-                    (tables::endpoints(result))
+                    (splits::splits(result))
+                    (distribution::distribution(told))
+                    (endpoints::endpoints(told))
+                    (faults::faults(result))
                     (scaling::scaling(result))
-                    (trust::findings(result))
+                    (findings::findings(result))
                     (trust::trust(told))
                 }
                 footer { (again(told)) }
@@ -99,8 +107,10 @@ fn first_screen(told: &Told) -> Markup {
                     @if void { span { (words::sentence(&told::conclusion(result.conclusion).to_lowercase())) } }
                     @for (judgement, one) in [(Judgement::Fail, "broken"), (Judgement::Undecided, "undecided"), (Judgement::Pass, "held")] {
                         @let n = result.verdicts.iter().filter(|v| v.judgement == judgement).count();
-                        @if n > 0 && !void { span { span class=(format!("g {}", tables::class(judgement))) {} (n) " " (one) } }
+                        @if n > 0 && !void { span { span class=(format!("g {}", verdicts::class(judgement))) {} (n) " " (one) } }
                     }
+                    @let unmet = sentences::unmet(result).len();
+                    @if unmet > 0 && !void { span { span.g.fail {} (unmet) " not as expected" } }
                     span { "exit " (result.conclusion.exit().code()) }
                 }
             }
@@ -115,8 +125,8 @@ fn first_screen(told: &Told) -> Markup {
                 p { b { "Why. " } (sentences::why(result)) }
                 p { b { "What else. " } (sentences::what_else(result)) }
             }
-            @if let Some(hero) = latency::hero(result) { (hero) } @else { p.note { "There is no latency to draw." } }
-            nav aria-label="Sections" { ul { @for (id, name) in SECTIONS { li { a href=(format!("#{id}")) { (name) } } } } }
+            @if let Some(hero) = hero::hero(result) { (hero) } @else { p.note { "There is no latency to draw." } }
+            nav aria-label="Sections" { ul { @for (id, name) in SECTIONS.iter().filter(|(id, _)| *id != "faults" || !result.faults.is_empty()) { li { a href=(format!("#{id}")) { (name) } } } } }
         }
     }
 }
@@ -125,7 +135,7 @@ fn again(told: &Told) -> Markup {
     let body = html! {
         pre { code { (told.asked.command) } }
         p.note {
-            "Raw data beside this file: " code { "result.json" } ", " code { "events.jsonl" } ", " code { "intervals.hlog" } ", " code { "junit.xml" } "."
+            "Raw data beside this file: " code { "result.json" } " (its schema: " code { "rehearse schema result" } "), " code { "events.jsonl" } ", " code { "intervals.hlog" } ", " code { "metrics.om" } ", " code { "junit.xml" } "."
         }
     };
     section("again", "Run it again", "Same seed, same arrivals, same draws.", &body)

@@ -1,10 +1,13 @@
-//! `junit.xml`: a suite per scenario, a case per objective and per check.
+//! `junit.xml`: a suite per scenario; a case per objective, and one per step and phase that it judges; a case per
+//! expectation and per check.
+//!
+//! What is undecided is skipped with its reason, and only what decides the exit code fails.
 
 use std::fmt::Write;
 use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Property, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
-use record::{Conclusion, Judgement, Verdict};
+use record::{Conclusion, Judged, Judgement, RunResult, StepResult, Verdict};
 
 use crate::told::{self, Told};
 
@@ -27,6 +30,11 @@ pub(crate) fn xml(told: &Told) -> Result<String, SerializeError> {
         case.set_classname(format!("{}.objectives", result.scenario.name));
         case.set_time(Duration::from_micros(verdict.judged_us));
         suite.add_test_case(case);
+        for step in &result.steps {
+            if let Some(judged) = step.judged.iter().find(|judged| judged.objective == verdict.objective) {
+                suite.add_test_case(part(result, verdict, step, judged));
+            }
+        }
     }
     for expected in &result.expectations {
         let status = if expected.held {
@@ -57,6 +65,37 @@ pub(crate) fn xml(told: &Told) -> Result<String, SerializeError> {
     report.set_time(load);
     report.add_test_suite(suite);
     report.to_string()
+}
+
+/// One step in one phase. It fails where it has a part in what broke; alone it decides nothing.
+fn part(result: &RunResult, verdict: &Verdict, step: &StepResult, judged: &Judged) -> TestCase {
+    let share = judged.beyond as f64 / judged.n.max(1) as f64;
+    let mut said = String::new();
+    if let (Some(_), "ms") = (verdict.percentile, verdict.unit.as_str()) {
+        write!(said, "p95 {:.0} ms, ", step.response.p95_us as f64 / 1e3).expect("writing to a string");
+    }
+    write!(
+        said,
+        "{} of {} late or failed ({:.2} %), {:.2} % may",
+        judged.beyond,
+        judged.n,
+        share * 100.0,
+        verdict.allowed * 100.0
+    )
+    .expect("writing to a string");
+    let status = match (result.conclusion, verdict.judgement, verdict.gating) {
+        (Conclusion::Invalid | Conclusion::Interrupted, ..) => skipped(format!("the run does not count: {said}")),
+        (_, Judgement::Undecided, _) => skipped(format!("undecided as a whole: {said}")),
+        (_, Judgement::Fail, true) if share > verdict.allowed => failure("broken", said),
+        (_, Judgement::Fail, false) if share > verdict.allowed => skipped(format!("broken, does not gate: {said}")),
+        _ => TestCaseStatus::success(),
+    };
+    let mut case = TestCase::new(format!("{} in {}", step.step, step.phase), status);
+    case.set_classname(format!("{}.{}", result.scenario.name, verdict.objective));
+    let phase = result.phases.iter().find(|phase| phase.name == step.phase);
+    let long = phase.map_or(0, |phase| phase.end_us.min(result.load_end_us).saturating_sub(phase.start_us));
+    case.set_time(Duration::from_micros(long));
+    case
 }
 
 fn failure(kind: &str, message: String) -> TestCaseStatus {
@@ -112,19 +151,23 @@ mod tests {
     use crate::fixture::{Kind, asked, result};
 
     fn of(kind: Kind) -> String {
-        xml(&Told { asked: asked(), result: result(kind), environment: None, twin: None }).unwrap()
+        xml(&Told { asked: asked(), result: result(kind), environment: None, twin: None, baseline: None }).unwrap()
     }
 
     #[test]
     fn each_ending_has_its_own_shape() {
         for (kind, counts, has) in [
-            (Kind::Pass, "tests=\"4\" skipped=\"0\" errors=\"0\" failures=\"0\"", "name=\"core-latency\""),
-            (Kind::Fail, "failures=\"1\"", "&gt; 800 ms n="),
-            (Kind::Undecided, "skipped=\"1\" errors=\"0\" failures=\"0\"", "<skipped message=\"undecided: "),
+            (
+                Kind::Pass,
+                "tests=\"10\" skipped=\"0\" errors=\"0\" failures=\"0\"",
+                "name=\"create-transaction in step\"",
+            ),
+            (Kind::Fail, "failures=\"2\"", "&gt; 800 ms n="),
+            (Kind::Undecided, "skipped=\"7\" errors=\"0\" failures=\"0\"", "<skipped message=\"undecided: "),
             (Kind::Empty, "skipped=\"1\"", "nothing measured, limit 800 ms n=0, needs about 59 more"),
-            (Kind::Interrupted, "skipped=\"1\"", "the run is interrupted; by the figures alone 96 ms"),
-            (Kind::Invalid, "skipped=\"1\" errors=\"0\" failures=\"1\"", "Driver lag, p99 was 30.0 ms, needs"),
-            (Kind::Failures, "failures=\"1\"", "late or failed"),
+            (Kind::Interrupted, "skipped=\"7\"", "the run is interrupted; by the figures alone 96 ms"),
+            (Kind::Invalid, "skipped=\"7\" errors=\"0\" failures=\"1\"", "Driver lag, p99 was 30.0 ms, needs"),
+            (Kind::Failures, "failures=\"7\"", "late or failed"),
         ] {
             let xml = of(kind);
             assert!(xml.contains(counts) && xml.contains(has), "{kind:?}: {xml}");

@@ -4,10 +4,16 @@
 //! its simulation, [`render`] writes `report.html`, `summary.md` and `junit.xml` from the files of a run folder, so
 //! that last month's run can be told again, and [`terminal`] says the same in a terminal.
 
+mod cause;
 mod evaluate;
+mod expectation;
+mod faults;
+mod happenings;
 mod html;
 mod junit;
+mod openmetrics;
 mod render;
+mod scalings;
 mod sentences;
 mod statistics;
 mod summary;
@@ -15,10 +21,11 @@ mod terminal;
 mod told;
 mod twin;
 mod validity;
+mod wall;
 mod words;
 
 pub use evaluate::{Played, conclude};
-pub use render::{Rendered, ReportError, render};
+pub use render::{Rendered, ReportError, render, render_beside};
 pub use terminal::terminal;
 pub use twin::{Twin, TwinQuantile, TwinRow, compare};
 pub use validity::validity;

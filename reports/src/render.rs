@@ -6,8 +6,8 @@ use std::{fs, io};
 use record::{FolderError, RunFolder};
 use serde::de::DeserializeOwned;
 
-use crate::told::Told;
-use crate::{html, junit, summary};
+use crate::told::{Baseline, Told};
+use crate::{html, junit, openmetrics, summary, wall};
 
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Rendered {
     pub summary: PathBuf,
     /// `junit.xml`.
     pub junit: PathBuf,
+    /// `metrics.om`.
+    pub metrics: PathBuf,
 }
 
 /// Why a run folder could not be rendered.
@@ -50,22 +52,41 @@ pub enum ReportError {
 }
 
 /// Reads `run.json` and `result.json`, and `environment.json` and `twin.json` if they are there, and writes
-/// `report.html`, `summary.md` and `junit.xml` beside them.
+/// `report.html`, `summary.md`, `junit.xml`, `metrics.om` and `series.om` beside them.
 ///
 /// # Errors
 /// If a file cannot be read, is of another version, or a report cannot be written.
 pub fn render(folder: &Path) -> Result<Rendered, ReportError> {
+    render_beside(folder, None)
+}
+
+/// The same, with the run in another folder drawn as its baseline.
+///
+/// # Errors
+/// As [`render`], also for the other folder.
+pub fn render_beside(folder: &Path, baseline: Option<&Path>) -> Result<Rendered, ReportError> {
     let told = Told {
         asked: read(folder, "run.json")?,
         result: read(folder, "result.json")?,
         environment: read_if_there(folder, "environment.json")?,
         twin: read_if_there(folder, "twin.json")?,
+        baseline: baseline.map(earlier).transpose()?,
     };
     let report = write(folder, "report.html", &html::page(&told))?;
     let summary = write(folder, "summary.md", &summary::markdown(&told))?;
     let xml = junit::xml(&told).map_err(|source| ReportError::Xml { path: folder.join("junit.xml"), source })?;
     let junit = write(folder, "junit.xml", &xml)?;
-    Ok(Rendered { report, summary, junit })
+    let metrics = write(folder, "metrics.om", &openmetrics::metrics(&told))?;
+    if let Some(epoch_s) = told.environment.as_ref().and_then(|e| wall::seconds(&e.started)) {
+        write(folder, "series.om", &openmetrics::series(&told.result, epoch_s as f64))?;
+    }
+    Ok(Rendered { report, summary, junit, metrics })
+}
+
+/// A run to compare with; the name of its folder is what people call it by.
+fn earlier(folder: &Path) -> Result<Baseline, ReportError> {
+    let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
+    Ok(Baseline { name, result: read(folder, "result.json")? })
 }
 
 fn read<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<T, ReportError> {
@@ -94,7 +115,7 @@ mod tests {
             let folder = RunFolder::create(parent.path(), &format!("{kind:?}"), &asked()).unwrap();
             folder.result(&result(kind)).unwrap();
             let rendered = render(folder.path()).unwrap();
-            for path in [&rendered.report, &rendered.summary, &rendered.junit] {
+            for path in [&rendered.report, &rendered.summary, &rendered.junit, &rendered.metrics] {
                 assert!(fs::metadata(path).unwrap().len() > 200, "{kind:?}: {}", path.display());
             }
             let first = fs::read(&rendered.report).unwrap();

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use record::{
-    Asked, Cause, Conclusion, Environment, Judgement, Measure, RunResult, ScalingDecision, TimeSplit, Verdict, Window,
+    Asked, Cause, Conclusion, Environment, FaultResult, Finding, Judgement, Measure, PhaseKind, RunResult,
+    ScalingDecision, Spell, StepResult, TimeSplit, Verdict, Window, WorkloadSeries,
 };
 
 use crate::Twin;
@@ -16,6 +17,15 @@ pub(crate) struct Told {
     pub(crate) result: RunResult,
     pub(crate) environment: Option<Environment>,
     pub(crate) twin: Option<Twin>,
+    pub(crate) baseline: Option<Baseline>,
+}
+
+/// An earlier run that this one is shown beside.
+#[derive(Clone, Debug)]
+pub(crate) struct Baseline {
+    /// What to call it, such as the name of its folder.
+    pub(crate) name: String,
+    pub(crate) result: RunResult,
 }
 
 /// A sync that changed something, and when its last pod was ready.
@@ -27,10 +37,10 @@ pub(crate) struct Change<'a> {
     pub(crate) ready_us: Option<u64>,
 }
 
-/// How long and how far p95 was over the limit, by the windows of the timeline.
+/// How long and how far p95 was over the limit, by the spells of the timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Excess {
-    pub(crate) windows: u64,
+    pub(crate) long_us: u64,
     pub(crate) peak_us: u64,
     pub(crate) peak_at_us: i64,
 }
@@ -113,6 +123,32 @@ pub(crate) fn margin(verdict: &Verdict) -> Option<f64> {
     verdict.measured.filter(|_| verdict.limit > 0.0).map(|measured| 1.0 - measured / verdict.limit)
 }
 
+/// What was spent of the allowance for the judged window, as a share of it.
+pub(crate) fn budget(verdict: &Verdict) -> Option<f64> {
+    let may = verdict.allowed * verdict.n as f64;
+    (may > 0.0).then(|| verdict.beyond as f64 / may)
+}
+
+/// The flow whose latencies are drawn: that of the steps which the drawn objective judges.
+pub(crate) fn drawn_flow(result: &RunResult) -> Option<&str> {
+    drawn(result)?.flow.as_deref()
+}
+
+/// The flows of the run.
+pub(crate) fn flows(result: &RunResult) -> Vec<&str> {
+    let mut flows: Vec<&str> = result.steps.iter().map(|step| step.flow.as_str()).collect();
+    flows.dedup();
+    flows
+}
+
+/// What is found of this kind says what the manifests declare and nobody played.
+pub(crate) const NOT_REHEARSED: &str = "not-rehearsed";
+
+/// Findings that bite, in the order in which they were found.
+pub(crate) fn biting(result: &RunResult) -> impl Iterator<Item = &Finding> {
+    result.findings.iter().filter(|finding| finding.id != NOT_REHEARSED)
+}
+
 /// Instant `at_us` of the run's clock, relative to the start of load.
 pub(crate) fn since_load(result: &RunResult, at_us: u64) -> i64 {
     at_us as i64 - result.load_start_us as i64
@@ -137,6 +173,22 @@ pub(crate) fn under_load(result: &RunResult) -> &[Window] {
     &windows[..begun.min(windows.len())]
 }
 
+/// The spells that began while load lasted; those of an older result are its windows.
+pub(crate) fn spells(result: &RunResult) -> (u64, Vec<Spell>) {
+    let timeline = &result.timeline;
+    if timeline.spells.is_empty() {
+        let spell = |w: &Window| Spell {
+            n: w.heat.iter().map(|n| u64::from(*n)).sum(),
+            p50_us: w.p50_us,
+            p95_us: w.p95_us,
+            p99_us: w.p99_us,
+        };
+        return (timeline.width_us, under_load(result).iter().map(spell).collect());
+    }
+    let begun = load_us(result).div_ceil(timeline.spell_us.max(1)) as usize;
+    (timeline.spell_us, timeline.spells.iter().take(begun).copied().collect())
+}
+
 /// Requests that were due, and those that succeeded.
 pub(crate) fn totals(result: &RunResult) -> (u64, u64) {
     result.timeline.windows.iter().fold((0, 0), |(due, ok), w| (due + w.offered, ok + w.succeeded))
@@ -153,6 +205,86 @@ pub(crate) fn failures(result: &RunResult) -> Vec<(Cause, u64)> {
     all
 }
 
+/// Requests that failed for another reason than a rate limiter.
+pub(crate) fn failed_beside_limits(result: &RunResult) -> u64 {
+    failures(result).into_iter().filter(|(cause, _)| *cause != Cause::Limited).map(|(_, n)| n).sum()
+}
+
+/// Whether the time itself, and not failures, is what is mostly beyond the limit.
+pub(crate) fn by_time(result: &RunResult, verdict: &Verdict) -> bool {
+    let slow = verdict.unit == "ms" && verdict.measured.is_some_and(|measured| measured > verdict.limit);
+    slow && 2 * failed_of(result, verdict) < verdict.beyond
+}
+
+/// Of the requests that an objective judged, those that failed.
+pub(crate) fn failed_of(result: &RunResult, verdict: &Verdict) -> u64 {
+    let judged = |step: &&StepResult| step.judged.iter().any(|judged| judged.objective == verdict.objective);
+    let causes = result.steps.iter().filter(judged).flat_map(|step| &step.failed);
+    causes.filter(|(cause, _)| **cause != Cause::Limited).map(|(_, n)| n).sum()
+}
+
+/// Whether failures and not times decided: something that gates and is no time is broken, or an expectation is not met
+/// while requests failed.
+pub(crate) fn decided_by_failures(result: &RunResult) -> bool {
+    let broken: Vec<&Verdict> = result.verdicts.iter().filter(|v| v.gating && v.judgement == Judgement::Fail).collect();
+    let unmet = result.expectations.iter().any(|expected| !expected.held);
+    result.conclusion == Conclusion::Fail && !broken.iter().any(|v| by_time(result, v)) && (!broken.is_empty() || unmet)
+}
+
+/// Until when a fault shows: undone, healed, or the last request lost, whichever is last.
+pub(crate) fn over(fault: &FaultResult) -> Option<u64> {
+    [fault.ended_us, fault.recovered_us, fault.failed_over_us].into_iter().flatten().max()
+}
+
+/// Whether any workload had fewer pods ready than wanted under load, for longer than an autoscaler's new pods take.
+pub(crate) fn pods_missing(result: &RunResult) -> bool {
+    !result.faults.is_empty() && result.faults.iter().any(|fault| fault.pods_missing > 0)
+}
+
+fn point_at(workload: &WorkloadSeries, at_us: u64) -> (u32, u32) {
+    let point = workload.points.iter().take_while(|point| point.at_us <= at_us).last();
+    point.map_or((0, 0), |point| (point.desired, point.ready))
+}
+
+/// Replicas ready at an instant.
+pub(crate) fn ready_at(workload: &WorkloadSeries, at_us: u64) -> u32 {
+    point_at(workload, at_us).1
+}
+
+/// Replicas wanted at an instant.
+pub(crate) fn desired_at(workload: &WorkloadSeries, at_us: u64) -> u32 {
+    point_at(workload, at_us).0
+}
+
+/// Windows merged to at most `at_most`, each with its middle and its length, microseconds since load began. Percentiles
+/// are those of the highest window.
+pub(crate) fn merged(result: &RunResult, at_most: usize) -> Vec<(f64, f64, Window)> {
+    let windows = under_load(result);
+    let per = windows.len().div_ceil(at_most).max(1);
+    let width = result.timeline.width_us as f64;
+    let load = load_us(result) as f64;
+    let merge = |(index, chunk): (usize, &[Window])| {
+        let mut sum = Window::default();
+        for window in chunk {
+            sum.offered += window.offered;
+            sum.succeeded += window.succeeded;
+            sum.max_us = sum.max_us.max(window.max_us);
+            sum.p50_us = sum.p50_us.max(window.p50_us);
+            sum.p95_us = sum.p95_us.max(window.p95_us);
+            sum.p99_us = sum.p99_us.max(window.p99_us);
+            sum.flow += window.flow;
+            sum.flow_beyond += window.flow_beyond;
+            for (cause, n) in &window.failed {
+                *sum.failed.entry(*cause).or_default() += n;
+            }
+        }
+        let from = (index * per) as f64 * width;
+        let long = (chunk.len() as f64 * width).min((load - from).max(1.0));
+        (from + long / 2.0, long, sum)
+    };
+    windows.chunks(per).enumerate().map(merge).collect()
+}
+
 /// `12 × 5xx and 3 × timeout`.
 pub(crate) fn failures_in_words(failures: &[(Cause, u64)]) -> String {
     let items: Vec<String> =
@@ -160,34 +292,46 @@ pub(crate) fn failures_in_words(failures: &[(Cause, u64)]) -> String {
     words::list(&items)
 }
 
-/// `None` if p95 was never over the limit in any window.
+/// `None` if p95 was never over the limit in any spell.
 pub(crate) fn excess(result: &RunResult) -> Option<Excess> {
     let limit = limit_us(result)?;
+    let (width, spells) = spells(result);
     let over: Vec<(u64, u64)> = (0..)
-        .zip(under_load(result))
-        .filter(|(_, window)| window.p95_us > limit)
-        .map(|(index, window)| (index, window.p95_us))
+        .zip(spells)
+        .filter(|(_, spell)| spell.p95_us > limit)
+        .map(|(index, spell)| (index, spell.p95_us))
         .collect();
     let (peak_at, peak_us) = over.iter().copied().max_by_key(|(_, us)| *us)?;
-    let peak_at_us = (peak_at * result.timeline.width_us) as i64;
-    Some(Excess { windows: over.len() as u64, peak_us, peak_at_us })
+    Some(Excess { long_us: over.len() as u64 * width, peak_us, peak_at_us: (peak_at * width) as i64 })
 }
 
-/// The slowest part of the slowest step, by the requests around p95.
+/// The slowest part of the slowest step, by the requests around p95: of the drawn flow in the phases that are judged, if
+/// it has any there.
 pub(crate) fn slowest(result: &RunResult) -> Option<(&TimeSplit, (&'static str, u64))> {
-    let split = result.time_splits.iter().max_by_key(|split| split.response_us)?;
+    let flow = drawn_flow(result);
+    let of_flow = |split: &&TimeSplit| {
+        let step = result.steps.iter().find(|s| s.step == split.step);
+        flow.is_none_or(|flow| step.is_some_and(|step| step.flow == flow))
+    };
+    let judged = |split: &&TimeSplit| {
+        result.phases.iter().any(|phase| phase.name == split.phase && phase.kind == PhaseKind::Steady)
+    };
+    let slow = |split: &&TimeSplit| split.response_us;
+    let splits = || result.time_splits.iter();
+    let split = splits().filter(of_flow).filter(judged).max_by_key(slow).or_else(|| splits().max_by_key(slow))?;
     parts(split).into_iter().max_by_key(|(_, us)| *us).map(|part| (split, part))
 }
 
 /// The parts of a split, in the order in which they are drawn.
-pub(crate) fn parts(split: &TimeSplit) -> [(&'static str, u64); 6] {
+pub(crate) fn parts(split: &TimeSplit) -> [(&'static str, u64); 7] {
     [
         ("queue", split.queue_us),
-        ("CPU", split.cpu_us),
-        ("wait", split.wait_us),
+        ("service", split.cpu_us + split.wait_us),
+        ("downstream", split.downstream_us),
+        ("network", split.other_us),
         ("limiter", split.limiter_us),
+        ("retry", split.retry_us),
         ("driver lag", split.lag_us),
-        ("other", split.other_us),
     ]
 }
 

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use record::{Observation, StepId, StepPlan};
+use record::{Observation, Percentile, RunResult, StepCurve, StepId, StepPlan};
 use serde::{Deserialize, Serialize};
 use units::{Purpose, Seed};
 
@@ -18,7 +18,7 @@ const TOLERANCE_US: f64 = 2_000.0;
 const TOLERANCE_SHARE: f64 = 0.1;
 
 /// `twin.json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Twin {
     /// `rehearse/twin/v1`.
     pub schema: String,
@@ -32,6 +32,12 @@ pub struct Twin {
     pub outcomes_differ: u64,
     /// All requests first, then step by step.
     pub rows: Vec<TwinRow>,
+    /// Response times of the judged flow in the simulation, as a result has them.
+    #[serde(default)]
+    pub distribution: Vec<Percentile>,
+    /// The same step by step.
+    #[serde(default)]
+    pub curves: Vec<StepCurve>,
 }
 
 /// One step, or all of them, over the requests that succeeded in both runs.
@@ -65,6 +71,13 @@ pub struct TwinQuantile {
 }
 
 impl Twin {
+    /// With how far response times reach in the simulation.
+    #[must_use]
+    pub fn reaching(mut self, simulated: RunResult) -> Self {
+        (self.distribution, self.curves) = (simulated.distribution, simulated.curves);
+        self
+    }
+
     /// Whether something was compared, and every percentile of every row is within its tolerance.
     pub fn agrees(&self) -> bool {
         let compared = self.rows.iter().any(|row| row.n > 0);
@@ -116,6 +129,8 @@ pub fn compare(live: &[Observation], simulated: &[Observation], steps: &[StepPla
         matched: matched.len() as u64,
         outcomes_differ: matched.iter().filter(|(o, twin)| o.cause != twin.cause).count() as u64,
         rows: std::iter::once(None).chain(ids.zip(steps).map(Some)).map(row).collect(),
+        distribution: Vec::new(),
+        curves: Vec::new(),
     }
 }
 

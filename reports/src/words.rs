@@ -90,6 +90,12 @@ pub(crate) fn percent(share: f64) -> String {
     format!("{}{TIED}%", number(value, digits))
 }
 
+/// A change with its sign: `+12 %`, `−3.4 %`, `0 %`.
+pub(crate) fn signed_percent(share: f64) -> String {
+    let text = number(share * 100.0, usize::from(share.abs() < 0.1));
+    if share > 0.0 && text != "0" { format!("+{text}{TIED}%") } else { format!("{text}{TIED}%") }
+}
+
 /// A percentile's name: `p95`, `p99.9`.
 pub(crate) fn percentile(percent: f64) -> String {
     format!("p{}", number(percent, 2))

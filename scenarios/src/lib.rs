@@ -13,6 +13,7 @@ mod crowd;
 mod curve;
 mod data;
 mod deed;
+mod demand;
 mod expectation;
 mod fault;
 mod faults;

@@ -231,9 +231,8 @@ pub(crate) fn count(counter: &std::sync::atomic::AtomicU64) {
 }
 
 impl Outcome {
-    const fn failed(cause: Cause) -> Self {
-        let hops = Hops { queue_us: 0, cpu_us: 0, wait_us: 0, limiter_us: 0 };
-        Self { status: 0, cause, gateway_pod: 0, pod: 0, hops }
+    fn failed(cause: Cause) -> Self {
+        Self { status: 0, cause, gateway_pod: 0, pod: 0, hops: Hops::default() }
     }
 
     fn of(response: &Response<()>, gateway_pod: u16) -> Self {

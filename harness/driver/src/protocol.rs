@@ -1,7 +1,7 @@
 //! What crosses the pipes between the parent and the driver.
 //!
 //! Down, on the child's stdin: one JSON document a line, first [`Orders`], then [`Update`]s; the end of input means
-//! *stop at once*. Up, on its stdout: frames of 64 bytes, most of them observations. A frame whose cause byte is no
+//! *stop at once*. Up, on its stdout: frames of 80 bytes, most of them observations. A frame whose cause byte is no
 //! [`Cause`](record::Cause) is a message of the driver about itself.
 
 use std::net::{IpAddr, SocketAddr};

@@ -1,4 +1,4 @@
-//! Observation frames on their way out. Workers append to one buffer under a mutex held for a copy of 64 bytes; a
+//! Observation frames on their way out. Workers append to one buffer under a mutex held for a copy of 80 bytes; a
 //! thread of its own writes, so that a parent who is slow to read delays no request.
 
 use std::io::{self, Write};

@@ -61,7 +61,12 @@ impl Chronicle {
         }
         let mut all: Vec<_> = series
             .into_iter()
-            .map(|(name, points)| WorkloadSeries { workload: name.into(), bounds: bounds.get(name).copied(), points })
+            .map(|(name, points)| WorkloadSeries {
+                workload: name.into(),
+                bounds: bounds.get(name).copied(),
+                points,
+                needed_milli: Vec::new(),
+            })
             .collect();
         all.sort_by_key(|s| s.bounds.is_none());
         all

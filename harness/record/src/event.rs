@@ -254,7 +254,7 @@ impl std::fmt::Display for NodeState {
 }
 
 /// One sync of an autoscaler with everything it read. Conditions and reasons are worded as Kubernetes words them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ScalingDecision {
     /// HPA name.
     pub autoscaler: String,
@@ -286,7 +286,7 @@ pub struct ScalingDecision {
 }
 
 /// One condition of an autoscaler, as `kubectl describe hpa` prints it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ScalingCondition {
     /// `AbleToScale`, `ScalingActive`, `ScalingLimited` or `ScaledToZero`.
     #[serde(rename = "type")]
@@ -300,7 +300,7 @@ pub struct ScalingCondition {
 }
 
 /// One metric of one sync.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct MetricReading {
     /// `cpu` or `memory`; for other metrics what they are, such as `pods metric requests_per_second`.
     pub metric: String,

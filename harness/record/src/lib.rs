@@ -14,6 +14,7 @@
 //! | `environment.json` | the machine, the wall clock | at the end |
 //! | `replications.json` | [`Replications`]: many seeds, instead of all of the above but `run.json` | at the end |
 
+mod chart;
 mod chronicle;
 mod comparison;
 mod deflate;
@@ -35,6 +36,7 @@ mod window;
 /// The headers that rehearsed requests carry.
 pub mod wire;
 
+pub use chart::{Demand, FaultResult, Happening, LostRequest, ScalingResult, StepCurve};
 pub use chronicle::Chronicle;
 pub use comparison::{
     Change, Compared, Comparison, ComparisonKind, ComparisonRow, Control, PolicyRow, Side, VerdictChange,
@@ -45,12 +47,12 @@ pub use folder::{FolderError, RunFolder};
 pub use listener::{Deaf, Listener, Second};
 pub use observation::{Cause, Hops, Observation, ObservationError, StepId};
 pub use observed::Observed;
-pub use recorder::{Recorder, RecorderPlan, Recording, StepPlan, interval_tag};
+pub use recorder::{Recorder, RecorderPlan, Recording, StepHistogram, StepPlan, interval_tag};
 pub use replications::{ReplicatedArm, ReplicatedObjective, Replication, Replications, Spread};
 pub use result::{
-    Asked, Check, Conclusion, Environment, Expected, Finding, Origin, Percentile, PhaseKind, PhaseSpan, PlatformStamp,
-    Quantiles, RunResult, ScenarioStamp, StandIn, StepResult, TimeSplit, Timeline, Window, WorkloadPoint,
-    WorkloadSeries,
+    Asked, Check, Conclusion, Environment, Expected, Finding, Judged, Origin, Percentile, PhaseKind, PhaseSpan,
+    PlatformStamp, Quantiles, RunResult, ScenarioStamp, Spell, StandIn, StepResult, TimeSplit, Timeline, Window,
+    WorkloadPoint, WorkloadSeries, schema,
 };
 pub use verdict::{Budget, Claim, Judgement, Measure, NotJudged, Verdict, VerdictPart, Worst};
 pub use watch::{Bad, Block, CellCounts, Watch, WatchCounts};

@@ -1,9 +1,22 @@
-//! One request as the load side saw it: 64 bytes on the wire between the driver and its parent.
+//! One request as the load side saw it: 80 bytes on the wire between the driver and its parent.
 
 use units::Nanos;
 
 /// Index of a step among all steps of the plan.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(transparent)]
 pub struct StepId(pub u16);
 
@@ -34,34 +47,57 @@ pub struct Observation {
     pub hops: Hops,
 }
 
-/// The parts of a request's time, summed over the pods that served it.
+/// The parts of a request's time by the clocks of those who served it. The first four, what went on downstream and the
+/// tries before add up to no more than the response; what is left is the network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Hops {
-    /// Waiting for a worker or a CPU quota, microseconds.
+    /// In the pod behind the gateway, waiting for a worker or a CPU quota, microseconds.
     pub queue_us: u32,
-    /// On a CPU, microseconds.
+    /// There, on a CPU, microseconds.
     pub cpu_us: u32,
-    /// Waiting for something else than CPU (a database, an upstream), microseconds.
+    /// There, waiting for something else than CPU, such as a database, microseconds.
     pub wait_us: u32,
     /// Held back by a rate limiter, microseconds.
     pub limiter_us: u32,
+    /// From that pod's first call of another service to the last answer, microseconds.
+    pub downstream_us: u32,
+    /// Of all services called: their queues. Calls that are made at once count each, so this is a sum, not a span.
+    pub downstream_queue_us: u32,
+    /// Of all services called: their CPU, likewise.
+    pub downstream_cpu_us: u32,
+    /// Tries of the gateway at other servers before the one that answered, microseconds.
+    pub retry_us: u32,
 }
 
 impl Hops {
-    /// The sum of two parts of a path.
+    /// A pod's own parts, with those of a call that it made.
     #[must_use]
-    pub const fn plus(self, other: Self) -> Self {
+    pub const fn calling(self, called: Self) -> Self {
+        let queue = called.queue_us.saturating_add(called.downstream_queue_us);
+        let cpu = called.cpu_us.saturating_add(called.downstream_cpu_us);
         Self {
-            queue_us: self.queue_us.saturating_add(other.queue_us),
-            cpu_us: self.cpu_us.saturating_add(other.cpu_us),
-            wait_us: self.wait_us.saturating_add(other.wait_us),
-            limiter_us: self.limiter_us.saturating_add(other.limiter_us),
+            downstream_queue_us: self.downstream_queue_us.saturating_add(queue),
+            downstream_cpu_us: self.downstream_cpu_us.saturating_add(cpu),
+            ..self
         }
     }
 }
 
 /// Why a request did not succeed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]
 pub enum Cause {
@@ -119,7 +155,7 @@ impl Cause {
     }
 }
 
-/// Why 64 bytes are no observation.
+/// Why a frame is no observation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ObservationError {
     /// The frame's cause byte is unknown: the driver is of another version.
@@ -129,7 +165,7 @@ pub enum ObservationError {
 
 impl Observation {
     /// Size of an encoded observation.
-    pub const FRAME: usize = 64;
+    pub const FRAME: usize = 80;
 
     /// Done − intended: what the user waited. Verdicts use this.
     pub fn response(&self) -> Nanos {
@@ -170,6 +206,10 @@ impl Observation {
         put(&self.hops.cpu_us.to_le_bytes());
         put(&self.hops.wait_us.to_le_bytes());
         put(&self.hops.limiter_us.to_le_bytes());
+        put(&self.hops.downstream_us.to_le_bytes());
+        put(&self.hops.downstream_queue_us.to_le_bytes());
+        put(&self.hops.downstream_cpu_us.to_le_bytes());
+        put(&self.hops.retry_us.to_le_bytes());
         frame
     }
 
@@ -193,6 +233,10 @@ impl Observation {
             cpu_us: take(4) as u32,
             wait_us: take(4) as u32,
             limiter_us: take(4) as u32,
+            downstream_us: take(4) as u32,
+            downstream_queue_us: take(4) as u32,
+            downstream_cpu_us: take(4) as u32,
+            retry_us: take(4) as u32,
         };
         Ok(Self { arrival, step, client, intended, sent, done, status, cause, gateway_pod, pod, hops })
     }
@@ -203,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_frame_is_64_bytes_and_loses_nothing() {
+    fn a_frame_loses_nothing() {
         let observation = Observation {
             arrival: u64::MAX - 3,
             step: StepId(513),
@@ -215,7 +259,16 @@ mod tests {
             cause: Cause::NotSent,
             gateway_pod: 5,
             pod: 999,
-            hops: Hops { queue_us: 1, cpu_us: 2, wait_us: 3, limiter_us: u32::MAX },
+            hops: Hops {
+                queue_us: 1,
+                cpu_us: 2,
+                wait_us: 3,
+                limiter_us: u32::MAX,
+                downstream_us: 4,
+                downstream_queue_us: 5,
+                downstream_cpu_us: 6,
+                retry_us: 7,
+            },
         };
         assert_eq!(Observation::decode(&observation.encode()), Ok(observation));
         let mut frame = observation.encode();

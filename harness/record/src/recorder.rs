@@ -11,7 +11,9 @@ use crate::deflate::Deflater;
 use crate::histogram::{histogram, record};
 use crate::watch::{Counts, Populations, Watch, WatchCounts};
 use crate::window::Windows;
-use crate::{Cause, Observation, PhaseSpan, Quantiles, StepId, StepResult, TimeSplit, Timeline};
+use crate::{
+    Cause, Judged, LostRequest, Observation, PhaseKind, PhaseSpan, Quantiles, StepId, StepResult, TimeSplit, Timeline,
+};
 
 /// What the recorder must know before the first observation.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +58,27 @@ pub struct Recording {
     pub offered: u64,
     /// Requests that the driver could not send.
     pub not_sent: u64,
+    /// Response times (µs) of each step that is judged somewhere, over the phases of kind steady.
+    pub by_step: Vec<StepHistogram>,
+    /// The first [`Recorder::LOST`] requests that failed, in the order in which that was seen.
+    pub lost: Vec<LostRequest>,
+    /// Requests that succeeded and were under way at an instant of an even grid, summed over the instants.
+    pub in_flight: u64,
+    /// The grid's width.
+    pub grid: Nanos,
+    /// Response times of all requests that succeeded, summed as the histograms have them, microseconds.
+    pub responded_us: f64,
+}
+
+/// Response times of a step.
+#[derive(Clone, Debug)]
+pub struct StepHistogram {
+    /// Flow it belongs to.
+    pub flow: String,
+    /// Step name.
+    pub step: String,
+    /// Microseconds.
+    pub response: Histogram<u32>,
 }
 
 /// Turns observations into cells.
@@ -71,6 +94,8 @@ pub struct Recorder {
     offered: u64,
     failed: u64,
     not_sent: u64,
+    lost: Vec<LostRequest>,
+    in_flight: u64,
     interval: Interval,
 }
 
@@ -93,14 +118,22 @@ struct Parts {
     cpu: u64,
     wait: u64,
     limiter: u64,
+    downstream: u64,
+    downstream_queue: u64,
+    retry: u64,
     lag: u64,
 }
 
 impl Recorder {
+    /// Failed requests that are kept one by one: enough to draw, and little memory.
+    pub const LOST: usize = 2_000;
+    /// Between two counts of what is under way. Not a round number, so that no schedule of arrivals falls on it.
+    const GRID: Nanos = Nanos::new(7_919_003);
+
     /// An empty recorder.
     pub fn new(plan: RecorderPlan) -> Self {
         let start = Nanos::from_micros(plan.phases.first().map_or(0, |p| p.start_us));
-        let limit = plan.watches.first().and_then(|w| w.limit).unwrap_or(Nanos::from_secs(1));
+        let limit = plan.watches.first().and_then(|w| w.limit);
         let cells = plan.steps.len() * plan.phases.len();
         let populations = Populations::new(&plan.watches, plan.steps.len(), &plan.phases);
         Self {
@@ -113,6 +146,8 @@ impl Recorder {
             offered: 0,
             failed: 0,
             not_sent: 0,
+            lost: Vec::new(),
+            in_flight: 0,
             interval: Interval::default(),
             plan,
         }
@@ -134,6 +169,17 @@ impl Recorder {
         let of_flow = self.plan.watches.first().is_none_or(|w| w.steps.contains(&observation.step));
         self.windows.observe(observation, of_flow);
         self.populations.observe(observation, index);
+        if observation.ok() {
+            let at = |instant: Nanos| instant.get() / Self::GRID.get();
+            self.in_flight += at(observation.done).saturating_sub(at(observation.intended));
+        } else if self.lost.len() < Self::LOST {
+            self.lost.push(LostRequest {
+                intended_us,
+                done_us: observation.done.as_micros(),
+                step: observation.step,
+                cause: observation.cause,
+            });
+        }
         for (which, (watch, counts)) in self.plan.watches.iter().zip(&mut self.counts).enumerate() {
             if self.populations.holds(which) {
                 counts.observe(watch, observation, index, phase as u16);
@@ -164,9 +210,17 @@ impl Recorder {
         for (index, cell) in self.cells.iter().enumerate() {
             let Some(cell) = cell else { continue };
             let (step, phase) = (&self.plan.steps[index / phases.len()], &phases[index % phases.len()]);
-            steps.push(cell.result(step, &phase.name));
+            let watches = self.plan.watches.iter().zip(&self.counts);
+            let judged = watches.filter_map(|(watch, counts)| {
+                let (n, beyond) = counts.cell(index).filter(|(n, _)| *n > 0)?;
+                Some(Judged { objective: watch.objective.clone(), n, beyond })
+            });
+            steps.push(cell.result(step, &phase.name, judged.collect()));
             time_splits.extend(cell.split(&step.name, &phase.name));
         }
+        let by_step = self.by_step();
+        let mut timeline = self.windows.timeline();
+        timeline.steps = self.plan.steps.iter().map(|step| step.name.clone()).collect();
         let watches = self.plan.watches.iter().zip(self.counts).enumerate();
         let watches = watches
             .map(|(which, (watch, counts))| counts.finish(watch, self.populations.responses(which), phases))
@@ -175,13 +229,33 @@ impl Recorder {
             names: self.plan.steps.iter().map(|step| step.name.clone()).collect(),
             steps,
             time_splits,
-            timeline: self.windows.timeline(),
+            timeline,
+            by_step,
             watches,
             judged: self.judged,
             lag: self.lag,
             offered: self.offered,
             not_sent: self.not_sent,
+            lost: self.lost,
+            in_flight: self.in_flight,
+            grid: Self::GRID,
+            responded_us: self.cells.iter().flatten().map(|cell| total(&cell.response)).sum(),
         }
+    }
+
+    fn by_step(&self) -> Vec<StepHistogram> {
+        let phases = &self.plan.phases;
+        let of = |(index, step): (usize, &StepPlan)| {
+            let cells = self.cells[index * phases.len()..].iter().zip(phases);
+            let mut response = histogram();
+            for (cell, _) in cells.filter(|(_, phase)| phase.kind == PhaseKind::Steady) {
+                let all = cell.as_ref().map(|cell| &cell.response);
+                all.into_iter().for_each(|all| response.add(all).expect("an auto-resizing histogram takes any value"));
+            }
+            let named = StepHistogram { flow: step.flow.clone(), step: step.name.clone(), response };
+            (!named.response.is_empty()).then_some(named)
+        };
+        self.plan.steps.iter().enumerate().filter_map(of).collect()
     }
 }
 
@@ -220,10 +294,13 @@ impl Cell {
         parts.cpu += u64::from(o.hops.cpu_us);
         parts.wait += u64::from(o.hops.wait_us);
         parts.limiter += u64::from(o.hops.limiter_us);
+        parts.downstream += u64::from(o.hops.downstream_us);
+        parts.downstream_queue += u64::from(o.hops.downstream_queue_us);
+        parts.retry += u64::from(o.hops.retry_us);
         parts.lag += o.lag().as_micros();
     }
 
-    fn result(&self, step: &StepPlan, phase: &str) -> StepResult {
+    fn result(&self, step: &StepPlan, phase: &str, judged: Vec<Judged>) -> StepResult {
         StepResult {
             flow: step.flow.clone(),
             step: step.name.clone(),
@@ -234,6 +311,7 @@ impl Cell {
             response: Quantiles::of(&self.response),
             service: Quantiles::of(&self.service),
             lag: Quantiles::of(&self.lag),
+            judged,
         }
     }
 
@@ -251,6 +329,9 @@ impl Cell {
             cpu: a.cpu + b.cpu,
             wait: a.wait + b.wait,
             limiter: a.limiter + b.limiter,
+            downstream: a.downstream + b.downstream,
+            downstream_queue: a.downstream_queue + b.downstream_queue,
+            retry: a.retry + b.retry,
             lag: a.lag + b.lag,
         });
         let mean = |total: u64| total / sum.n.max(1);
@@ -262,10 +343,14 @@ impl Cell {
             cpu_us: mean(sum.cpu),
             wait_us: mean(sum.wait),
             limiter_us: mean(sum.limiter),
+            downstream_us: mean(sum.downstream),
+            downstream_queue_us: mean(sum.downstream_queue),
+            retry_us: mean(sum.retry),
             lag_us: mean(sum.lag),
             other_us: 0,
         };
-        let named = split.queue_us + split.cpu_us + split.wait_us + split.limiter_us + split.lag_us;
+        let own = split.queue_us + split.cpu_us + split.wait_us;
+        let named = own + split.downstream_us + split.retry_us + split.limiter_us + split.lag_us;
         Some(TimeSplit { other_us: split.response_us.saturating_sub(named), ..split })
     }
 }
@@ -273,6 +358,11 @@ impl Cell {
 /// What the interval log calls a step: its name without what the format forbids in a tag.
 pub fn interval_tag(step: &str) -> String {
     step.replace([' ', ',', '\r', '\n'], "-")
+}
+
+/// The sum of a histogram's values.
+fn total(histogram: &Histogram<u32>) -> f64 {
+    if histogram.is_empty() { 0.0 } else { histogram.mean() * histogram.len() as f64 }
 }
 
 /// Eight bins per doubling.

@@ -5,14 +5,15 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use units::Seed;
 
 use crate::verdict::{NotJudged, Verdict};
-use crate::{Cause, ExitCode, ScalingDecision};
+use crate::{Cause, ExitCode, FaultResult, Happening, LostRequest, ScalingDecision, ScalingResult, StepCurve};
 
 /// `run.json`: what was asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Asked {
     /// `rehearse/run/v1`.
     pub schema: String,
@@ -25,6 +26,7 @@ pub struct Asked {
     /// Backend name.
     pub backend: String,
     /// Seed.
+    #[schemars(with = "u64")]
     pub seed: Seed,
     /// Which platform.
     pub platform: PlatformStamp,
@@ -33,7 +35,7 @@ pub struct Asked {
 }
 
 /// Which platform was rehearsed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlatformStamp {
     /// As given on the command line, or `built-in`.
     pub source: String,
@@ -45,8 +47,14 @@ pub struct PlatformStamp {
     pub digest: String,
 }
 
+/// JSON Schema (draft 2020-12) of `result.json`. Fields are only ever added, so that a reader of an older result may
+/// find some missing: those that have a default.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(RunResult).to_value()
+}
+
 /// `environment.json`: the machine and the wall clock, kept apart so that `result.json` has neither.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Environment {
     /// Wall clock at the start, RFC 3339 in UTC.
     pub started: String,
@@ -63,7 +71,7 @@ pub struct Environment {
 }
 
 /// `result.json`: what was seen and how it was judged.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunResult {
     /// `rehearse/result/v1`.
     pub schema: String,
@@ -74,6 +82,7 @@ pub struct RunResult {
     /// On which backend.
     pub backend: String,
     /// With which seed.
+    #[schemars(with = "u64")]
     pub seed: Seed,
     /// How it ended.
     pub conclusion: Conclusion,
@@ -109,10 +118,25 @@ pub struct RunResult {
     pub findings: Vec<Finding>,
     /// What stood in for the real thing.
     pub stand_ins: Vec<StandIn>,
+    /// Response times step by step, over the phases that are judged.
+    #[serde(default)]
+    pub curves: Vec<StepCurve>,
+    /// What each fault did, in order of time.
+    #[serde(default)]
+    pub faults: Vec<FaultResult>,
+    /// How each workload was scaled, those that were scaled up first.
+    #[serde(default)]
+    pub scalings: Vec<ScalingResult>,
+    /// What else happened on the platform under load: nodes, restarts, rollouts, the data layer.
+    #[serde(default)]
+    pub happenings: Vec<Happening>,
+    /// The first of the requests that failed, by a rate limiter or otherwise.
+    #[serde(default)]
+    pub lost: Vec<LostRequest>,
 }
 
 /// What was played.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ScenarioStamp {
     /// Name.
     pub name: String,
@@ -123,7 +147,7 @@ pub struct ScenarioStamp {
 }
 
 /// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Conclusion {
     /// Every gating objective holds.
@@ -152,7 +176,7 @@ impl Conclusion {
 }
 
 /// A phase with its bounds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PhaseSpan {
     /// Name.
     pub name: String,
@@ -165,7 +189,7 @@ pub struct PhaseSpan {
 }
 
 /// What a phase is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PhaseKind {
     /// Shown, not judged.
@@ -179,7 +203,7 @@ pub enum PhaseKind {
 }
 
 /// One reason to believe the run, or not to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {
     /// What was checked.
     pub name: String,
@@ -192,7 +216,7 @@ pub struct Check {
 }
 
 /// Quantiles of one distribution, microseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Quantiles {
     /// Median.
     pub p50_us: u64,
@@ -209,7 +233,7 @@ pub struct Quantiles {
 }
 
 /// One step in one phase.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StepResult {
     /// Flow it belongs to.
     pub flow: String,
@@ -229,10 +253,24 @@ pub struct StepResult {
     pub service: Quantiles,
     /// Sent − intended, of all that were sent.
     pub lag: Quantiles,
+    /// What each objective that judges this step in this phase counted.
+    #[serde(default)]
+    pub judged: Vec<Judged>,
+}
+
+/// What an objective counted of one step in one phase.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Judged {
+    /// Name of the objective.
+    pub objective: String,
+    /// Requests judged.
+    pub n: u64,
+    /// Of them, failed or beyond the limit.
+    pub beyond: u64,
 }
 
 /// A point of a percentile curve.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Percentile {
     /// In percent, such as 99.9.
     pub percent: f64,
@@ -243,7 +281,7 @@ pub struct Percentile {
 }
 
 /// The run over time, in windows of equal width.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Timeline {
     /// Width of a window, microseconds. One second, or wider in a long run.
     pub width_us: u64,
@@ -251,10 +289,32 @@ pub struct Timeline {
     pub windows: Vec<Window>,
     /// Lower edges of the latency bins of [`Window::heat`], microseconds; a limit is always an edge.
     pub heat_edges_us: Vec<u64>,
+    /// Names of the steps that [`Window::steps`] counts.
+    #[serde(default)]
+    pub steps: Vec<String>,
+    /// Width of a [`Timeline::spells`], microseconds: so many windows that a percentile of one has something to be of.
+    #[serde(default)]
+    pub spell_us: u64,
+    /// Percentiles of the judged flow over longer spells, merged request by request, for lines that can be read.
+    #[serde(default)]
+    pub spells: Vec<Spell>,
+}
+
+/// Several windows together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Spell {
+    /// Requests of the judged flow that succeeded.
+    pub n: u64,
+    /// Median of their response, microseconds; 0 without any.
+    pub p50_us: u64,
+    /// 95 %.
+    pub p95_us: u64,
+    /// 99 %.
+    pub p99_us: u64,
 }
 
 /// One window. A request belongs to the window of its intended instant.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Window {
     /// Requests that were due.
     pub offered: u64,
@@ -272,10 +332,19 @@ pub struct Window {
     pub max_us: u64,
     /// How many responses of the judged flow fell into each latency bin.
     pub heat: Vec<u32>,
+    /// Requests of the judged flow, without those that a rate limiter refused.
+    #[serde(default)]
+    pub flow: u64,
+    /// Of them, failed or beyond the limit, in whichever phase.
+    #[serde(default)]
+    pub flow_beyond: u64,
+    /// Requests that were due, by step in the order of [`Timeline::steps`]; may end before the last step.
+    #[serde(default)]
+    pub steps: Vec<u32>,
 }
 
 /// What the requests around a step's p95 are made of, microseconds on average. The parts add up to `response_us`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TimeSplit {
     /// Step name.
     pub step: String,
@@ -289,6 +358,15 @@ pub struct TimeSplit {
     pub cpu_us: u64,
     /// Waiting for something else.
     pub wait_us: u64,
+    /// In services that were called by the one behind the gateway.
+    #[serde(default)]
+    pub downstream_us: u64,
+    /// Of that, in their queues, summed over the services.
+    #[serde(default)]
+    pub downstream_queue_us: u64,
+    /// Tries of the gateway at servers that did not answer.
+    #[serde(default)]
+    pub retry_us: u64,
     /// Held back by a limiter.
     pub limiter_us: u64,
     /// The driver was late.
@@ -298,7 +376,7 @@ pub struct TimeSplit {
 }
 
 /// Replicas of one workload over time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkloadSeries {
     /// Name.
     pub workload: String,
@@ -306,10 +384,14 @@ pub struct WorkloadSeries {
     pub bounds: Option<(u32, u32)>,
     /// Points where something changed, in order.
     pub points: Vec<WorkloadPoint>,
+    /// What the load of each window needs to be at the autoscaler's CPU target, thousandths of a replica; empty where
+    /// no autoscaler looks at CPU.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needed_milli: Vec<u32>,
 }
 
 /// Replicas from an instant on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkloadPoint {
     /// From when.
     pub at_us: u64,
@@ -320,7 +402,7 @@ pub struct WorkloadPoint {
 }
 
 /// Something that bites in production and that no objective shows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// Stable id, such as `limiter-answers-503`.
     pub id: String,
@@ -333,7 +415,7 @@ pub struct Finding {
 }
 
 /// Something that a scenario expects of a run, and what came of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Expected {
     /// As the scenario states it.
     pub told: String,
@@ -344,7 +426,7 @@ pub struct Expected {
 }
 
 /// What stood in for the real thing, and how.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StandIn {
     /// Such as `profile of transactions-service`.
     pub what: String,
@@ -355,7 +437,7 @@ pub struct StandIn {
 }
 
 /// Where a figure comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
     /// A document says so.

@@ -1,14 +1,18 @@
 //! An objective and what came of it, as `result.json` tells it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// An objective and what came of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Verdict {
     /// Name of the objective, such as `core-latency`.
     pub objective: String,
     /// For people, such as `Core flow, p95`.
     pub title: String,
+    /// The flow whose requests it judges, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<String>,
     /// Judged so.
     pub judgement: Judgement,
     /// Whether it decides the exit code.
@@ -75,7 +79,7 @@ pub struct Verdict {
 }
 
 /// A judgement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Judgement {
     /// The upper bound keeps the limit.
@@ -87,7 +91,7 @@ pub enum Judgement {
 }
 
 /// What kind of figure an objective limits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Measure {
     /// A percentile of response times.
@@ -108,7 +112,7 @@ pub enum Measure {
 }
 
 /// One documented figure.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Claim {
     /// The figure with its unit, such as `800 ms`.
     pub figure: String,
@@ -123,7 +127,7 @@ pub struct Claim {
 }
 
 /// What a run costs of an error budget.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Budget {
     /// The budget's period, days.
     pub days: f64,
@@ -134,7 +138,7 @@ pub struct Budget {
 }
 
 /// One window of an objective that has several in a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Worst {
     /// How many windows were judged.
     pub of: u32,
@@ -149,7 +153,7 @@ pub struct Worst {
 }
 
 /// A verdict's counts in one step and phase.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VerdictPart {
     /// Step name.
     pub step: String,
@@ -162,7 +166,7 @@ pub struct VerdictPart {
 }
 
 /// A documented objective that a run says nothing about.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NotJudged {
     /// Name of the objective.
     pub objective: String,

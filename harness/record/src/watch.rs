@@ -167,6 +167,11 @@ impl Counts {
         self.blocks = merged;
     }
 
+    /// Requests judged and those that were bad, of a step in a phase.
+    pub(crate) fn cell(&self, index: usize) -> Option<(u64, u64)> {
+        self.cells.get(index).copied()
+    }
+
     pub(crate) fn finish(self, watch: &Watch, responses: Option<&Histogram<u32>>, spans: &[PhaseSpan]) -> WatchCounts {
         let phases = spans.len();
         let cell = |(index, (n, beyond)): (usize, (u64, u64))| CellCounts {

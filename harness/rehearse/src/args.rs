@@ -25,6 +25,12 @@ pub(crate) enum Command {
     Report {
         /// The run folder
         folder: PathBuf,
+        /// An earlier run folder, drawn as the baseline
+        #[arg(long, value_name = "DIR")]
+        beside: Option<PathBuf>,
+        /// Show the report in the browser
+        #[arg(long)]
+        open: bool,
     },
     /// Hold a run against another one: exactly in virtual time, else as advice
     Compare(crate::keep::CompareArgs),

@@ -1,12 +1,16 @@
 //! This machine: its limits, its wall clock, its signals.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::SystemTime;
 
-use record::Environment;
+use record::{Environment, ExitCode};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::watch;
+
+use crate::failure::Failure;
 
 /// Raises the limit on open files as far as this process may, and says what it is now.
 pub(crate) fn raise_open_files() -> u64 {
@@ -110,6 +114,24 @@ fn rfc3339(seconds: u64) -> String {
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3_600, rest / 60 % 60, rest % 60)
+}
+
+/// Shows a file in whatever the desktop opens it with.
+pub(crate) fn show(file: &Path) -> Result<(), Failure> {
+    let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let shown = Command::new(opener).arg(file).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    match shown {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err(Failure::new(ExitCode::Backend, &CannotShow { opener, file: file.into() })),
+    }
+}
+
+/// Why a report could not be shown.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot show the report: `{opener}` did not open it; open {} in a browser yourself", file.display())]
+struct CannotShow {
+    opener: &'static str,
+    file: PathBuf,
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ fn main() -> Process {
         Command::Run(args) => play::run(&args),
         Command::Simulate(args) if args.seeds.is_some() || args.predictive => replications::simulate(&args),
         Command::Simulate(args) => play::simulate(&args.play),
-        Command::Report { folder } => play::report(&folder),
+        Command::Report { folder, beside, open } => play::report(&folder, beside.as_deref(), open),
         Command::Compare(args) => keep::compare(&args),
         Command::Baseline(command) => keep::baseline(&command),
         Command::History(args) => keep::history(&args),

@@ -139,12 +139,15 @@ fn live(rehearsal: &Rehearsal, open_files: u64, progress: &mut Progress) -> Resu
 }
 
 /// `rehearse report`.
-pub(crate) fn report(folder: &Path) -> Result<ExitCode, Failure> {
-    let rendered = reports::render(folder)?;
+pub(crate) fn report(folder: &Path, beside: Option<&Path>, open: bool) -> Result<ExitCode, Failure> {
+    let rendered = reports::render_beside(folder, beside)?;
     let result: RunResult = RunFolder::read_json(folder, "result.json")?;
     let asked = RunFolder::read_json(folder, "run.json")?;
     told::out(&reports::terminal(&result, &asked, width(), color()));
     told::out(&format!("report: {}\n", rendered.report.display()));
+    if open {
+        machine::show(&rendered.report)?;
+    }
     Ok(result.conclusion.exit())
 }
 
@@ -164,8 +167,7 @@ fn begin(args: &PlayArgs, rehearsal: &Rehearsal, began: &Began) -> Result<Progre
 }
 
 fn conclude(rehearsal: &Rehearsal, backend: &str, observed: Observed) -> RunResult {
-    let findings = ::lint::told(&rehearsal.findings);
-    judge(rehearsal, &rehearsal.plan, backend, findings, observed)
+    judge(rehearsal, &rehearsal.plan, backend, findings(rehearsal), observed)
 }
 
 /// The verdict over one run of `plan`, which may be a variation of the rehearsal's.
@@ -195,6 +197,7 @@ pub(crate) fn judge(
         bounds: rehearsal.bounds(),
         chronicle: observed.chronicle,
         recording: observed.recording,
+        demands: plan.demands(),
         expectations,
         checks,
         findings,
@@ -204,6 +207,18 @@ pub(crate) fn judge(
         interrupted: observed.interrupted,
     };
     reports::conclude(played, &rehearsal.objectives)
+}
+
+/// What bites that no objective shows, then what the manifests declare and nobody played.
+fn findings(rehearsal: &Rehearsal) -> Vec<Finding> {
+    let mut all = ::lint::told(&rehearsal.findings);
+    all.extend(rehearsal.plan.platform.not_rehearsed.iter().map(|(what, place)| Finding {
+        id: "not-rehearsed".into(),
+        consequence: what.clone(),
+        because: String::new(),
+        place: place.to_string(),
+    }));
+    all
 }
 
 /// What a run leaves, in the order in which it is written.
@@ -216,8 +231,11 @@ struct Ended {
 /// The same scenario and seed in virtual time, held against what was seen live.
 fn twin(rehearsal: &Rehearsal, live: &[Observation], progress: &Progress) -> Result<Twin, Failure> {
     let settings = Settings { keep_observations: true, ..Settings::default() };
-    let simulated = simulation::simulate(&rehearsal.plan, rehearsal.watches.clone(), &settings, &mut Deaf)?;
-    let twin = reports::compare(live, &simulated.observed.observations, &rehearsal.plan.load.step_plans());
+    let mut simulated =
+        simulation::simulate(&rehearsal.plan, rehearsal.watches.clone(), &settings, &mut Deaf)?.observed;
+    let observations = std::mem::take(&mut simulated.observations);
+    let twin = reports::compare(live, &observations, &rehearsal.plan.load.step_plans());
+    let twin = twin.reaching(conclude(rehearsal, SIMULATED, simulated));
     progress.say(if twin.agrees() {
         "the simulated twin agrees"
     } else {

@@ -1,4 +1,4 @@
-//! `schema`: the published schemas of the files that people write, for editors and for other programs.
+//! `schema`: the published schemas of the files that people write and that other programs read.
 
 use std::fmt::Write;
 
@@ -15,13 +15,14 @@ struct Published {
     schema: fn() -> Value,
 }
 
-const PUBLISHED: [Published; 3] = [
+const PUBLISHED: [Published; 4] = [
     Published { name: "scenario", what: "a scenario file: load, faults, expectations", schema: scenarios::schema },
     Published {
         name: "gateway-requests",
         what: "a line of `rehearse gateway --requests`",
         schema: crate::gateway::schema,
     },
+    Published { name: "result", what: "result.json of a run folder: verdicts, phases, faults", schema: record::schema },
     Published { name: "hpa-series", what: "a line of `rehearse hpa --series`", schema: crate::hpa::schema },
 ];
 

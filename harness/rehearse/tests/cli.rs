@@ -41,12 +41,31 @@ fn simulate_smoke_passes_and_leaves_a_whole_run_folder() {
         "report.html",
         "summary.md",
         "junit.xml",
+        "metrics.om",
+        "series.om",
     ] {
         let length = fs::metadata(run.join(file)).unwrap_or_else(|e| panic!("{file}: {e}")).len();
         assert!(length > 50, "{file} has {length} bytes");
     }
     let events = fs::read_to_string(run.join("events.jsonl")).unwrap();
     assert!(events.lines().all(|line| serde_json::from_str::<record::Event>(line).is_ok()));
+}
+
+#[test]
+fn what_a_run_leaves_keeps_the_published_schema_and_tells_its_fault() {
+    let folder = TempDir::new().unwrap();
+    let (code, _, err) = told(&rehearse(folder.path(), &["simulate", "gateway-loss", "--quiet"]));
+    assert!(code == 0 || code == 99, "{err}");
+    let text = fs::read_to_string(run_folder(folder.path()).join("result.json")).unwrap();
+    let result: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let (code, schema, err) = told(&rehearse(folder.path(), &["schema", "result"]));
+    assert_eq!(code, 0, "{err}");
+    let schema = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
+    let errors: Vec<_> = schema.iter_errors(&result).map(|e| format!("{}: {e}", e.instance_path())).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+    let fault = &result["faults"][0];
+    assert!(fault["detected_us"].as_u64() > fault["began_us"].as_u64(), "{fault}");
+    assert_eq!(result["curves"].as_array().map(Vec::is_empty), Some(false));
 }
 
 #[test]

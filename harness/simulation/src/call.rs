@@ -3,7 +3,7 @@
 use model::Job;
 use record::Hops;
 use scenarios::Call as Target;
-use units::RequestId;
+use units::{Nanos, RequestId};
 
 /// A call by its place and which of the calls in that place it is: places are used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub(crate) struct Call {
     pub(crate) outstanding: u16,
     /// One of its calls failed, so it fails.
     pub(crate) failed: bool,
+    /// When it began to make its calls.
+    pub(crate) calling: Nanos,
     /// Time spent here and in the calls it made.
     pub(crate) hops: Hops,
 }

@@ -93,6 +93,7 @@ impl World<'_> {
             }
             return;
         };
+        let now = self.now;
         let mut effects = std::mem::take(&mut self.station_effects);
         let mut sink =
             Sink { queue: &mut self.queue, effects: &mut effects, event: |wake| Event::Station { pod, wake } };
@@ -102,7 +103,7 @@ impl World<'_> {
                 StationEffect::Call { tag, job } => {
                     let id = CallId::tagged(tag);
                     if let Some(call) = self.call(id) {
-                        call.job = Some(job);
+                        (call.job, call.calling) = (Some(job), now);
                         self.make_next_call(id);
                     }
                 }
@@ -133,7 +134,7 @@ impl World<'_> {
     /// Makes the next of a call's own calls, or all of them if its route makes them at once. When there is none left,
     /// and all have come back, it goes on.
     fn make_next_call(&mut self, parent: CallId) {
-        let plan = self.plan;
+        let (plan, now) = (self.plan, self.now);
         while let Some(call) = self.call(parent) {
             let (id, target, pod, index) = (call.id, call.target, call.pod, call.next);
             let route = &plan.profile(target.workload).routes[usize::from(target.route.0)];
@@ -144,6 +145,7 @@ impl World<'_> {
                 if call.outstanding == 0
                     && let Some(job) = call.job.take()
                 {
+                    call.hops.downstream_us = (now - call.calling).as_micros() as u32;
                     self.station(pod, StationInput::Called(job));
                 }
                 return;
@@ -189,12 +191,12 @@ impl World<'_> {
     fn served(&mut self, call: CallId, spent: Spent, failed: Option<u16>) {
         let Some(served) = self.call(call) else { return };
         let micros = |nanos: Nanos| nanos.as_micros() as u32;
-        served.hops = served.hops.plus(Hops {
+        served.hops = Hops {
             queue_us: micros(spent.queue),
             cpu_us: micros(spent.cpu),
             wait_us: micros(spent.wait),
-            limiter_us: 0,
-        });
+            ..served.hops
+        };
         // A service that could not reach another one answers 500.
         let status = failed.unwrap_or(if served.failed { 500 } else { 200 });
         self.answer(call, status);
@@ -216,12 +218,12 @@ impl World<'_> {
                     return self.give_up_later(session, generation);
                 }
                 let hops = &mut self.sessions[session].hops;
-                *hops = hops.plus(call.hops);
+                *hops = Hops { limiter_us: hops.limiter_us, retry_us: hops.retry_us, ..call.hops };
                 self.exchange(session, Some(Answer::Replied(status)), self.now + self.settings.hop);
             }
             Parent::Call(parent) => {
                 if let Some(waiting) = self.call(parent) {
-                    waiting.hops = waiting.hops.plus(call.hops);
+                    waiting.hops = waiting.hops.calling(call.hops);
                     waiting.failed |= status >= 400 || !heard;
                     let wait = if heard { self.settings.hop } else { LIBRARY_CONNECT };
                     self.queue.schedule(self.now + wait, Event::Returned { call: parent });

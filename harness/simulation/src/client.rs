@@ -25,6 +25,8 @@ pub(crate) struct Session {
     pub(crate) streaming: bool,
     pub(crate) pod: u16,
     pub(crate) hops: Hops,
+    /// When its request first went to a server behind the gateway; zero before.
+    pub(crate) first_sent: Nanos,
     /// Its request at that nginx.
     pub(crate) exchange: Exchange,
     /// Where `limit_conn` counts it.

@@ -57,6 +57,7 @@ impl World<'_> {
             job: None,
             outstanding: 0,
             failed: false,
+            calling: Nanos::ZERO,
             hops: Hops::default(),
         };
         CallId { slot: self.calls.insert(Some(call)), life: self.lives }

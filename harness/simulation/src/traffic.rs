@@ -31,6 +31,7 @@ impl World<'_> {
             streaming: false,
             pod: 0,
             hops: Hops::default(),
+            first_sent: Nanos::ZERO,
             exchange: Exchange::new(Routed::Nothing),
             held: None,
         });
@@ -271,6 +272,12 @@ impl World<'_> {
             let Some(target) = self.plan.target(s.step).behind.and_then(|first| self.at_server(first, peer)) else {
                 return Dialled::Refused;
             };
+            let tries = &mut self.sessions[session];
+            if s.first_sent == Nanos::ZERO {
+                tries.first_sent = at_gateway;
+            } else {
+                tries.hops.retry_us = (at_gateway - s.first_sent).as_micros() as u32;
+            }
             let parent = Parent::Gateway { session, generation: s.generation };
             self.dial(s.id.call(0), parent, target)
         };
@@ -403,7 +410,17 @@ impl World<'_> {
 
     fn schedule_request(&mut self, session: u32, journey: Journey, step: StepId, id: RequestId, intended: Nanos) {
         let s = &mut self.sessions[session];
-        *s = Session { journey, step, id, intended, pod: 0, streaming: false, hops: Hops::default(), ..*s };
+        *s = Session {
+            journey,
+            step,
+            id,
+            intended,
+            pod: 0,
+            streaming: false,
+            hops: Hops::default(),
+            first_sent: Nanos::ZERO,
+            ..*s
+        };
         self.queue.schedule(intended, Event::Due { session });
     }
 

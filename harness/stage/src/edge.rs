@@ -271,7 +271,7 @@ impl Port {
         let client = edge.fabric.stands_for(resolved.client);
         let mut exchange = Exchange::new(resolved.routed).by(asked.method).from_client(config, client);
         let mut upstream = None;
-        let mut delayed = Nanos::ZERO;
+        let (mut delayed, mut tries) = (Nanos::ZERO, Tries::default());
         let mut ask = exchange.begin(config);
         loop {
             let answer = match ask {
@@ -317,14 +317,19 @@ impl Port {
                     delayed += edge.clock.until(at).await - began;
                     Answer::Waited
                 }
-                Ask::Send(peer) => match self.send(peer, resolved, asked, head, body.clone()).await {
-                    Ok(response) => Answer::Replied(upstream.insert(response).status()),
-                    Err(NoAnswer::Connect) => Answer::Broken(Broken::Connect),
-                    Err(NoAnswer::ConnectTimeout) => Answer::Broken(Broken::ConnectTimeout),
-                    Err(NoAnswer::Reset) => Answer::Broken(Broken::Reset),
-                    Err(NoAnswer::Timeout) => Answer::Broken(Broken::Timeout),
-                },
-                Ask::Reply(reply) => return self.reply(reply, resolved, upstream, delayed, held),
+                Ask::Send(peer) => {
+                    tries.another(edge.clock.now());
+                    match self.send(peer, resolved, asked, head, body.clone()).await {
+                        Ok(response) => Answer::Replied(upstream.insert(response).status()),
+                        Err(NoAnswer::Connect) => Answer::Broken(Broken::Connect),
+                        Err(NoAnswer::ConnectTimeout) => Answer::Broken(Broken::ConnectTimeout),
+                        Err(NoAnswer::Reset) => Answer::Broken(Broken::Reset),
+                        Err(NoAnswer::Timeout) => Answer::Broken(Broken::Timeout),
+                    }
+                }
+                Ask::Reply(reply) => {
+                    return self.reply(reply, resolved, upstream, (delayed, tries.in_vain()), held);
+                }
             };
             ask = exchange.proceed(config, edge.clock.now(), answer);
         }
@@ -369,7 +374,7 @@ impl Port {
         reply: Reply,
         resolved: &Resolved,
         upstream: Option<Answered>,
-        delayed: Nanos,
+        (delayed, retried): (Nanos, Nanos),
         held: Held,
     ) -> Response<EdgeBody> {
         let declared = resolved.location().map(|id| self.edge.config.location(id));
@@ -405,13 +410,31 @@ impl Port {
         if let Some(cause) = cause {
             headers.insert(wire::CAUSE, HeaderValue::from_static(cause));
         }
-        if delayed > Nanos::ZERO {
+        if delayed + retried > Nanos::ZERO {
             let below = headers.get(wire::HOPS).and_then(|hops| Hops::from_header(hops.to_str().ok()?));
-            let hops = Hops { limiter_us: delayed.as_micros() as u32, ..below.unwrap_or_default() };
+            let micros = |nanos: Nanos| nanos.as_micros() as u32;
+            let hops = Hops { limiter_us: micros(delayed), retry_us: micros(retried), ..below.unwrap_or_default() };
             if let Ok(value) = hops.to_header().parse() {
                 headers.insert(wire::HOPS, value);
             }
         }
         response
+    }
+}
+
+/// When a request first went to a server, and when it did last.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tries {
+    span: Option<(Nanos, Nanos)>,
+}
+
+impl Tries {
+    fn another(&mut self, now: Nanos) {
+        self.span = Some((self.span.map_or(now, |(first, _)| first), now));
+    }
+
+    /// Time spent at servers before the last one.
+    fn in_vain(self) -> Nanos {
+        self.span.map_or(Nanos::ZERO, |(first, last)| last - first)
     }
 }

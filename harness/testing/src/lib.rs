@@ -13,8 +13,11 @@
 //! Without the program it prints `SKIP the_file_is_valid: …` and passes; `cargo xtask test` counts such a test as
 //! skipped, not as passed. Where the need is required (see [`REQUIRE`]) it fails instead.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+/// Where npm puts it, from this crate.
+const AXE: &str = "../../reports/browser/node_modules/axe-core/axe.min.js";
 
 /// The environment variable that turns skips into failures: a comma list of [`Need::name`]s, or `all`.
 pub const REQUIRE: &str = "REHEARSE_REQUIRE";
@@ -33,11 +36,18 @@ pub enum Need {
     Go,
     /// `etcd`, and Kubernetes' own API server as `kind-config/control-plane/build` makes it; see [`control_plane`].
     ControlPlane,
+    /// `chromium`, to open reports as their readers do.
+    Chromium,
+    /// axe-core from npm, as `reports/browser/package-lock.json` pins it: `npm ci` there installs it.
+    Axe,
+    /// `promtool`, which comes with Prometheus.
+    Promtool,
 }
 
 impl Need {
     /// All there are, in the order in which help tells them.
-    pub const ALL: [Self; 4] = [Self::Kustomize, Self::Nginx, Self::Go, Self::ControlPlane];
+    pub const ALL: [Self; 7] =
+        [Self::Kustomize, Self::Nginx, Self::Go, Self::ControlPlane, Self::Chromium, Self::Axe, Self::Promtool];
 
     /// The word that `REHEARSE_REQUIRE` and `cargo xtask test --require` know it by.
     pub fn name(self) -> &'static str {
@@ -46,6 +56,9 @@ impl Need {
             Self::Nginx => "nginx",
             Self::Go => "go",
             Self::ControlPlane => "control-plane",
+            Self::Chromium => "chromium",
+            Self::Axe => "axe",
+            Self::Promtool => "promtool",
         }
     }
 
@@ -56,6 +69,9 @@ impl Need {
             Self::Nginx => &[("nginx", "-v")],
             Self::Go => &[("go", "version")],
             Self::ControlPlane => &[("etcd", "--version")],
+            Self::Chromium => &[("chromium", "--version")],
+            Self::Axe => &[],
+            Self::Promtool => &[("promtool", "--version")],
         }
     }
 
@@ -64,6 +80,14 @@ impl Need {
         let starts = |(program, argument): &(&str, &str)| {
             Command::new(program).arg(argument).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
         };
+        if self == Self::Axe {
+            let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join(AXE).exists();
+            return if installed {
+                Ok(())
+            } else {
+                Err("axe-core is not installed: run `npm ci` in reports/browser".into())
+            };
+        }
         if self.programs().iter().any(starts) {
             if self == Self::ControlPlane && control_plane().is_none() {
                 return Err("Kubernetes is not built: run kind-config/control-plane/build, once".to_owned());

@@ -103,7 +103,9 @@ impl MockService {
         let (mut failed, mut denied) = (false, false);
         let authorization = head.headers.get(AUTHORIZATION);
         let work = route.work(self.seed, id);
+        let micros = |nanos: Nanos| nanos.as_micros() as u32;
         let calls = async {
+            let began = self.station.clock().now();
             let ask = |(index, call)| self.outbound.call(call, id.call(index as u32), authorization);
             let mut answers = Vec::new();
             if route.parallel {
@@ -117,8 +119,9 @@ impl MockService {
                 let status = answer.map_or(502, |answer| answer.status);
                 denied |= status == 401;
                 failed |= status >= 400 && status != 401;
-                below = below.plus(answer.map(|answer| answer.hops).unwrap_or_default());
+                below = below.calling(answer.map(|answer| answer.hops).unwrap_or_default());
             }
+            below.downstream_us = micros(self.station.clock().now() - began);
         };
         let Ok(begun) = self.station.serve(work, calls).await else {
             return whole(StatusCode::SERVICE_UNAVAILABLE, "overloaded");
@@ -131,12 +134,11 @@ impl MockService {
                 (Served { spent, failed: work.fails }, !failed && !denied && work.fails.is_none())
             }
         };
-        let micros = |nanos: Nanos| nanos.as_micros() as u32;
-        let here = Hops {
+        let hops = Hops {
             queue_us: micros(served.spent.queue),
             cpu_us: micros(served.spent.cpu),
             wait_us: micros(served.spent.wait),
-            limiter_us: 0,
+            ..below
         };
         // A service that could not reach another one answers 500, and passes on that a token is none.
         let status = served.failed.or(failed.then_some(500)).or(denied.then_some(401));
@@ -161,7 +163,7 @@ impl MockService {
         Response::builder()
             .status(status)
             .header(CONTENT_TYPE_HEADER, kind)
-            .header(wire::HOPS, here.plus(below).to_header())
+            .header(wire::HOPS, hops.to_header())
             .header(wire::POD, self.number)
             .body(body)
             .expect("headers made of digits and commas are valid")

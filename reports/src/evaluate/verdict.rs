@@ -1,6 +1,6 @@
 //! From evidence to a verdict with everything a reader needs to check it.
 
-use objectives::{Goal, Objective};
+use objectives::{Goal, Objective, Requests};
 use record::{Bad, Budget, Judgement, Measure, Verdict, VerdictPart, WatchCounts};
 
 use super::{Evidence, Played, round};
@@ -40,6 +40,10 @@ pub(crate) fn verdict(played: &Played, objective: &Objective, evidence: &Evidenc
     Verdict {
         objective: objective.name.clone(),
         title: objective.title.clone(),
+        flow: match &objective.requests {
+            Requests::Flow(flow) | Requests::Named(flow) => Some(flow.clone()),
+            Requests::All | Requests::Step(_) => None,
+        },
         judgement,
         gating: objective.gating,
         percentile: figure.percentile,

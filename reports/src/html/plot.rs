@@ -97,6 +97,15 @@ pub(super) fn area(points: &[(f64, f64)]) -> String {
     )
 }
 
+/// The area between two lines over the same instants.
+pub(super) fn between(lower: &[(f64, f64)], upper: &[(f64, f64)]) -> String {
+    if lower.is_empty() || upper.is_empty() {
+        return String::new();
+    }
+    let back = lower.iter().rev().map(|(x, y)| format!("L{} {}", libm::round(*x), libm::round(*y))).collect::<String>();
+    format!("{}{back}Z", line(upper.iter().copied().map(Some)))
+}
+
 /// What of a line lies above `floor` (smaller y), filled down to it; crossings are exact.
 pub(super) fn above(points: impl IntoIterator<Item = Option<(f64, f64)>>, floor: f64) -> String {
     let mut path = String::new();

@@ -1,31 +1,11 @@
-//! Findings, and whether the report can be believed.
+//! Whether the report can be believed.
 
 use maud::{Markup, html};
-use record::{Origin, RunResult};
+use record::Origin;
 
 use crate::html::{glance, section};
 use crate::told::Told;
 use crate::{Twin, sentences, words};
-
-pub(super) fn findings(result: &RunResult) -> Markup {
-    let body = html! {
-        p.say {
-            @match result.findings.len() {
-                0 => { "Nothing was found beside the objectives." },
-                n => { (words::sentence(&words::some(n, "thing bites", "things bite"))) " that no objective shows." },
-            }
-        }
-        @if !result.findings.is_empty() {
-            ol.find { @for finding in &result.findings {
-                li id=(format!("f-{}", finding.id)) {
-                    p { b { (finding.consequence) } (finding.because) }
-                    p.src.mono { (finding.place) }
-                }
-            } }
-        }
-    };
-    section("findings", "Findings", "What bites that no objective shows?", &body)
-}
 
 pub(super) fn trust(told: &Told) -> Markup {
     let result = &told.result;
@@ -44,10 +24,11 @@ pub(super) fn trust(told: &Told) -> Markup {
                 } } }
             } }))
         }
+        div.gap { (facts(told)) }
         @if let Some(twin) = &told.twin { div.gap { (twin_table(twin)) } }
         @if !result.stand_ins.is_empty() {
-            div.gap { (glance("Stand-ins", &html! { table.tight {
-                caption { span { "What stood in for the real thing." } }
+            details { summary { "What stood in for the real thing, " (words::some(result.stand_ins.len(), "line", "lines")) }
+            (glance("Stand-ins", &html! { table.tight {
                 thead { tr { th scope="col" { "What" } th scope="col" { "How" } th scope="col" { "Origin" } } }
                 tbody { @for stand_in in &result.stand_ins { tr {
                     th scope="row" { (stand_in.what) }
@@ -56,7 +37,6 @@ pub(super) fn trust(told: &Told) -> Markup {
                 } } }
             } })) }
         }
-        div.gap { (facts(told)) }
     };
     section("trust", "Trust", "Can this report be believed?", &body)
 }
@@ -118,6 +98,22 @@ fn twin_table(twin: &Twin) -> Markup {
     )
 }
 
+/// What a stand-in for a workload's cost is called.
+const PROFILE: &str = "service times of ";
+
+/// Nodes of the same make are told once: `7 × 8 CPU, 32Gi, 110 pods, zone-a`.
+fn nodes(described: &[String]) -> String {
+    let mut kinds: Vec<(&str, usize)> = Vec::new();
+    for node in described {
+        let make = node.split_once(": ").map_or(node.as_str(), |(_, make)| make);
+        match kinds.iter_mut().find(|(known, _)| *known == make) {
+            Some((_, n)) => *n += 1,
+            None => kinds.push((make, 1)),
+        }
+    }
+    kinds.iter().map(|(make, n)| format!("{n}\u{a0}× {make}")).collect::<Vec<_>>().join("; ")
+}
+
 fn facts(told: &Told) -> Markup {
     let (result, asked) = (&told.result, &told.asked);
     let platform = &result.platform;
@@ -133,8 +129,17 @@ fn facts(told: &Told) -> Markup {
         ),
         ("Seed".into(), result.seed.get().to_string()),
         ("Version".into(), format!("rehearse {}", asked.version)),
-        ("Nodes".into(), asked.nodes.join("; ")),
+        ("Nodes".into(), nodes(&asked.nodes)),
     ];
+    let rules = result.stand_ins.iter().filter(|s| s.origin == Origin::Documented);
+    let rules: Vec<String> = rules.map(|s| format!("{}: {}", s.what.trim_start_matches("the "), s.how)).collect();
+    facts.push(("Rules".into(), rules.join("; ")));
+    for (origin, name) in [(Origin::Assumed, "Assumed"), (Origin::Measured, "Measured")] {
+        let whose = |what: &str| what.strip_prefix(PROFILE).unwrap_or(what).to_owned();
+        let of: Vec<String> =
+            result.stand_ins.iter().filter(|stand_in| stand_in.origin == origin).map(|s| whose(&s.what)).collect();
+        facts.push((name.into(), if of.is_empty() { String::new() } else { words::list(&of) }));
+    }
     match &told.environment {
         Some(e) => {
             facts.push(("Started".into(), e.started.clone()));

@@ -90,7 +90,7 @@ impl Server {
         if (from..to).contains(&self.clock.now()) {
             self.clock.until(to).await;
         }
-        let response = Response::builder().header(wire::HOPS, "1,2,3,4").header(wire::POD, "7");
+        let response = Response::builder().header(wire::HOPS, "1,2,3,4,5,0,0,0").header(wire::POD, "7");
         let response = match path.as_str() {
             "/never" => std::future::pending().await,
             "/cut" => return Err(std::io::Error::other("cut")),

@@ -33,7 +33,10 @@ async fn every_arrival_is_sent_once_when_it_is_due_from_its_own_address() {
         let id = RequestId::of_step(o.arrival, u32::from(o.step.0)).to_string();
         let [request] = seen[&id].as_slice() else { panic!("{id} came {} times", seen[&id].len()) };
         assert_eq!((o.cause, o.pod, o.gateway_pod), (Cause::None, 7, 1));
-        assert_eq!(o.hops, Hops { queue_us: 1, cpu_us: 2, wait_us: 3, limiter_us: 4 });
+        assert_eq!(
+            o.hops,
+            Hops { queue_us: 1, cpu_us: 2, wait_us: 3, limiter_us: 4, downstream_us: 5, ..Hops::default() }
+        );
         assert!(o.intended <= o.sent && o.sent < o.done);
         assert_eq!(o.client, arrival.client.address);
         assert_eq!(request.peer.ip(), SocketAddr::from(([127, 77, 1, 1 + o.client as u8], 0)).ip());

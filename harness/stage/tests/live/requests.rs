@@ -183,7 +183,8 @@ async fn the_cpu_that_is_accounted_is_the_demand_that_was_served() {
             let id = RequestId::of_step(arrival, step as u32);
             let answer = api(&mut standing, arrival as u32, line, &format!("{}: {id}\r\n", wire::REQUEST)).await;
             assert_eq!(answer.status, 200);
-            served += u64::from(Hops::from_header(answer.header(wire::HOPS).unwrap()).unwrap().cpu_us);
+            let hops = Hops::from_header(answer.header(wire::HOPS).unwrap()).unwrap();
+            served += u64::from(hops.cpu_us + hops.downstream_cpu_us);
         }
     }
     let services = standing.pods().into_iter().filter(|pod| !pod.workload.contains("gateway"));
