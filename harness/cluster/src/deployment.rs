@@ -130,13 +130,12 @@ impl Deployment {
     /// is applied again. `false` where there is none (`no rollout history found`), where it is the present one, and
     /// while the rollout is paused, as kubectl refuses then.
     pub(crate) fn roll_back(&mut self, to: Option<u32>) -> bool {
-        let found = match to {
-            Some(revision) => self.sets.iter().find(|set| set.revision == revision),
-            None => {
-                let mut by_age: Vec<&ReplicaSet> = self.sets.iter().collect();
-                by_age.sort_by_key(|set| std::cmp::Reverse(set.revision));
-                by_age.get(1).copied()
-            }
+        let found = if let Some(revision) = to {
+            self.sets.iter().find(|set| set.revision == revision)
+        } else {
+            let mut by_age: Vec<&ReplicaSet> = self.sets.iter().collect();
+            by_age.sort_by_key(|set| std::cmp::Reverse(set.revision));
+            by_age.get(1).copied()
         };
         let found = found.filter(|set| !self.paused && set.template != self.wanted);
         let Some(found) = found else { return false };
@@ -231,10 +230,9 @@ impl Deployment {
         let mut outdated = self.check_paused(now);
         match self.annotate_newest(now) {
             Annotated::Nothing => {}
-            Annotated::Deployment => outdated = true,
             // Written twice in one sync, the second time as an old version.
             Annotated::ReplicaSet if !self.paused => return Synced::Refused,
-            Annotated::ReplicaSet => outdated = true,
+            Annotated::ReplicaSet | Annotated::Deployment => outdated = true,
         }
         if self.paused || self.sets.iter().any(|set| set.replicas > 0 && set.desired != self.desired) {
             let before = self.sets.clone();

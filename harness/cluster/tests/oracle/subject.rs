@@ -47,6 +47,7 @@ fn today() -> u64 {
 
 impl Subject {
     /// Draws new cases and asks the oracle now. `PROVE_CASES`, `PROVE_RELEASES` and `PROVE_SEED` say which.
+    #[expect(clippy::print_stderr, reason = "the figures are what this is run for")]
     pub(crate) fn ask(&self) {
         let seed = from_environment("PROVE_SEED").map_or_else(today, |text| text.parse().unwrap());
         let count: u64 = from_environment("PROVE_CASES").map_or(1_000, |text| text.parse().unwrap());

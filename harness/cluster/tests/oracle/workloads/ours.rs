@@ -41,6 +41,7 @@ struct World<'a> {
 }
 
 /// What the disruption controller hears of a pod.
+#[expect(clippy::struct_excessive_bools, reason = "each is a condition that Kubernetes tells apart")]
 #[derive(PartialEq)]
 struct Seen(PodId, bool, bool, bool, u32, bool);
 
