@@ -75,7 +75,7 @@ pub(crate) fn page(told: &Told) -> String {
 }
 
 /// A section: its question in the margin, the answer beside it.
-fn section(id: &str, name: &str, question: &str, body: &Markup) -> Markup {
+pub(crate) fn section(id: &str, name: &str, question: &str, body: &Markup) -> Markup {
     let heading = format!("h-{id}");
     html! {
         section id=(id) aria-labelledby=(heading) {
@@ -86,7 +86,7 @@ fn section(id: &str, name: &str, question: &str, body: &Markup) -> Markup {
 }
 
 /// A wide table in a region that scrolls, reachable by keyboard.
-fn glance(label: &str, table: &Markup) -> Markup {
+pub(crate) fn glance(label: &str, table: &Markup) -> Markup {
     html! { div.scroll role="region" tabindex="0" aria-label=(label) { (table) } }
 }
 

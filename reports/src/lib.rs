@@ -4,6 +4,7 @@
 //! its simulation, [`render`] writes `report.html`, `summary.md` and `junit.xml` from the files of a run folder, so
 //! that last month's run can be told again, and [`terminal`] says the same in a terminal.
 
+mod capacity;
 mod cause;
 mod evaluate;
 mod expectation;
@@ -12,6 +13,7 @@ mod happenings;
 mod html;
 mod junit;
 mod openmetrics;
+mod release;
 mod render;
 mod scalings;
 mod sentences;
@@ -24,7 +26,9 @@ mod validity;
 mod wall;
 mod words;
 
+pub use capacity::{capacity_page, capacity_text};
 pub use evaluate::{Played, conclude};
+pub use release::{release_page, release_text};
 pub use render::{Rendered, ReportError, render, render_beside};
 pub use terminal::terminal;
 pub use twin::{Twin, TwinQuantile, TwinRow, compare};

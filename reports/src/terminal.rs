@@ -18,7 +18,7 @@ const NARROWEST: usize = 40;
 /// A readable summary of at most `width` columns, ended by a newline; `color` adds ANSI colours. Says nothing that
 /// depends on the colour alone.
 pub fn terminal(result: &RunResult, asked: &Asked, width: usize, color: bool) -> String {
-    let mut out = Out { text: String::new(), width: width.max(NARROWEST), color };
+    let mut out = Out::new(width, color);
     let code = match result.conclusion {
         Conclusion::Pass => "1;32",
         Conclusion::Fail | Conclusion::Invalid => "1;31",
@@ -48,21 +48,34 @@ pub fn terminal(result: &RunResult, asked: &Asked, width: usize, color: bool) ->
     }
     if result.conclusion != Conclusion::Pass {
         out.head("Run it again");
-        // Not wrapped: it is there to be copied.
-        writeln!(out.text, "  {}", asked.command).expect("writing to a string");
+        out.whole(&format!("  {}", asked.command));
     }
-    out.text
+    out.into_text()
 }
 
-struct Out {
+/// Lines of at most so many columns.
+pub(crate) struct Out {
     text: String,
     width: usize,
     color: bool,
 }
 
 impl Out {
+    pub(crate) fn new(width: usize, color: bool) -> Self {
+        Self { text: String::new(), width: width.max(NARROWEST), color }
+    }
+
+    pub(crate) fn into_text(self) -> String {
+        self.text
+    }
+
+    /// A line that is not wrapped: it is there to be copied.
+    pub(crate) fn whole(&mut self, text: &str) {
+        writeln!(self.text, "{text}").expect("writing to a string");
+    }
+
     /// Words, wrapped; what follows the first line keeps its indent.
-    fn line(&mut self, text: &str) {
+    pub(crate) fn line(&mut self, text: &str) {
         self.line_in("", text);
     }
 
@@ -90,13 +103,13 @@ impl Out {
         }
     }
 
-    fn head(&mut self, text: &str) {
+    pub(crate) fn head(&mut self, text: &str) {
         self.text.push('\n');
         self.line_in("1", text);
     }
 
     /// Columns as wide as their widest cell, the first `left` of them to the left; what does not fit is cut.
-    fn table(&mut self, left: usize, rows: &[Vec<String>]) {
+    pub(crate) fn table(&mut self, left: usize, rows: &[Vec<String>]) {
         let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
         let wide =
             |column: usize| rows.iter().filter_map(|r| r.get(column)).map(|c| c.chars().count()).max().unwrap_or(0);
@@ -115,7 +128,7 @@ impl Out {
     }
 }
 
-fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
+pub(crate) fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
     cells.map(str::to_owned).into()
 }
 

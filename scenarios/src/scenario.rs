@@ -102,6 +102,11 @@ impl Scenario {
         LoadPlan { seed, ..self.plan.clone() }
     }
 
+    /// Its file.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Names of its faults, in order of the file.
     pub fn faults(&self) -> impl Iterator<Item = &str> {
         self.faults.iter().map(|fault| fault.name.as_str())

@@ -150,7 +150,7 @@ mod tests {
         for trial in 0..trials {
             let seed = Seed::new(trial).child("pairs");
             let noise = |index| {
-                let draw = |k| seed.draw_nth(index * 2 + k, Purpose::Cpu).unit() - 0.5;
+                let draw = |k: u64| seed.draw_nth(index * 2 + k, Purpose::Cpu).unit() - 0.5;
                 0.2 + draw(0) + draw(1)
             };
             let differences: Vec<f64> = (0..12).map(noise).collect();

@@ -14,6 +14,7 @@
 //! | `environment.json` | the machine, the wall clock | at the end |
 //! | `replications.json` | [`Replications`]: many seeds, instead of all of the above but `run.json` | at the end |
 
+mod capacity;
 mod chart;
 mod chronicle;
 mod comparison;
@@ -26,6 +27,7 @@ mod listener;
 mod observation;
 mod observed;
 mod recorder;
+mod release;
 mod replications;
 mod result;
 /// The tokens that rehearsed clients carry.
@@ -36,6 +38,10 @@ mod window;
 /// The headers that rehearsed requests carry.
 pub mod wire;
 
+pub use capacity::{
+    BoundTold, Capacity, CapacityPlan, CapacityStep, Footing, FrontierPoint, Growth, Loss, Motion, Rung, ScaleDelay,
+    Sensitivity, TargetTold, Users,
+};
 pub use chart::{Demand, FaultResult, Happening, LostRequest, ScalingResult, StepCurve};
 pub use chronicle::Chronicle;
 pub use comparison::{
@@ -48,6 +54,7 @@ pub use listener::{Deaf, Listener, Second};
 pub use observation::{Cause, Hops, Observation, ObservationError, StepId};
 pub use observed::Observed;
 pub use recorder::{Recorder, RecorderPlan, Recording, StepHistogram, StepPlan, interval_tag};
+pub use release::{Adversary, DrillArm, DrillResult, ManifestChange, ReleasePlan};
 pub use replications::{ReplicatedArm, ReplicatedObjective, Replication, Replications, Spread};
 pub use result::{
     Asked, Check, Conclusion, Environment, Expected, Finding, Judged, Origin, Percentile, PhaseKind, PhaseSpan,

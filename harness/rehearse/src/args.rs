@@ -39,6 +39,10 @@ pub(crate) enum Command {
     Baseline(crate::keep::BaselineCommand),
     /// Tell the runs of a history, their trend and where it changed
     History(crate::keep::HistoryArgs),
+    /// How much a platform carries, what breaks first, and what would move it
+    Capacity(crate::capacity::CapacityArgs),
+    /// Every failure we know against a candidate: go or no-go
+    Release(crate::release::ReleaseArgs),
     /// List the scenarios that are shipped
     List,
     /// Print the JSON Schema of a file format, or the names of all of them

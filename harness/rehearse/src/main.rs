@@ -3,6 +3,7 @@
 
 mod against;
 mod args;
+mod capacity;
 mod failure;
 mod gateway;
 mod hpa;
@@ -13,6 +14,7 @@ mod machine;
 mod play;
 mod progress;
 mod project;
+mod release;
 mod replications;
 mod resolve;
 mod schema;
@@ -38,6 +40,8 @@ fn main() -> Process {
         Command::Compare(args) => keep::compare(&args),
         Command::Baseline(command) => keep::baseline(&command),
         Command::History(args) => keep::history(&args),
+        Command::Capacity(args) => capacity::run(&args),
+        Command::Release(args) => release::run(&args),
         Command::List => told::list(),
         Command::Schema { name } => schema::schema(name.as_deref()),
         Command::Gateway(args) => gateway::run(&args),

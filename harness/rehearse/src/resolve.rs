@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ::lint::Finding;
 use manifests::{Source, WayIn};
+use model::Profile;
 use objectives::{Objective, Selected};
 use platform::Node;
 use record::{Asked, ExitCode, NotJudged, Origin, PlatformStamp, StandIn, Watch};
@@ -28,6 +29,10 @@ pub(crate) struct Rehearsal {
     pub(crate) stand_ins: Vec<StandIn>,
     /// What lint says of the platform, under the project's choices.
     pub(crate) findings: Vec<Finding>,
+    /// The scenario's file.
+    pub(crate) scenario_text: String,
+    /// Costs by workload, for another scenario on the same platform.
+    profiles: BTreeMap<String, Profile>,
 }
 
 impl Rehearsal {
@@ -54,7 +59,8 @@ impl Rehearsal {
             args::Entry::Ingress => Entry::Ingress,
         };
         let platform = Arc::new(loaded.platform);
-        let plan = Plan::resolve_entering(&scenario, platform, nodes, &project.profiles()?, seed, entry)?;
+        let profiles = project.profiles()?;
+        let plan = Plan::resolve_entering(&scenario, platform, nodes, &profiles, seed, entry)?;
         let load = match (args.rate, args.scale) {
             (Some(rate), _) => LoadScale::Peak(rate),
             (None, Some(factor)) => LoadScale::Times(factor),
@@ -76,7 +82,19 @@ impl Rehearsal {
             nodes: described,
         };
         let stand_ins = stand_ins(&plan, way_in, backend);
-        Ok(Self { plan: Arc::new(plan), objectives, watches, not_judged, asked, stand_ins, findings })
+        let (plan, scenario_text) = (Arc::new(plan), scenario.text().to_owned());
+        Ok(Self { plan, objectives, watches, not_judged, asked, stand_ins, findings, scenario_text, profiles })
+    }
+
+    /// Another scenario on the same platform and nodes, under the same seed.
+    pub(crate) fn with(&self, scenario: &Scenario) -> Result<Plan, Failure> {
+        self.on(scenario, Arc::clone(&self.plan.platform))
+    }
+
+    /// The same on another platform.
+    pub(crate) fn on(&self, scenario: &Scenario, platform: Arc<platform::Platform>) -> Result<Plan, Failure> {
+        let Plan { nodes, load, .. } = &*self.plan;
+        Ok(Plan::resolve(scenario, platform, nodes.clone(), &self.profiles, load.seed)?)
     }
 
     /// The smallest latency limit among the objectives.

@@ -29,6 +29,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("reports", &["record", "objectives", "units"]),
     ("comparison", &["record", "units"]),
+    ("planning", &["units", "platform", "model", "scenarios", "simulation", "objectives", "reports", "record"]),
     (
         "rehearse",
         &[

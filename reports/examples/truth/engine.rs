@@ -103,6 +103,7 @@ pub(crate) fn conclude_all(objectives: &[Objective], observations: &[Observation
         chronicle: Chronicle::default(),
         bounds: BTreeMap::new(),
         recording: recorder.finish(),
+        demands: Vec::new(),
         expectations: vec![],
         checks: vec![],
         findings: vec![],

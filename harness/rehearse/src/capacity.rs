@@ -1,0 +1,178 @@
+//! `capacity`: how much a platform carries, what breaks first, and what would move it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use planning::{CapacityError, Judge, Mixture, Prices, Question, Select};
+use record::{CapacityPlan, ExitCode, RunFolder};
+use scenarios::Plan;
+use simulation::Settings;
+
+use crate::args::{Format, PlayArgs};
+use crate::failure::Failure;
+use crate::machine::Began;
+use crate::resolve::Rehearsal;
+use crate::told;
+
+/// Of `capacity`.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct CapacityArgs {
+    #[command(flatten)]
+    pub(crate) play: PlayArgs,
+    /// Shares of the scenario's journeys, such as `core-flow=60%,ai=40%`; as the scenario has them if left out
+    #[arg(long, value_name = "MIX")]
+    journeys: Option<String>,
+    /// The rate that is asked about, sessions a second; what the scenario has if left out
+    #[arg(long, value_name = "R", conflicts_with = "users")]
+    sessions: Option<f64>,
+    /// The same by users a day, one session each
+    #[arg(long, value_name = "N")]
+    users: Option<f64>,
+    /// How the asked rate grows, such as `8%/month`
+    #[arg(long, value_name = "G")]
+    growth: Option<String>,
+    /// What a core and a GiB cost, with a date; see `docs/capacity.md`
+    #[arg(long, value_name = "FILE")]
+    prices: Option<PathBuf>,
+    /// On how many seeds an answer has to hold
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    confirmations: u32,
+}
+
+/// `rehearse capacity`.
+pub(crate) fn run(args: &CapacityArgs) -> Result<ExitCode, Failure> {
+    let began = Began::now();
+    let growth = args.growth.as_deref().map(growth).transpose()?;
+    let prices = args.prices.as_deref().map(prices).transpose()?;
+    let rate = asked(args)?;
+    let rehearsal = Rehearsal::resolve(&args.play, "simulated")?;
+    let plan = rehearsal.plan.as_ref().clone();
+    let usage = |error: &dyn std::error::Error| Failure::new(ExitCode::Usage, error);
+    let mixture = Mixture::of(&plan.load, &plan.scenario.name).map_err(|error| usage(&error))?;
+    let mixture = match &args.journeys {
+        Some(text) => mixture.with_shares(text, &plan.load.journeys).map_err(|error| usage(&error))?,
+        None => mixture,
+    };
+    let judge = Judge { select: select(&args.play)?, settings: Settings::default() };
+    let question = Question {
+        plan,
+        mixture,
+        rate,
+        growth,
+        prices,
+        replications: args.confirmations,
+        threads: simulation::all_cores(),
+        stamp: rehearsal.asked.platform.clone(),
+        nodes: rehearsal.asked.nodes.clone(),
+        command: command(args),
+    };
+    let folder = RunFolder::create(&args.play.out, &format!("capacity-{}", began.stamp()), &rehearsal.asked)?;
+    let quiet = args.play.quiet;
+    let say = |what: &str| {
+        if !quiet {
+            told::aside(&format!("{what} …\n"));
+        }
+    };
+    let mut answer = planning::capacity(&question, &judge, &say).map_err(|error| match error {
+        CapacityError::NeverReady(_) => Failure::new(ExitCode::Manifests, &error),
+        CapacityError::BrokenAtZero { .. } => Failure::new(ExitCode::Broken, &error),
+        CapacityError::NoDemand => usage(&error),
+    })?;
+    answer.users.asked = args.users;
+    finish(args, &folder, &answer)
+}
+
+/// The documented objectives, and those of the command line, that say something about a plan.
+pub(crate) fn select(args: &PlayArgs) -> Result<Select, Failure> {
+    let all = crate::situation::objectives(&args.objective)?;
+    Ok(Arc::new(move |plan: &Plan| {
+        let selected = objectives::select(all.clone(), &crate::situation::situation(plan)).unwrap_or_default();
+        (selected.objectives, selected.watches)
+    }))
+}
+
+fn finish(args: &CapacityArgs, folder: &RunFolder, answer: &CapacityPlan) -> Result<ExitCode, Failure> {
+    folder.write_json("capacity.json", answer)?;
+    let report = folder.write("capacity.html", reports::capacity_page(answer).as_bytes())?;
+    match args.play.format {
+        Format::Text => {
+            told::out(&reports::capacity_text(answer, crate::play::width()));
+            told::out(&format!("report: {}\n", report.display()));
+        }
+        Format::Json => {
+            let json = serde_json::to_string_pretty(answer).expect("the contract's types have only text keys");
+            told::out(&format!("{json}\n"));
+        }
+    }
+    // What was asked about either fits or does not: that is what a pipeline wants to know.
+    let fits = answer.declared.keeps >= answer.asked;
+    Ok(if fits { ExitCode::Pass } else { ExitCode::Broken })
+}
+
+/// The rate that is asked about.
+fn asked(args: &CapacityArgs) -> Result<Option<f64>, Failure> {
+    let positive = |what: &str, value: f64| {
+        if value.is_finite() && value > 0.0 {
+            Ok(value)
+        } else {
+            Err(Failure::usage(format!("--{what} {value}: give a number above 0")))
+        }
+    };
+    match (args.sessions, args.users) {
+        (Some(rate), _) => positive("sessions", rate).map(Some),
+        (None, Some(users)) => positive("users", users).map(|users| Some(planning::rate_of_users(users))),
+        (None, None) => Ok(None),
+    }
+}
+
+/// `8%/month` as 0.08.
+fn growth(text: &str) -> Result<f64, Failure> {
+    let wrong = || Failure::usage(format!("--growth {text}: write a growth above 0 such as 8%/month or 150%/year"));
+    let (percent, each) = text.split_once('/').unwrap_or((text, "month"));
+    let rate: f64 = percent.trim().trim_end_matches('%').trim().parse().map_err(|_| wrong())?;
+    let monthly = match each.trim() {
+        "month" => rate / 100.0,
+        "year" => (1.0 + rate / 100.0).powf(1.0 / 12.0) - 1.0,
+        _ => return Err(wrong()),
+    };
+    if monthly.is_finite() && monthly > 0.0 { Ok(monthly) } else { Err(wrong()) }
+}
+
+fn prices(path: &Path) -> Result<Prices, Failure> {
+    let shown = path.display();
+    let text = fs::read_to_string(path)
+        .map_err(|error| Failure::usage(format!("cannot read the price file {shown}: {error}")))?;
+    let prices: Prices = serde_saphyr::from_str(&text)
+        .map_err(|error| Failure::usage(format!("{shown} is no price file: {}", error.without_snippet())))?;
+    prices.checked().map_err(|error| Failure::usage(format!("{shown}: {error}")))
+}
+
+fn command(args: &CapacityArgs) -> String {
+    let play = &args.play;
+    let mut words = vec![format!("rehearse capacity {} --seed {}", play.scenario, play.seed)];
+    words.extend(play.platform.iter().map(|platform| format!("--platform {platform}")));
+    words.extend(play.overlay.iter().map(|overlay| format!("--overlay {overlay}")));
+    words.extend(play.nodes.iter().map(|nodes| format!("--nodes {}", nodes.display())));
+    words.extend(args.journeys.iter().map(|mix| format!("--journeys {mix}")));
+    words.extend(args.sessions.iter().map(|rate| format!("--sessions {rate}")));
+    words.extend(args.users.iter().map(|users| format!("--users {users}")));
+    words.extend(args.growth.iter().map(|growth| format!("--growth {growth}")));
+    words.extend(args.prices.iter().map(|prices| format!("--prices {}", prices.display())));
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_is_positive_and_monthly() {
+        for (text, want) in [("8%/month", 0.08), ("8 %", 0.08), ("100%/year", 0.059_463)] {
+            assert!((growth(text).unwrap() - want).abs() < 1e-6, "{text}");
+        }
+        for text in ["-8%/month", "0%", "8%/week", "much", "NaN%"] {
+            assert!(growth(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! `release`: every failure we know against a candidate, go or no-go.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use planning::release::{self, Bound, Course};
+use planning::{Judge, Mixture};
+use record::{Adversary, Conclusion, ExitCode, ReleasePlan, RunFolder};
+use scenarios::{Plan, Scenario};
+use simulation::Settings;
+use units::Seed;
+
+use crate::args::{Format, PlayArgs, Undecided};
+use crate::failure::Failure;
+use crate::machine::Began;
+use crate::resolve::Rehearsal;
+use crate::told;
+
+/// Of `release`.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ReleaseArgs {
+    #[command(flatten)]
+    pub(crate) play: PlayArgs,
+    /// What is to go out, as `--platform` names it
+    #[arg(long, value_name = "SRC", conflicts_with = "platform")]
+    candidate: Option<String>,
+    /// Only drills whose name or kind contains this
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// With how many seeds each drill is played
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    drill_seeds: u32,
+    /// Look for the smallest burst and the worst moment, with so many tries
+    #[arg(long, value_name = "TRIES", default_value_t = 0)]
+    adversary: u64,
+    /// Say which drills there are and how long they take, and play none
+    #[arg(long)]
+    plan: bool,
+}
+
+/// `rehearse release`.
+pub(crate) fn run(args: &ReleaseArgs) -> Result<ExitCode, Failure> {
+    let began = Began::now();
+    let of = |platform: Option<&String>| {
+        let play = PlayArgs { platform: platform.cloned().or_else(|| args.play.platform.clone()), ..args.play.clone() };
+        Rehearsal::resolve(&play, "simulated")
+    };
+    let candidate = of(args.candidate.as_ref())?;
+    let against = args.play.against.as_ref().map(|source| of(Some(source))).transpose()?;
+    let plan = &candidate.plan;
+    let usage = |error: &dyn std::error::Error| Failure::new(ExitCode::Usage, error);
+    let mixture = Mixture::of(&plan.load, &plan.scenario.name).map_err(|error| usage(&error))?;
+    let journeys = planning::journeys(&candidate.scenario_text).ok_or_else(|| {
+        Failure::usage(format!(
+            "the journeys of scenario {} cannot be cut out of its file: write them in block style below `  journeys:`",
+            plan.scenario.name
+        ))
+    })?;
+    let mut drills = planning::drills(plan, &mixture, &journeys);
+    if let Some(only) = &args.only {
+        drills.retain(|drill| drill.name.contains(only) || drill.kind.contains(only));
+    }
+    if drills.is_empty() {
+        return Err(Failure::usage("no drill is left to play: --only fits the name and kind of none"));
+    }
+    let judge = Judge { select: crate::capacity::select(&args.play)?, settings: Settings::default() };
+    let mut bound = Vec::new();
+    for drill in drills {
+        let scenario = Scenario::parse(&drill.text, &format!("{}.yaml", drill.name))?;
+        let on = |rehearsal: &Rehearsal| rehearsal.with(&scenario);
+        let plan = on(&candidate)?;
+        bound.push(Bound {
+            judge: judge.clone(),
+            against: against.as_ref().and_then(|rehearsal| on(rehearsal).ok()),
+            candidate: plan,
+            drill,
+        });
+    }
+    let arms = if against.is_some() { 4.0 } else { 2.0 };
+    let load: f64 = bound.iter().map(|one| one.candidate.load.end().as_secs_f64()).sum();
+    let minutes = load * arms * f64::from(args.drill_seeds) / 60.0;
+    if !args.play.quiet || args.plan {
+        told::aside(&format!(
+            "{} drills, {} seeds each with its control arm: {minutes:.0} minutes of load in virtual time\n",
+            bound.len(),
+            args.drill_seeds
+        ));
+    }
+    if args.plan {
+        for one in &bound {
+            told::out(&format!("{:<36} {:<16} {}\n", one.drill.name, one.drill.kind, one.drill.hypothesis));
+        }
+        return Ok(ExitCode::Pass);
+    }
+    let course = Course {
+        seeds: (0..args.drill_seeds).map(|index| Seed::new(args.play.seed + u64::from(index))).collect(),
+        threads: simulation::all_cores(),
+        monthly_requests: mixture.nominal * mixture.requests(&plan.load) * 30.0 * 86_400.0,
+    };
+    let folder = RunFolder::create(&args.play.out, &format!("release-{}", began.stamp()), &candidate.asked)?;
+    let quiet = args.play.quiet;
+    let say = |what: &str| {
+        if !quiet {
+            told::aside(&format!("  {what}\n"));
+        }
+    };
+    let mut results = release::play(&bound, &course, &say);
+    for (one, result) in bound.iter().zip(&mut results) {
+        let file = folder.write(&format!("drill-{}.yaml", one.drill.name), one.drill.text.as_bytes())?;
+        result.replay = replay(args, &file.display().to_string());
+    }
+    let changes = against.as_ref().map_or_else(Vec::new, |against| {
+        let resolve = |drill: &planning::Drill, platform| {
+            let scenario = Scenario::parse(&drill.text, &drill.name).ok()?;
+            candidate.on(&scenario, platform).ok()
+        };
+        release::changes(&against.plan.platform, &plan.platform, &bound, &results, &course, &resolve)
+    });
+    let adversary = (args.adversary > 0).then(|| adversary(args, plan, &mixture, &bound, &judge, &course));
+    let conclusion = release::verdict(&results);
+    results.sort_by_key(|drill| {
+        let rank = match drill.conclusion {
+            Conclusion::Fail => 0,
+            Conclusion::Undecided => 1,
+            _ => 2,
+        };
+        (drill.known, rank)
+    });
+    let answer = ReleasePlan {
+        schema: "rehearse/release/v1".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        command: command(args),
+        scenario: plan.scenario.clone(),
+        candidate: candidate.asked.platform.clone(),
+        against: against.map(|against| against.asked.platform.clone()),
+        seed: Seed::new(args.play.seed),
+        seeds: args.drill_seeds,
+        conclusion,
+        changes,
+        drills: results,
+        not_drilled: planning::NOT_DRILLED.map(|(what, why)| (what.to_owned(), why.to_owned())).into(),
+        adversary,
+        minutes,
+    };
+    finish(args, &folder, &answer)
+}
+
+fn adversary(
+    args: &ReleaseArgs,
+    plan: &Arc<Plan>,
+    mixture: &Mixture,
+    bound: &[Bound],
+    judge: &Judge,
+    course: &Course,
+) -> Adversary {
+    let seed = Seed::new(args.play.seed);
+    let burst = planning::adversary::burst(plan, mixture, judge, seed);
+    let mut worst: Option<(String, u64, i64)> = None;
+    let mut rehearsals = burst.tried;
+    for one in bound.iter().filter(|one| !one.candidate.faults.is_empty()).take(8) {
+        let found = planning::adversary::worst_moment(&one.candidate, &one.judge, seed, args.adversary, course.threads);
+        rehearsals += args.adversary;
+        if let Some((later, lost)) = found
+            && worst.as_ref().is_none_or(|(.., most)| lost > *most)
+        {
+            worst = Some((one.drill.name.clone(), later.as_micros() / 1_000_000, lost));
+        }
+    }
+    Adversary {
+        burst_holds: burst.holds,
+        burst_breaks: burst.breaks,
+        broken_by: burst.why,
+        worst,
+        rehearsals,
+        files: Vec::new(),
+    }
+}
+
+fn finish(args: &ReleaseArgs, folder: &RunFolder, answer: &ReleasePlan) -> Result<ExitCode, Failure> {
+    folder.write_json("release.json", answer)?;
+    let report: PathBuf = folder.write("release.html", reports::release_page(answer).as_bytes())?;
+    match args.play.format {
+        Format::Text => {
+            told::out(&reports::release_text(answer, crate::play::width()));
+            told::out(&format!("report: {}\n", report.display()));
+        }
+        Format::Json => {
+            let json = serde_json::to_string_pretty(answer).expect("the contract's types have only text keys");
+            told::out(&format!("{json}\n"));
+        }
+    }
+    Ok(match (answer.conclusion, args.play.undecided) {
+        (Conclusion::Undecided, Undecided::Pass) => ExitCode::Pass,
+        (conclusion, _) => conclusion.exit(),
+    })
+}
+
+fn source(args: &ReleaseArgs) -> Option<&String> {
+    args.candidate.as_ref().or(args.play.platform.as_ref())
+}
+
+fn replay(args: &ReleaseArgs, file: &str) -> String {
+    let mut words = vec![format!("rehearse simulate {file} --seed {}", args.play.seed)];
+    words.extend(source(args).map(|source| format!("--platform {source}")));
+    words.extend(args.play.overlay.iter().map(|overlay| format!("--overlay {overlay}")));
+    words.join(" ")
+}
+
+fn command(args: &ReleaseArgs) -> String {
+    let mut words = vec![format!("rehearse release {} --seed {}", args.play.scenario, args.play.seed)];
+    words.extend(source(args).map(|source| format!("--candidate {source}")));
+    words.extend(args.play.against.iter().map(|source| format!("--against {source}")));
+    words.extend(args.play.overlay.iter().map(|overlay| format!("--overlay {overlay}")));
+    words.extend(args.only.iter().map(|only| format!("--only '{only}'")));
+    if args.drill_seeds != 20 {
+        words.push(format!("--drill-seeds {}", args.drill_seeds));
+    }
+    words.join(" ")
+}
