@@ -125,6 +125,11 @@ pub fn outcome(arm: &DrillArm) -> Conclusion {
 
 /// One platform through one drill, with every seed.
 fn arm(bound: &Bound, plan: &Plan, course: &Course) -> DrillArm {
+    let mut plan = plan.clone();
+    // What a route fails of itself is no effect of a fault, and would keep a drill from ever being recovered from.
+    for profile in &mut plan.profiles {
+        Arc::make_mut(profile).routes.iter_mut().for_each(|route| route.errors = None);
+    }
     let mut control = plan.clone();
     control.faults.clear();
     control.expectations.clear();
@@ -137,7 +142,7 @@ fn arm(bound: &Bound, plan: &Plan, course: &Course) -> DrillArm {
             plan.load.seed = *seed;
             bound.judge.play(&plan)
         };
-        match (with(plan), with(&control)) {
+        match (with(&plan), with(&control)) {
             (Ok(drilled), Ok(usual)) => {
                 lost.push(self::lost(&drilled) - self::lost(&usual));
                 let broken = broken(&drilled);
