@@ -98,7 +98,7 @@ pub(crate) fn fault_in_words(result: &RunResult, fault: &FaultResult) -> String 
     let mut say = format!("At {} {}", told::at(result, fault.began_us), fault.what);
     match (&fault.detected_by, fault.detected_us) {
         (Some(by), Some(at)) => {
-            say += &format!("; the first sign that the platform noticed came {} later ({by}).", since(at))
+            say += &format!("; the first sign that the platform noticed came {} later ({by}).", since(at));
         }
         _ => say += "; nothing shows that the platform noticed.",
     }

@@ -1,9 +1,9 @@
-//! `metrics.om` and `series.om`: the run for Prometheus, as OpenMetrics text.
+//! `metrics.om` and `series.om`: the run for Prometheus, as `OpenMetrics` text.
 //!
 //! `metrics.om` has the figures of the whole run without an instant, to be scraped or pushed. `series.om` has the run
 //! over time, each sample with its instant on the wall clock, for `promtool tsdb create-blocks-from openmetrics`; it
 //! needs to know when the run began, so a run folder without `environment.json` has none. Seconds throughout; bucket
-//! edges lie on the limit. Source: the OpenMetrics 1.0 text format.
+//! edges lie on the limit. Source: the `OpenMetrics` 1.0 text format.
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
@@ -179,7 +179,7 @@ pub(crate) fn series(result: &RunResult, epoch_s: f64) -> String {
     let at = |index: usize| epoch_s + result.load_start_us as f64 / 1e6 + (index + 1) as f64 * width_s;
     // As often as the platform's own Prometheus would look, and once at the end.
     let every = ((SCRAPE_S / width_s) as usize).max(1);
-    let scraped = |index: usize| (index + 1) % every == 0 || index + 1 == windows.len();
+    let scraped = |index: usize| (index + 1).is_multiple_of(every) || index + 1 == windows.len();
     // A counter tells at the end of a window what has come so far.
     out.family("rehearse_requests", "counter", "", "Requests that were due so far, by what came of them.");
     let mut outcomes: Vec<Option<Cause>> = vec![None];
@@ -243,7 +243,7 @@ fn name(cause: Cause) -> &'static str {
     }
 }
 
-/// As OpenMetrics writes the edge of a bucket: always with a point.
+/// As `OpenMetrics` writes the edge of a bucket: always with a point.
 fn float(value: f64) -> String {
     let text = value.to_string();
     if text.contains('.') { text } else { format!("{text}.0") }
@@ -339,7 +339,7 @@ mod tests {
         assert_eq!(buckets.last().unwrap().0, "+Inf");
     }
 
-    /// Prometheus' own parser of OpenMetrics takes both files, and its database has what they say.
+    /// Prometheus' own parser of `OpenMetrics` takes both files, and its database has what they say.
     #[test]
     fn prometheus_reads_what_is_written() {
         if !testing::needs("prometheus_reads_what_is_written", testing::Need::Promtool) {

@@ -39,6 +39,7 @@ pub(crate) struct Change<'a> {
 
 /// How long and how far p95 was over the limit, by the spells of the timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "all three are microseconds, and the unit goes last")]
 pub(crate) struct Excess {
     pub(crate) long_us: u64,
     pub(crate) peak_us: u64,

@@ -60,7 +60,7 @@ impl<'a> Checker<'a> {
         let usual = spec.host.value.clone().unwrap_or_default();
         let mut clauses = Vec::new();
         for file in &spec.contract {
-            let texts = |checker: &mut Self, map: &std::collections::BTreeMap<String, At<String>>| {
+            let texts = |checker: &mut Self, map: &BTreeMap<String, At<String>>| {
                 let pair =
                     |(name, value): (&String, &At<String>)| Some((name.to_ascii_lowercase(), checker.get(value)?));
                 map.iter().filter_map(pair).collect()

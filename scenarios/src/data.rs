@@ -1,5 +1,7 @@
 //! The servers that a platform keeps its data in, from its manifests: one reading, live and in virtual time.
 
+use std::path::Path;
+
 use model::data::{CacheConfig, DataConfig, DatabaseConfig, Recovery, Replication, SentinelConfig, Standby};
 use platform::{Platform, Workload, WorkloadId, WorkloadKind};
 use units::{Bytes, Nanos};
@@ -86,7 +88,9 @@ fn sentinel_settings(platform: &Platform, primary: &Workload, default: SentinelC
 /// What stands behind `key` in the namespace's configuration files that are of Redis, word by word.
 fn settings<'a>(platform: &'a Platform, primary: &'a Workload, key: &'a str) -> impl Iterator<Item = Vec<&'a str>> {
     let own = platform.configs.iter().filter(|config| config.namespace == primary.namespace);
-    let files = own.flat_map(|config| &config.entries).filter(|(name, _)| name.ends_with(".conf"));
+    let files = own
+        .flat_map(|config| &config.entries)
+        .filter(|(name, _)| Path::new(name).extension().is_some_and(|kind| kind == "conf"));
     files.flat_map(|(_, text)| text.lines()).filter_map(move |line| {
         let mut words = line.split_whitespace();
         (words.next() == Some(key)).then(|| words.collect())

@@ -136,6 +136,7 @@ impl LoadPlan {
     }
 
     /// Where each range of addresses lies when there are so many times as many, and how many there are in all.
+    #[expect(clippy::type_complexity, reason = "a table of ranges, used once")]
     fn spread(&self, by: f64) -> Result<(BTreeMap<(u32, u32), (u32, u32)>, u32), VariationError> {
         let streams = self.streams.iter().map(|stream| (stream.first_client, stream.clients));
         let ranges: BTreeSet<_> = streams.chain(self.crowds.iter().map(|c| (c.first_client, c.clients))).collect();

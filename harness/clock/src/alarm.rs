@@ -82,7 +82,7 @@ mod portable {
         /// Sleeps until it rings.
         pub(crate) fn sleep(&self) {
             /// Of a wait for ever.
-            const MOST: Duration = Duration::from_secs(3_600);
+            const MOST: Duration = Duration::from_hours(1);
             let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
             loop {
                 let now = monotonic();

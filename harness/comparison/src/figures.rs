@@ -74,19 +74,19 @@ impl Figure {
     /// Its value in milliseconds or percent; `None` without a request.
     pub(crate) fn of(self, step: &StepFigures) -> Option<f64> {
         match self.quantile() {
-            Some(quantile) => self.of_responses(&step.responses, quantile),
+            Some(quantile) => Self::of_responses(&step.responses, quantile),
             None => (step.n > 0).then(|| step.failed as f64 / step.n as f64 * 100.0),
         }
     }
 
-    fn of_responses(self, responses: &Histogram<u32>, quantile: f64) -> Option<f64> {
+    fn of_responses(responses: &Histogram<u32>, quantile: f64) -> Option<f64> {
         (!responses.is_empty()).then(|| responses.value_at_quantile(quantile) as f64 / 1e3)
     }
 
     /// Its value in each block of the run that had requests; nothing for shares.
     pub(crate) fn in_blocks(self, step: &StepFigures) -> Vec<f64> {
         let Some(quantile) = self.quantile() else { return Vec::new() };
-        step.blocks.iter().filter_map(|block| self.of_responses(block, quantile)).collect()
+        step.blocks.iter().filter_map(|block| Self::of_responses(block, quantile)).collect()
     }
 }
 
@@ -173,14 +173,12 @@ impl Measured {
 
     /// A step, or all of them together.
     pub(crate) fn step(&self, name: Option<&str>) -> Option<StepFigures> {
-        match name {
-            Some(name) => self.steps.get(name).cloned(),
-            None => {
-                let mut all = StepFigures::new();
-                self.steps.values().for_each(|step| all.add(step));
-                (all.n > 0).then_some(all)
-            }
+        if let Some(name) = name {
+            return self.steps.get(name).cloned();
         }
+        let mut all = StepFigures::new();
+        self.steps.values().for_each(|step| all.add(step));
+        (all.n > 0).then_some(all)
     }
 
     /// Whether it was played in virtual time, where nothing happens by chance.

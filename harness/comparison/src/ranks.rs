@@ -10,7 +10,7 @@ pub(crate) fn signed_rank(differences: &[f64]) -> f64 {
     sizes.sort_by(|one, other| one.0.total_cmp(&other.0));
     // Doubled, ranks of ties are whole numbers, too.
     let mut ranks: Vec<(usize, bool)> = Vec::with_capacity(sizes.len());
-    for tied in sizes.chunk_by(|one, other| one.0 == other.0) {
+    for tied in sizes.chunk_by(|one, other| one.0.total_cmp(&other.0).is_eq()) {
         let first = ranks.len() + 1;
         let doubled = 2 * first + tied.len() - 1;
         ranks.extend(tied.iter().map(|(_, positive)| (doubled, *positive)));
@@ -84,7 +84,7 @@ pub(crate) fn shift(base: &[f64], head: &[f64], z: f64) -> Option<(f64, (f64, f6
     let (m, n) = (base.len() as f64, head.len() as f64);
     let spread = z * libm::sqrt(m * n * (m + n + 1.0) / 12.0);
     let outside = libm::floor(m * n / 2.0 - spread);
-    if !(outside >= 1.0) {
+    if outside.is_nan() || outside < 1.0 {
         return None;
     }
     let outside = outside as usize;
@@ -150,7 +150,7 @@ mod tests {
         for trial in 0..trials {
             let seed = Seed::new(trial).child("pairs");
             let noise = |index| {
-                let draw = |k: u64| seed.draw_nth(index * 2 + k, Purpose::Cpu).unit() - 0.5;
+                let draw = |k: u64| seed.draw_nth((index as u64) * 2 + k, Purpose::Cpu).unit() - 0.5;
                 0.2 + draw(0) + draw(1)
             };
             let differences: Vec<f64> = (0..12).map(noise).collect();

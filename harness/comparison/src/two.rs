@@ -146,6 +146,7 @@ mod tests {
     use crate::fixture::run;
 
     #[test]
+    #[expect(clippy::large_stack_arrays, reason = "a table of whole runs")]
     fn virtual_time_is_compared_exactly_and_the_wall_clock_advises() {
         for (case, base, head, conclusion, gating) in [
             ("the same", run("simulated", 1, 1.0, 0), run("simulated", 1, 1.0, 0), Compared::Identical, true),

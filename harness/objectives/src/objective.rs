@@ -152,9 +152,9 @@ pub struct Window {
 impl Window {
     /// Reads OpenSLO's shorthand: a count above 0 and one of `s m h d w M Q Y`. A month is 30 days.
     pub fn parse(text: &str) -> Option<Self> {
+        const DAY: u64 = 86_400;
         let number = text.trim_end_matches(['s', 'm', 'h', 'd', 'w', 'M', 'Q', 'Y']);
         let count: u64 = number.parse().ok().filter(|count| *count > 0 && *count < 100_000)?;
-        const DAY: u64 = 86_400;
         let unit = match &text[number.len()..] {
             "s" => 1,
             "m" => 60,

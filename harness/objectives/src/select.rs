@@ -159,9 +159,8 @@ fn judged(objective: &Objective, situation: &Situation) -> Result<(String, Optio
     let whom = match &objective.requests {
         Requests::All => "all requests".to_owned(),
         Requests::Flow(name) => format!("flow {name}"),
-        Requests::Step(name) => format!("step {name}"),
         Requests::Named(name) if situation.steps.iter().any(|step| step.flow == *name) => format!("flow {name}"),
-        Requests::Named(name) => format!("step {name}"),
+        Requests::Step(name) | Requests::Named(name) => format!("step {name}"),
     };
     let watch = Watch {
         objective: objective.name.clone(),

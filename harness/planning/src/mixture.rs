@@ -223,7 +223,7 @@ mod tests {
             let journey = plan.journeys.iter().position(|journey| journey.name == name).unwrap() as u16;
             mixture.shares.iter().find(|(own, _)| *own == journey).unwrap().1
         };
-        assert!(of("core-flow") > of("ai") && of("dashboard") > of("tax"));
+        assert!(of("core-flow") > of("documents") && of("dashboard") > of("documents"));
     }
 
     #[test]

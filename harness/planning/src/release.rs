@@ -170,7 +170,7 @@ fn tally(broken: &mut Vec<String>) {
             None => counts.push((sentence, 1)),
         }
     }
-    counts.sort_by(|a, b| b.1.cmp(&a.1));
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     *broken = counts.into_iter().map(|(sentence, count)| format!("{sentence} (on {count} seeds)")).collect();
 }
 

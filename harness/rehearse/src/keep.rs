@@ -172,7 +172,7 @@ fn series_in_words(scenario: &str, series: &[(PathBuf, Kept)]) -> String {
         out += &format!("  {:<24} p95 {:>8.1} ms  {bars}\n", trend.step, trend.p95_ms.last().copied().unwrap_or(0.0));
         for change in &trend.changes {
             let told = |(at, commit): &(String, Option<String>)| {
-                commit.as_ref().map_or_else(|| at.clone(), |commit| format!("{at} ({:.12})", commit))
+                commit.as_ref().map_or_else(|| at.clone(), |commit| format!("{at} ({commit:.12})"))
             };
             out += &format!(
                 "    {:+.0} % between {} and {}\n",

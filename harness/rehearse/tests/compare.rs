@@ -17,7 +17,7 @@ spec:
   timeout: 10s
   phases:
     - {name: warm-up, kind: warm-up, duration: 5s}
-    - {name: steady, kind: steady, duration: 30s}
+    - {name: steady, kind: steady, duration: 150s}
   journeys:
     core:
       flow: core
@@ -54,8 +54,8 @@ fn two_runs_in_virtual_time_are_compared_exactly() {
     let (code, out, err) = rehearse(at, &["compare", &text(&one), &text(&again)]);
     assert_eq!(code, 0, "{err}");
     assert!(out.starts_with("IDENTICAL: "), "{out}");
-    // One replica with a fraction of the CPU.
-    let small = run(at, "small", &["--overlay", "development"]);
+    // Fewer replicas.
+    let small = run(at, "small", &["--overlay", "staging"]);
     let (code, out, _) = rehearse(at, &["compare", &text(&one), &text(&small)]);
     assert_eq!(code, 90, "{out}");
     assert!(out.starts_with("REGRESSION: ") && out.contains("▲ WORSE"), "{out}");
@@ -104,7 +104,7 @@ fn a_history_grows_and_an_accepted_run_is_what_later_ones_are_held_against() {
     assert!(code == 0 && out.starts_with("accepted: "), "{out}{err}");
     let (_, out, _) = rehearse(at, &["baseline", "list", "--history", "kept"]);
     assert!(out.contains("the first"), "{out}");
-    let second = run(at, "second", &["--history", "kept", "--overlay", "development"]);
+    let second = run(at, "second", &["--history", "kept", "--overlay", "staging"]);
     let comparison = fs::read_to_string(second.join("comparison.json")).unwrap();
     let comparison: record::Comparison = serde_json::from_str(&comparison).unwrap();
     assert_eq!(comparison.conclusion, record::Compared::Regression);

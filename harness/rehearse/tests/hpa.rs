@@ -49,7 +49,7 @@ fn every_sync_is_told_with_what_came_of_it() {
         format!("{}\n{}\n{}\n{}\n", r#"{"at":0,"scale":{"spec":2}}"#, crowd(0, "900m"), crowd(60, "6"), r#"{"at":90}"#);
     let output = hpa(&series, &["--format", "json"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let lines: Vec<serde_json::Value> =
+    let lines: Vec<Value> =
         String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let desired: Vec<_> =
         lines.iter().map(|line| (line["at"].as_f64().unwrap(), line["desired"].as_u64().unwrap())).collect();

@@ -39,7 +39,7 @@ impl Live {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("short.yaml"), short()).unwrap();
         fs::write(folder.path().join("quick.yaml"), quick()).unwrap();
-        let script = format!("{before} exec \"$0\" run short.yaml --platform quick.yaml");
+        let script = format!("{before} exec \"$0\" run short.yaml --platform quick.yaml --errors tell");
         let child = Command::new("sh")
             .args(["-c", &script, env!("CARGO_BIN_EXE_rehearse")])
             .current_dir(folder.path())

@@ -140,7 +140,7 @@ fn clusters(lines: &[Value]) -> Vec<Vec<usize>> {
         requests.sort_unstable();
         let mut before = i64::MIN;
         for (start, index) in requests {
-            if start - before > 1 {
+            if start.saturating_sub(before) > 1 {
                 clusters.push(Vec::new());
             }
             clusters.last_mut().unwrap().push(index);

@@ -153,8 +153,8 @@ impl Run<'_> {
                     }
                 }
                 now = clock.until(fault_at), if fault_at < Nanos::MAX => {
-                    let due = std::iter::from_fn(|| faults.pop_front_if(|edge| load_start + edge.at <= now));
-                    if let Err(error) = due.map(|edge| self.standing.fault(edge)).collect::<Result<(), _>>() {
+                    let mut due = std::iter::from_fn(|| faults.pop_front_if(|edge| load_start + edge.at <= now));
+                    if let Err(error) = due.try_for_each(|edge| self.standing.fault(edge)) {
                         self.ending.stage = Some(error);
                         break;
                     }

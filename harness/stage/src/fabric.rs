@@ -108,6 +108,7 @@ impl Fabric {
 
     /// The address that a peer would have in a cluster: that of its pod, its node, or a client outside. Rules about
     /// private addresses would otherwise take everybody in.
+    #[expect(clippy::unused_self, reason = "the fabric knows who is who")]
     pub(crate) fn stands_for(&self, peer: IpAddr) -> IpAddr {
         let IpAddr::V4(address) = peer else { return peer };
         match address.octets() {
@@ -333,6 +334,7 @@ impl Answered {
 
 /// A client's connection, until it is done.
 #[derive(Debug)]
+#[expect(clippy::type_complexity, reason = "a name for it is what this is")]
 pub(crate) struct Driven(Option<Pin<Box<Connection<TokioIo<TcpStream>, Full<Bytes>>>>>);
 
 impl Driven {

@@ -142,6 +142,7 @@ mod tests {
 
     const SEED: Seed = Seed::new(1);
 
+    #[expect(clippy::needless_pass_by_value, reason = "each is made for its call")]
     fn ask(
         number: u64,
         content: Option<Content>,

@@ -61,6 +61,7 @@ impl Service {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    #[expect(clippy::disallowed_methods, reason = "waits for a process of its own, with a long limit")]
     fn end(&mut self) -> ExitStatus {
         let began = Instant::now();
         loop {

@@ -58,7 +58,7 @@ impl Axis {
             return vec![(0, self.length)];
         }
         let last = self.length - width;
-        let mut starts: Vec<u64> = (0..).map(|index| index * (width / 2).max(1)).take_while(|at| *at < last).collect();
+        let mut starts: Vec<u64> = (0..last).step_by((width / 2).max(1) as usize).collect();
         starts.push(last);
         starts.into_iter().map(|from| (from, from + width)).collect()
     }

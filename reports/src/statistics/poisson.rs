@@ -28,6 +28,7 @@ pub(crate) fn bounds(k: f64, alpha: f64) -> (f64, f64) {
 }
 
 /// `P(a, x)`, the regularized lower incomplete gamma function.
+#[expect(clippy::many_single_char_names, reason = "the names of the formula")]
 fn gamma_regularized(a: f64, x: f64) -> f64 {
     if x <= 0.0 {
         return 0.0;

@@ -7,9 +7,7 @@
 
 mod child;
 mod decisions;
-mod ingress;
 mod known;
-mod lasting;
 mod limits;
 mod routes;
 mod shipped;

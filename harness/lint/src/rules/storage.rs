@@ -187,12 +187,11 @@ fn keeps_more_than_it_has(platform: &Platform, workload: &Workload) -> Option<Fi
     let kept: Bytes = kept.trim().replace('B', "i").parse().ok()?;
     let mounted = |claim: &&Claim| {
         claim.namespace == workload.namespace
-            && match &claim.template_of {
-                Some(set) => *set == workload.name,
-                None => {
-                    let refers = |r: &platform::Reference| r.kind == ReferenceKind::Claim && r.name == claim.name;
-                    workload.references.iter().any(refers)
-                }
+            && if let Some(set) = &claim.template_of {
+                *set == workload.name
+            } else {
+                let refers = |r: &platform::Reference| r.kind == ReferenceKind::Claim && r.name == claim.name;
+                workload.references.iter().any(refers)
             }
     };
     let claim = platform.claims.iter().filter(mounted).max_by_key(|claim| claim.size)?;

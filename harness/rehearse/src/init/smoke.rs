@@ -141,7 +141,7 @@ pub(super) fn scenario(routes: &[Route]) -> (String, Vec<usize>) {
          metadata:\n  name: smoke\n  question: Does every route lead to a service that answers in time?\n\
          spec:\n  host: {}\n  timeout: 10s\n  phases:\n\
          \x20   - {{name: warm-up, kind: warm-up, duration: 10s}}\n\
-         \x20   - {{name: steady, kind: steady, duration: 30s}}\n  journeys:\n",
+         \x20   - {{name: steady, kind: steady, duration: 150s}}\n  journeys:\n",
         quoted(host)
     );
     let mut services: BTreeMap<&str, Vec<usize>> = BTreeMap::new();

@@ -1,5 +1,7 @@
 //! Faults on a platform that stands: what a client sees of each, and that it is over when it is over.
 
+#![expect(clippy::unwrap_used, reason = "a helper of tests: what fails there fails them")]
+
 use std::io::ErrorKind;
 use std::sync::Arc;
 

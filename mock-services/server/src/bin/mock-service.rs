@@ -23,7 +23,7 @@ use model::data::DataOp;
 use model::{CallProfile, Job, LIBRARY_CONNECT, Profile, Station};
 use record::{Hops, wire};
 use server::{
-    Alone, Answer, Hooked, Listening, LiveStation, Metrics, MockService, Outbound, Records, Surroundings, Unreachable,
+    Alone, Answer, Hooked, Listening, LiveStation, Metrics, MockService, Outbound, Surroundings, Unreachable,
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -55,7 +55,7 @@ struct Args {
     /// Memory limit to account by, such as 1Gi: beyond it the program ends with code 137
     #[arg(long, value_name = "BYTES")]
     memory_limit: Option<Bytes>,
-    /// Where a called service is, instead of http://SERVICE:80: auth-service=127.0.0.1:9000
+    /// Where a called service is, instead of `http://SERVICE:80`: auth-service=127.0.0.1:9000
     #[arg(long = "at", value_name = "SERVICE=HOST:PORT", value_parser = place)]
     places: Vec<(String, String)>,
     /// Seed of everything that chance decides

@@ -1,4 +1,4 @@
-//! A headless Chromium, driven over the DevTools protocol by two pipes: no port, no socket, no library.
+//! A headless Chromium, driven over the `DevTools` protocol by two pipes: no port, no socket, no library.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Longer than any answer takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// How a page is looked at.
 #[derive(Clone, Copy, Debug)]

@@ -43,9 +43,7 @@ pub(super) fn burn(result: &RunResult) -> Option<Markup> {
     let (fast, slow) = (burns(result, short), burns(result, long));
     let highest = |burns: &[Option<f64>]| burns.iter().flatten().copied().fold(0.0, f64::max);
     let (most_fast, most_slow) = (highest(&fast), highest(&slow));
-    if fast.iter().flatten().next().is_none() {
-        return None;
-    }
+    fast.iter().flatten().next()?;
     let scale = Scale::Linear(0.0, most_fast.max(most_slow).max(1.6) * 1.12);
     let time = time(result);
     let path = |burns: &[Option<f64>]| {
