@@ -143,7 +143,7 @@ fn nonsense_is_refused_with_a_reason() {
     for (case, args, want) in [
         ("no such profile", vec!["auth"], "there is no profile `auth`"),
         ("no such file", vec!["--profile", "/nowhere.yaml"], "cannot read /nowhere.yaml"),
-        ("nothing", vec![], "--profile"),
+        ("nothing", vec![], "<WORKLOAD>"),
         ("no place", vec!["auth-service", "--at", "x"], "SERVICE=HOST:PORT"),
     ] {
         let output = Command::new(PROGRAM).args(args).output().unwrap();

@@ -106,7 +106,7 @@ fn how_much(plan: &CapacityPlan) -> Markup {
         }))
         details { summary { "Every rate that was tried" }
             (glance("Rates that were tried", &html! { table.tight {
-                thead { tr { th scope="col" { "Setting" } th.n scope="col" { "sessions" } th scope="col" { "" } th scope="col" { "why not" } } }
+                thead { tr { th scope="col" { "Setting" } th.n scope="col" { "sessions" } th scope="col" { "Outcome" } th scope="col" { "why not" } } }
                 tbody { @for capacity in [&plan.declared, &plan.fixed] { @for step in &capacity.steps { tr {
                     th scope="row" { (capacity.setting) }
                     td.n { (rate(step.rate)) }
@@ -193,7 +193,7 @@ fn motion(plan: &CapacityPlan) -> Markup {
         } }))
         (glance("Targets", &html! { table.tight.gap {
             caption { span { "An autoscaler that aims above what fixed replicas can use at the limit cannot save the objective: it begins too late." } }
-            thead { tr { th scope="col" { "Workload" } th.n scope="col" { "target" } th.n scope="col" { "used at the limit" } th scope="col" { "" } } }
+            thead { tr { th scope="col" { "Workload" } th.n scope="col" { "target" } th.n scope="col" { "used at the limit" } th scope="col" { "Outcome" } } }
             tbody { @for target in &motion.targets { tr {
                 th scope="row" { (target.workload) }
                 td.n { (target.target) " %" }
@@ -217,7 +217,7 @@ fn losses(plan: &CapacityPlan) -> Markup {
     let body = html! {
         p.say { (say) }
         (glance("With something gone", &html! { table.tight {
-            thead { tr { th scope="col" { "Without" } th.n scope="col" { "carries" } th scope="col" { "" } th scope="col" { "broken by" } } }
+            thead { tr { th scope="col" { "Without" } th.n scope="col" { "carries" } th scope="col" { "Outcome" } th scope="col" { "broken by" } } }
             tbody { @for loss in &plan.losses { tr {
                 th scope="row" { (loss.what) }
                 td.n { (rate(loss.keeps)) }
@@ -267,7 +267,7 @@ fn settings(plan: &CapacityPlan) -> Markup {
         p.say { "At " (rate(plan.asked)) " " (words::some(best.len(), "setting is", "settings are")) " on the frontier: nothing that was tried is both faster and cheaper." }
         (scatter(&plan.frontier))
         (glance("Settings", &html! { table.tight {
-            thead { tr { th scope="col" { "Setting" } th.n scope="col" { "p95" } th.n scope="col" { "cores" } th.n scope="col" { "an hour" } th scope="col" { "" } } }
+            thead { tr { th scope="col" { "Setting" } th.n scope="col" { "p95" } th.n scope="col" { "cores" } th.n scope="col" { "an hour" } th scope="col" { "Outcome" } } }
             tbody { @for point in &plan.frontier { tr {
                 th scope="row" { (point.setting) @if point.pareto { @if let Some(patch) = &point.patch { details { summary { "patch" } pre { code { (patch) } } } } } }
                 td.n { (words::number(point.p95_ms, 0)) " ms" }

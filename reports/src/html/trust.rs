@@ -76,7 +76,7 @@ fn twin_table(twin: &Twin) -> Markup {
                 ". ms; good is a tenth of the simulated value, or 2 ms."
             } }
             thead { tr {
-                th scope="col" { "Step" } th scope="col" { "" }
+                th scope="col" { "Step" } th scope="col" { "Quantile" }
                 @for head in ["n", "Live", "Simulated", "Difference", "95 % interval", "Good up to"] { th.n scope="col" { (head) } }
                 th scope="col" { "Result" }
             } }

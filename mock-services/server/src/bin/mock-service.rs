@@ -4,7 +4,7 @@
 //! gracefully, a second one at once.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -79,7 +79,7 @@ fn place(text: &str) -> Result<(String, String), String> {
 /// As the kernel's end of a process that took too much memory looks to a kubelet.
 const OUT_OF_MEMORY: u8 = 137;
 
-#[expect(clippy::print_stderr, clippy::print_stdout, reason = "a program's own words")]
+#[expect(clippy::print_stdout, reason = "a program's own words")]
 fn main() -> ExitCode {
     let args = Args::parse();
     if args.list {
@@ -97,7 +97,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(code) => code,
         Err(why) => {
-            eprintln!("mock-service: {why}");
+            say(&why);
             ExitCode::from(2)
         }
     }
@@ -115,7 +115,11 @@ fn profile(args: &Args) -> Result<Profile, String> {
     shipped.remove(wanted).ok_or_else(|| format!("there is no profile `{wanted}`: --list names the shipped ones"))
 }
 
-#[expect(clippy::print_stderr, reason = "a program's own words")]
+/// The program's own words. Who does not hear them, or has nowhere to write, is no reason to end.
+fn say(words: &str) {
+    writeln!(io::stderr().lock(), "mock-service: {words}").ok();
+}
+
 async fn serve(args: &Args, profile: Profile) -> Result<ExitCode, String> {
     let token = args.hooks_token.as_ref().map(|path| {
         let text = fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
@@ -148,14 +152,14 @@ async fn serve(args: &Args, profile: Profile) -> Result<ExitCode, String> {
     let listener = listener.map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
     let at = listener.local_addr().unwrap_or(args.listen);
     let listening = Listening::serve(listener, Arc::clone(&service), None);
-    eprintln!("mock-service: {name} listens on {at}, fault hooks {hooks}");
+    say(&format!("{name} listens on {at}, fault hooks {hooks}"));
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
         () = service.crashed() => return Ok(ExitCode::FAILURE),
         () = around.out_of_memory.notified() => return Ok(ExitCode::from(OUT_OF_MEMORY)),
     }
-    eprintln!("mock-service: ending; {} s for what is in flight", args.grace);
+    say(&format!("ending; {} s for what is in flight", args.grace));
     let ended = tokio::time::timeout(Duration::from_secs(args.grace), listening.terminate());
     tokio::select! {
         ended = ended => Ok(if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }),
