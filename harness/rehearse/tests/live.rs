@@ -16,7 +16,7 @@ fn short() -> String {
         .unwrap()
         .text
         .replace("name: warm-up, kind: warm-up, duration: 10s", "name: warm-up, kind: warm-up, duration: 2s")
-        .replace("duration: 45s", "duration: 4s")
+        .replace("duration: 45s", "duration: 10s")
         .replace("duration: 8s", "duration: 3s")
 }
 
@@ -194,14 +194,15 @@ fn the_driver_dies_with_its_parent_and_events_are_kept() {
 }
 
 #[test]
-fn a_killed_driver_makes_the_run_invalid_not_the_platform_bad() {
+fn a_killed_driver_makes_the_run_invalid_and_it_is_repeated_once() {
     let mut live = Live::start("");
     live.until("phase step");
     let drivers = drivers_of(live.child.id());
     kill_process(Pid::from_raw(drivers[0].cast_signed()).unwrap(), Signal::KILL).unwrap();
     let (code, out, err, _) = live.end();
-    assert_eq!(code, Some(92), "{out}{err}");
-    assert!(out.starts_with("INVALID"), "{out}");
+    assert!(err.contains("the run is invalid and kept in"), "{err}");
+    // Nobody kills the driver of the second one; an overloaded machine may make it invalid, too.
+    assert!(matches!(code, Some(0 | 92)), "{code:?}\n{out}{err}");
     assert!(!err.contains("panicked"), "{err}");
 }
 
@@ -217,6 +218,9 @@ fn a_disk_that_is_full_loses_no_verdict() {
     // The shell's limit on file sizes stands in for a full disk: no file may grow beyond 8 KiB.
     let (code, out, err, _) = Live::start("trap '' XFSZ; ulimit -f 8;").end();
     assert_eq!(code, Some(30), "{out}{err}");
-    assert!(out.starts_with("PASS") || out.starts_with("INVALID"), "the verdict is told all the same: {out}");
+    assert!(
+        ["PASS", "UNDECIDED", "INVALID"].iter().any(|word| out.starts_with(word)),
+        "the verdict is told all the same: {out}"
+    );
     assert!(err.contains("error: cannot write"), "{err}");
 }

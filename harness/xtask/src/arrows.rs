@@ -48,6 +48,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "driver",
             "stage",
             "reports",
+            "planning",
             "comparison",
             "lint",
         ],

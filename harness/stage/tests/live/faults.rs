@@ -99,8 +99,11 @@ async fn pods_are_killed_cut_off_and_lost_with_their_node() {
     standing.strike("kill", false).unwrap();
     let mut byte = [0];
     let reading = tokio::io::AsyncReadExt::read(&mut idle, &mut byte);
-    let reset = standing.during(reading).await.unwrap().unwrap_err();
-    assert_eq!(reset.kind(), ErrorKind::ConnectionReset);
+    // As a killed process's sockets end: with a reset where bytes are unread, else with the end of the stream.
+    let ended = standing.during(reading).await.unwrap();
+    assert!(
+        ended.as_ref().is_ok_and(|read| *read == 0) || ended.is_err_and(|e| e.kind() == ErrorKind::ConnectionReset)
+    );
     assert_eq!(ask(from, victim.address, "GET /health", &more).await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
     until(&mut standing, "POST /auth/token", 200).await;
     assert_ne!(only(&standing, "auth-service").id, victim.id);
