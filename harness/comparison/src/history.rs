@@ -287,10 +287,12 @@ impl Kept {
         }
     }
 
-    /// Its file's name: `20261123T021000Z-simulated-42.json`.
+    /// Its file's name: `20261123T021000Z-simulated-42-0a1b2c.json`. The manifests' digest is in it, as two simulated
+    /// runs may begin in one second.
     pub fn file(&self) -> String {
         let started: String = self.started.chars().filter(|letter| !matches!(letter, '-' | ':')).collect();
-        format!("{started}-{}-{}.json", self.backend, self.seed)
+        let digest: String = self.platform.digest.chars().filter(char::is_ascii_alphanumeric).take(6).collect();
+        format!("{started}-{}-{}-{digest}.json", self.backend, self.seed)
     }
 
     /// The run as one that can be compared: what was kept of it, around the result of the run it is held against.
