@@ -10,7 +10,8 @@ use hdrhistogram::Histogram;
 use objectives::Objective;
 use record::{
     Check, Chronicle, Conclusion, Demand, Expected, Finding, Judgement, NotJudged, Percentile, PhaseSpan,
-    PlatformStamp, Recording, RunResult, ScenarioStamp, StandIn, StepCurve, StepHistogram, Verdict, WorkloadSeries,
+    PlatformStamp, PodCounts, PodResult, Recording, RunResult, ScenarioStamp, StandIn, StepCurve, StepHistogram,
+    Verdict, WorkloadSeries,
 };
 use units::{Nanos, Seed};
 
@@ -110,6 +111,7 @@ pub fn conclude(played: Played, objectives: &[Objective]) -> RunResult {
         expectations: played.expectations,
         checks: played.checks,
         steps: played.recording.steps,
+        pods: pods(&played.recording.pods, &played.chronicle),
         timeline: played.recording.timeline,
         time_splits: played.recording.time_splits,
         findings: played.findings,
@@ -151,6 +153,14 @@ fn curve(of: &StepHistogram) -> StepCurve {
         n,
         points: points.map(|percent| (percent, rank::value(&of.response, percent / 100.0))).collect(),
     }
+}
+
+/// What each pod answered, by its name.
+fn pods(counts: &[PodCounts], chronicle: &Chronicle) -> Vec<PodResult> {
+    let names = chronicle.pods();
+    let name = |pod: u16| names.get(&pod).map_or_else(|| format!("pod {pod}"), |name| (*name).to_owned());
+    let told = |c: &PodCounts| PodResult { pod: name(c.pod), n: c.n, failed: c.failed, response: c.response };
+    counts.iter().map(told).collect()
 }
 
 /// Interrupted > invalid > fail > undecided > pass.

@@ -32,7 +32,7 @@ pub use release::{release_page, release_text};
 pub use render::{Rendered, ReportError, render, render_beside};
 pub use terminal::terminal;
 pub use twin::{Twin, TwinQuantile, TwinRow, compare};
-pub use validity::validity;
+pub use validity::{lag_allowed, validity};
 
 #[cfg(test)]
 mod fixture;

@@ -28,9 +28,14 @@ fn little(recording: &Recording) -> Option<Check> {
     })
 }
 
+/// How late requests may be sent, at the 99th percentile, where `tightest` is the tightest limit: what moves no verdict.
+pub fn lag_allowed(tightest: Nanos) -> Nanos {
+    tightest / LAG_SHARE
+}
+
 /// The checks that any stage's recording must pass. `tightest` is the smallest latency limit among the objectives.
 pub fn validity(recording: &Recording, tightest: Nanos) -> Vec<Check> {
-    let allowed = tightest / LAG_SHARE;
+    let allowed = lag_allowed(tightest);
     let lag = if recording.lag.is_empty() { 0 } else { recording.lag.value_at_quantile(0.99) };
     let ms = |us: u64| format!("{:.1} ms", us as f64 / 1e3);
     let mut checks = vec![

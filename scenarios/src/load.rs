@@ -249,6 +249,11 @@ impl LoadPlan {
         }
     }
 
+    /// Whether session `number` is one of closed load: of a user who comes back.
+    pub fn is_closed(&self, number: u64) -> bool {
+        self.crowd(number).is_some()
+    }
+
     /// The crowd that session `number` belongs to, and its index.
     pub(crate) fn crowd(&self, number: u64) -> Option<&Crowd> {
         self.crowds.get(((number >> SOURCE_SHIFT) as usize).checked_sub(self.streams.len())?)

@@ -82,11 +82,20 @@ impl Clients {
         }
     }
 
-    /// A new connection of `client`. `id` draws the gateway pod: the service proxy's rule (`cluster::service_proxy`),
-    /// which is [`units::Draw::pick`] over the ready pods.
+    /// The gateway pods that take connections now.
+    pub(crate) fn doors(&self) -> Arc<[Door]> {
+        Arc::clone(&self.doors.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The one of them that `id` draws: the service proxy's rule (`cluster::service_proxy`), which is
+    /// [`units::Draw::pick`] over the ready pods.
+    pub(crate) fn pick(&self, doors: &[Door], id: RequestId) -> Option<Door> {
+        self.seed.draw(id, Purpose::Endpoint).pick(doors).copied()
+    }
+
+    /// A new connection of `client`, to the gateway pod that `id` draws.
     pub(crate) async fn connect(&self, client: u32, id: RequestId) -> Result<Wire, NoConnection> {
-        let doors = Arc::clone(&self.doors.lock().unwrap_or_else(PoisonError::into_inner));
-        let door = self.seed.draw(id, Purpose::Endpoint).pick(&doors).ok_or(NoConnection::Refused)?;
+        let door = self.pick(&self.doors(), id).ok_or(NoConnection::Refused)?;
         let socket = match door.addr {
             SocketAddr::V4(_) => TcpSocket::new_v4(),
             SocketAddr::V6(_) => TcpSocket::new_v6(),

@@ -1,8 +1,10 @@
-//! Goose: the pool of workers.
+//! Goose: the pool of workers, and the users of closed load.
 //!
-//! A goose user is a worker here and not a virtual client. It runs one transaction for the whole run: take a request
-//! that is due, play it, take the next. Goose itself is closed-loop and measures to the response's headers from the
-//! instant of sending, so time is kept outside it.
+//! Every journey is a goose scenario with one transaction of its name. In open load a goose user is a worker and not a
+//! virtual client: its transaction takes a request of its journey that is due, plays it, takes the next, for the whole
+//! run. In closed load a goose user *is* the user: its transaction plays session after session, thinking in between.
+//! Goose itself is closed-loop and measures to the response's headers from the instant of sending, so time is kept
+//! outside it.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -12,9 +14,10 @@ use futures_util::FutureExt;
 use goose::GooseAttack;
 use goose::client::GooseClientBuilder;
 use goose::config::GooseConfiguration;
-use goose::goose::{Scenario, Transaction, TransactionFunction};
+use goose::goose::{GooseUser, Scenario, Transaction, TransactionFunction};
 use scenarios::LoadPlan;
 
+use crate::backlog::{Due, LanePlan};
 use crate::exchange::Player;
 use crate::protocol::Frame;
 use crate::schedule;
@@ -22,50 +25,119 @@ use crate::schedule;
 /// A request that takes this long holds its worker this long; Little's law turns it into workers.
 const PATIENCE_SECS: f64 = 2.0;
 const FEWEST: usize = 64;
+/// A rare journey may be a slow one.
+const FEWEST_OF_A_JOURNEY: usize = 8;
 /// 9 kB and 15 µs of starting each: 200 MB and 0.3 s.
 const MOST: usize = 20_000;
 
-/// How many workers a plan gets unless [`Orders::workers`](crate::Orders::workers) says otherwise: enough for its
-/// peak rate, every step of a session counted as due at once, if each request took 2 s, and one for each user of closed
-/// load; at least 64, at most 20,000.
+/// How many workers a plan gets unless [`Orders::workers`](crate::Orders::workers) says otherwise: for each journey
+/// enough for its peak rate, every step of a session counted as due at once, if each request took 2 s, with room for
+/// chance; and one for each user of closed load. At least 64, at most 20,000.
 pub fn workers_for(plan: &LoadPlan) -> usize {
-    // A user of closed load has one request under way at most, however slow the answer is.
-    let open = plan.streams.iter().map(|s| s.peak() * plan.journeys[usize::from(s.journey)].steps.len() as f64);
-    let users: u32 = plan.crowds.iter().map(scenarios::Crowd::peak).sum();
-    ((open.sum::<f64>() * PATIENCE_SECS) as usize + users as usize).clamp(FEWEST, MOST)
+    let open: usize = wanted(plan).iter().sum();
+    (open + users(plan)).clamp(FEWEST, MOST)
 }
 
-/// Runs the workers until the backlog sends them home. When all of them stand, says so to the parent: load that
-/// began before would find nobody to send it.
-pub(crate) async fn attack(player: &'static Player, workers: usize) -> Result<(), goose::GooseError> {
+/// Workers by journey. A user of closed load has one request under way at most, however slow the answer is, and is a
+/// worker of its own.
+fn wanted(plan: &LoadPlan) -> Vec<usize> {
+    let mut requests = vec![0.0; plan.journeys.len()];
+    for stream in &plan.streams {
+        let journey = usize::from(stream.journey);
+        requests[journey] += stream.peak() * plan.journeys[journey].steps.len() as f64;
+    }
+    // Requests under way by Little's law, and four standard deviations of a Poisson count.
+    let room = |rate: f64| (rate * PATIENCE_SECS + 4.0 * (rate * PATIENCE_SECS).sqrt()) as usize + FEWEST_OF_A_JOURNEY;
+    let started = |journey: usize| plan.streams.iter().any(|stream| usize::from(stream.journey) == journey);
+    (0..).zip(requests).map(|(journey, rate)| if started(journey) { room(rate) } else { 0 }).collect()
+}
+
+fn users(plan: &LoadPlan) -> usize {
+    plan.crowds.iter().map(|crowd| crowd.peak() as usize).sum()
+}
+
+/// Shares `workers` out: to each journey of open load by what it wants and at least one, and to closed load one a user.
+/// Lanes are in the order of the journeys, closed load last.
+pub(crate) fn lanes(plan: &LoadPlan, workers: usize) -> Vec<LanePlan> {
+    let wanted = wanted(plan);
+    let users = users(plan).min(workers.saturating_sub(wanted.len())).max(usize::from(users(plan) > 0));
+    let (open, all) = (workers.saturating_sub(users), wanted.iter().sum::<usize>().max(1));
+    let share = |wanted: usize| if wanted == 0 { 0 } else { (wanted * open / all).max(1) };
+    let named = plan.journeys.iter().zip(&wanted);
+    let lane = |name: &str, workers, closed| LanePlan { name: name.to_owned(), workers, closed };
+    let mut lanes: Vec<LanePlan> = named.map(|(journey, wanted)| lane(&journey.name, share(*wanted), false)).collect();
+    lanes.push(lane("users of closed load", users, true));
+    lanes
+}
+
+/// Runs the workers of `lanes` until the backlog sends them home. When all of them stand, says so to the parent: load
+/// that began before would find nobody to send it.
+pub(crate) async fn attack(player: &'static Player, lanes: Vec<LanePlan>) -> Result<(), goose::GooseError> {
+    let all: usize = lanes.iter().map(|lane| lane.workers).sum();
+    // One shared client. Goose's own sender has others; nobody uses this one. Not verifying certificates spares it
+    // reading the system's, which a minimal image does not have.
+    let client = GooseClientBuilder::new().without_cookies().accept_invalid_certs(true);
+    let mut attack =
+        GooseAttack::initialize_with_config(configuration(all))?.set_client_builder_without_cookies(client)?;
     let standing = Arc::new(AtomicUsize::new(0));
-    let work: TransactionFunction = Arc::new(move |_user| {
-        let standing = Arc::clone(&standing);
+    for (index, lane) in lanes.iter().enumerate().filter(|(_, lane)| lane.workers > 0) {
+        let work = work(player, index, lane, all, &standing);
+        let transaction = Transaction::new(work).set_name(&lane.name);
+        // Goose hands users out by weight: as many as the weights add up to, so each scenario gets its own number.
+        let scenario = Scenario::new(&lane.name).set_weight(lane.workers)?.register_transaction(transaction);
+        attack = attack.register_scenario(scenario);
+    }
+    Box::pin(attack.execute()).await?; // 20 kB of future
+    Ok(())
+}
+
+/// The one transaction of a lane's users.
+fn work(
+    player: &'static Player,
+    lane: usize,
+    plan: &LanePlan,
+    all: usize,
+    standing: &Arc<AtomicUsize>,
+) -> TransactionFunction {
+    let (closed, standing, hired) = (plan.closed, Arc::clone(standing), Arc::new(AtomicUsize::new(0)));
+    Arc::new(move |user| {
+        let worker = hired.fetch_add(1, Ordering::SeqCst);
+        if standing.fetch_add(1, Ordering::SeqCst) + 1 == all {
+            player.sink.push(Frame::Ready);
+        }
         Box::pin(async move {
-            let worker = standing.fetch_add(1, Ordering::SeqCst);
-            if worker + 1 == workers {
-                player.sink.push(Frame::Ready);
-            }
-            while let Some(due) = player.backlog.next(worker).await {
-                // Goose loses a user that panics without a word, and would then wait for it for ever.
-                let next = AssertUnwindSafe(player.play(&due))
-                    .catch_unwind()
-                    .await
-                    .unwrap_or_else(|_| player.give_up(&due, player.clock.now()));
-                schedule::proceed(player, next);
+            while let Some(due) = player.backlog.next(lane, worker).await {
+                if closed {
+                    live(player, user, due).await;
+                    player.backlog.leave();
+                } else {
+                    let next = play(player, user, &due).await;
+                    schedule::proceed(player, next);
+                }
             }
             Ok(())
         })
-    });
-    let scenario = Scenario::new("open load").register_transaction(Transaction::new(work));
-    // One shared client, which nobody uses. Not verifying certificates spares it reading the system's, which a
-    // minimal image does not have.
-    let client = GooseClientBuilder::new().without_cookies().accept_invalid_certs(true);
-    let attack = GooseAttack::initialize_with_config(configuration(workers))?
-        .set_client_builder_without_cookies(client)?
-        .register_scenario(scenario);
-    Box::pin(attack.execute()).await?; // 20 kB of future
-    Ok(())
+    })
+}
+
+/// A user of closed load, from the first request to the last.
+async fn live(player: &'static Player, user: &mut GooseUser, first: Due) {
+    let mut due = first;
+    while let Some(next) = play(player, user, &due).await {
+        tokio::select! {
+            biased;
+            () = player.backlog.stopped() => return,
+            _ = player.clock.until(next.intended) => {}
+        }
+        player.counts.due.fetch_add(1, Ordering::Relaxed);
+        due = next;
+    }
+}
+
+/// One request. Goose loses a user that panics without a word, and would then wait for it for ever.
+async fn play(player: &'static Player, user: &mut GooseUser, due: &Due) -> Option<Due> {
+    let played = AssertUnwindSafe(player.play(due, user)).catch_unwind().await;
+    played.unwrap_or_else(|_| player.give_up(due, player.clock.now()))
 }
 
 /// No controllers, no metrics, no output but one line on stdout, which leads nowhere by then.
@@ -127,11 +199,16 @@ mod tests {
             retry: None,
         };
         let closed = LoadPlan { crowds: vec![users(300), users(200)], ..plan(&[100], 1) };
-        assert_eq!(workers_for(&closed), 700, "a user needs one worker at most");
+        assert_eq!(workers_for(&closed), 264 + 500, "a user needs one worker at most");
+        let shares =
+            |plan: &LoadPlan, workers| lanes(plan, workers).iter().map(|lane| lane.workers).collect::<Vec<_>>();
+        assert_eq!(shares(&closed, 700), [200, 500], "a journey, and the users");
+        assert_eq!(shares(&closed, 10), [1, 9], "few descriptors leave somebody for each");
+        assert_eq!(shares(&plan(&[100], 1), 64), [64, 0]);
         for (case, rates, steps, want) in [
             ("nothing still gets a few", &[0][..], 1, 64),
-            ("the peak counts, not the mean", &[10, 500, 10], 1, 1_000),
-            ("every step counts", &[100], 4, 800),
+            ("the peak counts, not the mean", &[10, 500, 10], 1, 1_134),
+            ("every step counts", &[100], 4, 921),
             ("there is an end", &[1_000_000], 1, 20_000),
         ] {
             assert_eq!(workers_for(&plan(rates, steps)), want, "{case}");

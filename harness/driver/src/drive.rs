@@ -8,12 +8,11 @@ use std::thread;
 
 use clock::Clock;
 use rustix::process::{Resource, Rlimit};
-use rustix::time::ClockId;
 use tokio::sync::oneshot;
 
 use crate::exchange::Player;
 use crate::protocol::{Frame, Orders, Summary, Update};
-use crate::{crew, schedule};
+use crate::{crew, pulse, schedule};
 
 /// Descriptors that the process needs for itself.
 const OWN: usize = 64;
@@ -65,16 +64,18 @@ pub fn drive() -> Result<(), DriveError> {
     if io::stdin().lock().read_line(&mut first)? == 0 {
         return Ok(()); // the parent thought better of it
     }
-    let Orders { plan, epoch_ns, clients, workers, proof } =
+    let Orders { plan, epoch_ns, clients, workers, proof, sender } =
         serde_json::from_str(&first).map_err(DriveError::Orders)?;
     if clients.len() < plan.clients as usize {
         return Err(DriveError::Addresses { clients: plan.clients, addresses: clients.len() });
     }
     // A worker without a descriptor could only fail: better that its request waits for one that has.
     let workers = workers.unwrap_or_else(|| crew::workers_for(&plan)).min(descriptors.saturating_sub(OWN)).max(1);
+    let lanes = crew::lanes(&plan, workers);
+    let workers = lanes.iter().map(|lane| lane.workers).sum();
     // One plan in the life of the process, used by threads of three kinds until its end.
     let player: &'static Player =
-        Box::leak(Box::new(Player::new(plan, Clock::with_epoch(epoch_ns), (clients, proof), workers)?));
+        Box::leak(Box::new(Player::new(plan, Clock::with_epoch(epoch_ns), (clients, proof), &lanes, sender)?));
 
     let writer =
         thread::Builder::new().name("frames".to_owned()).spawn(move || player.sink.write(&mut File::from(out)));
@@ -83,7 +84,7 @@ pub fn drive() -> Result<(), DriveError> {
     thread::Builder::new().name("orders".to_owned()).spawn(move || hang_up.send(follow(player)))?;
 
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let crew = runtime.spawn(crew::attack(player, workers));
+    let crew = runtime.spawn(crew::attack(player, lanes));
     let end = runtime.block_on(async {
         tokio::select! {
             biased; // when all is done, goose's users leave too
@@ -98,8 +99,7 @@ pub fn drive() -> Result<(), DriveError> {
     });
     runtime.shutdown_background(); // goose needs half a second to notice the end
     if end? {
-        player.sink.push(Frame::Summary(summary(player, workers)));
-        player.sink.close();
+        player.sink.close(Frame::Summary(summary(player, workers)));
         writer.join().unwrap_or(Ok(()))?;
     }
     Ok(())
@@ -135,15 +135,16 @@ fn raise_descriptor_limit() -> usize {
 
 fn summary(player: &Player, workers: usize) -> Summary {
     let (counts, marks) = (&player.counts, player.backlog.marks());
-    let cpu = rustix::time::clock_gettime(ClockId::ProcessCPUTime);
     Summary {
         arrivals: counts.arrivals.load(Ordering::Relaxed),
         requests: counts.requests.load(Ordering::Relaxed),
         not_sent: counts.not_sent.load(Ordering::Relaxed),
         connections: player.clients.opened(),
-        cpu_us: cpu.tv_sec as u64 * 1_000_000 + cpu.tv_nsec as u64 / 1_000,
+        cpu_us: pulse::cpu_us(),
         backlog_max: marks.due_max,
         workers: workers as u32,
         busy_max: marks.busy_max,
+        starved: marks.starved,
+        late_p99_us: player.lateness.p99_us(),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clock::Clock;
+use goose::goose::GooseUser;
 use http_body_util::Full;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
@@ -12,12 +13,14 @@ use record::{Cause, Hops, Observation, wire as headers};
 use scenarios::{LoadPlan, Payload, Step};
 use units::{Nanos, Purpose, RequestId, Seed};
 
-use crate::backlog::{Backlog, Due};
+use crate::backlog::{Backlog, Due, LanePlan};
 use crate::client::{Clients, NoConnection};
 use crate::drive::DriveError;
-use crate::protocol::Frame;
+use crate::native::{Native, NoAnswer, streamed_gap};
+use crate::protocol::{Frame, Sender};
+use crate::pulse::Lateness;
 use crate::sink::Sink;
-use crate::wire::{Broken, Wire};
+use crate::wire::{Answer, Broken, Wire};
 
 /// Everything a worker needs. It lives as long as the process, which plays one plan.
 #[derive(Debug)]
@@ -28,6 +31,9 @@ pub(crate) struct Player {
     pub(crate) backlog: Backlog,
     pub(crate) sink: Sink,
     pub(crate) counts: Counts,
+    pub(crate) lateness: Lateness,
+    /// Goose's own sender, if it is the one.
+    native: Option<Native>,
     templates: Vec<Template>,
     complained: Once,
 }
@@ -36,6 +42,8 @@ pub(crate) struct Player {
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) arrivals: std::sync::atomic::AtomicU64,
+    /// Requests that became due.
+    pub(crate) due: std::sync::atomic::AtomicU64,
     pub(crate) requests: std::sync::atomic::AtomicU64,
     pub(crate) not_sent: std::sync::atomic::AtomicU64,
 }
@@ -57,6 +65,9 @@ struct Outcome {
     gateway_pod: u16,
     pod: u16,
     hops: Hops,
+    /// When the first byte of the body came.
+    first: Option<Nanos>,
+    gap: Nanos,
 }
 
 const REQUEST: HeaderName = HeaderName::from_static(headers::REQUEST);
@@ -74,13 +85,16 @@ impl Template {
         })
     }
 
-    fn request(&self, seed: Seed, id: RequestId, client: u32) -> Request<Full<Bytes>> {
-        let body = match &self.payload {
+    fn body(&self, seed: Seed, id: RequestId) -> Bytes {
+        match &self.payload {
             Some(payload) => payload.body(seed, id).into(),
             None if self.has_body => payload(seed, id),
             None => Bytes::new(),
-        };
-        let mut request = Request::new(Full::new(body)); // whose size hint becomes the content-length
+        }
+    }
+
+    fn request(&self, seed: Seed, id: RequestId, client: u32) -> Request<Bytes> {
+        let mut request = Request::new(self.body(seed, id));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
         let map = request.headers_mut();
@@ -109,12 +123,15 @@ impl Player {
         plan: LoadPlan,
         clock: Clock,
         (addresses, proof): (Vec<std::net::IpAddr>, Option<String>),
-        workers: usize,
+        lanes: &[LanePlan],
+        sender: Sender,
     ) -> Result<Self, DriveError> {
         Ok(Self {
             templates: plan.steps.iter().map(Template::of).collect::<Result<_, _>>()?,
+            native: (sender == Sender::Goose).then(|| Native::new(&addresses, proof.is_none())),
             clients: Clients::new(plan.seed, addresses, proof),
-            backlog: Backlog::new(workers),
+            backlog: Backlog::new(lanes),
+            lateness: Lateness::default(),
             sink: Sink::default(),
             counts: Counts::default(),
             complained: Once::new(),
@@ -123,15 +140,20 @@ impl Player {
         })
     }
 
+    /// The lane of a session: that of its journey, or that of closed load, which is the last one.
+    pub(crate) fn lane(&self, arrival: &scenarios::Arrival) -> u16 {
+        if self.plan.is_closed(arrival.number) { self.plan.journeys.len() as u16 } else { arrival.journey }
+    }
+
     /// Plays one request, and returns the next one of its session.
-    pub(crate) async fn play(&self, due: &Due) -> Option<Due> {
+    pub(crate) async fn play(&self, due: &Due, user: &mut GooseUser) -> Option<Due> {
         let sent = self.clock.now();
         if due.intended + self.plan.timeout < sent {
             return self.give_up(due, sent);
         }
         let limit = Duration::from_nanos(self.plan.timeout.get());
         // tokio's timer is a millisecond late, which does not matter to a limit, and cheaper than the clock's queue.
-        let attempt = tokio::time::timeout(limit, self.attempt(due));
+        let attempt = tokio::time::timeout(limit, self.attempt(due, user));
         let mut outcome = attempt.await.unwrap_or_else(|_| Outcome::failed(Cause::Timeout));
         outcome.cause = self.plan.step(due.step).judge(outcome.status, outcome.cause);
         let done = self.clock.now();
@@ -150,7 +172,7 @@ impl Player {
     fn after(&self, due: &Due, done: Nanos, cause: Cause) -> Option<Due> {
         let mut journey = due.journey;
         let next = journey.proceed(&self.plan, done, cause);
-        Due::of(journey, next)
+        Due::of(due.lane, journey, next)
     }
 
     fn observe(&self, due: &Due, sent: Nanos, done: Nanos, outcome: &Outcome) {
@@ -171,12 +193,18 @@ impl Player {
             gateway_pod: outcome.gateway_pod,
             pod: outcome.pod,
             hops: outcome.hops,
+            // A microsecond at least, for 0 says that nobody looked.
+            first_byte_us: outcome.first.map_or(0, |first| micros(first - sent).max(1)),
+            gap_us: micros(outcome.gap),
         }));
     }
 
-    async fn attempt(&self, due: &Due) -> Outcome {
+    async fn attempt(&self, due: &Due, user: &mut GooseUser) -> Outcome {
         let client = due.journey.arrival.client.address;
         let template = &self.templates[usize::from(due.step.0)];
+        if let Some(native) = &self.native {
+            return self.attempt_by_goose(native, due, user, template).await;
+        }
         while let Some(wire) = self.clients.idle(client).await {
             if let Some(outcome) = self.ask(client, wire, self.request(template, due.id, client)).await {
                 return outcome;
@@ -187,16 +215,41 @@ impl Player {
                 let outcome = self.ask(client, wire, self.request(template, due.id, client)).await;
                 outcome.unwrap_or_else(|| Outcome::failed(Cause::Reset))
             }
-            Err(NoConnection::Refused) => Outcome::failed(Cause::Refused),
-            Err(NoConnection::TimedOut) => Outcome::failed(Cause::Timeout),
-            Err(NoConnection::Ours(error)) => {
-                self.complained.call_once(|| complain(&error));
+            Err(error) => self.unconnected(&error),
+        }
+    }
+
+    async fn attempt_by_goose(&self, native: &Native, due: &Due, user: &mut GooseUser, template: &Template) -> Outcome {
+        let doors = self.clients.doors();
+        let way = native.way(due.journey.arrival.client.address, &doors, || self.clients.pick(&doors, due.id));
+        let (client, door) = match way {
+            Ok(way) => way,
+            Err(error) => return self.unconnected(&error),
+        };
+        let (head, body) = self.request(template, due.id, due.journey.arrival.client.address).into_parts();
+        let url = format!("http://{}{}", door.addr, head.uri);
+        let request = client.request(head.method, url).headers(head.headers);
+        let request = if template.has_body { request.body(body) } else { request };
+        let name = &self.plan.step(due.step).name;
+        match native.ask(user, client, request, name, &self.clock).await {
+            Ok(answer) => Outcome::of(&answer, door.pod, self.clock.now()),
+            Err(NoAnswer::Connect(error)) => self.unconnected(&error),
+            Err(NoAnswer::Broken) => Outcome { gateway_pod: door.pod, ..Outcome::failed(Cause::Reset) },
+        }
+    }
+
+    fn unconnected(&self, error: &NoConnection) -> Outcome {
+        match error {
+            NoConnection::Refused => Outcome::failed(Cause::Refused),
+            NoConnection::TimedOut => Outcome::failed(Cause::Timeout),
+            NoConnection::Ours(error) => {
+                self.complained.call_once(|| complain(error));
                 Outcome::failed(Cause::NotSent)
             }
         }
     }
 
-    fn request(&self, template: &Template, id: RequestId, client: u32) -> Request<Full<Bytes>> {
+    fn request(&self, template: &Template, id: RequestId, client: u32) -> Request<Bytes> {
         let mut request = template.request(self.plan.seed, id, client);
         if let Some(word) = self.clients.word(client) {
             let word = HeaderValue::try_from(word).expect("an address and hexadecimal");
@@ -206,12 +259,13 @@ impl Player {
     }
 
     /// `None`: the connection was gone before the request was written, so that it is as good as unsent.
-    async fn ask(&self, client: u32, mut wire: Wire, request: Request<Full<Bytes>>) -> Option<Outcome> {
-        let outcome = match wire.ask(request).await {
+    async fn ask(&self, client: u32, mut wire: Wire, request: Request<Bytes>) -> Option<Outcome> {
+        // The body's size becomes the content-length.
+        let outcome = match wire.ask(request.map(Full::new), &self.clock).await {
             Err(Broken::BeforeSending) => return None,
             Err(Broken::Later) => Outcome { gateway_pod: wire.door, ..Outcome::failed(Cause::Reset) },
-            Ok(response) => {
-                let outcome = Outcome::of(&response, wire.door);
+            Ok(answer) => {
+                let outcome = Outcome::of(&answer, wire.door, self.clock.now());
                 self.clients.keep(client, wire).await;
                 outcome
             }
@@ -225,6 +279,11 @@ fn complain(error: &std::io::Error) {
     eprintln!("driver: cannot open connections, requests count as not sent: {error}");
 }
 
+/// Whole microseconds, as many as a frame holds.
+fn micros(span: Nanos) -> u32 {
+    span.as_micros().min(u64::from(u32::MAX)) as u32
+}
+
 /// One more. Nothing is ordered by a count.
 pub(crate) fn count(counter: &std::sync::atomic::AtomicU64) {
     counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -232,10 +291,12 @@ pub(crate) fn count(counter: &std::sync::atomic::AtomicU64) {
 
 impl Outcome {
     fn failed(cause: Cause) -> Self {
-        Self { status: 0, cause, gateway_pod: 0, pod: 0, hops: Hops::default() }
+        Self { status: 0, cause, gateway_pod: 0, pod: 0, hops: Hops::default(), first: None, gap: Nanos::ZERO }
     }
 
-    fn of(response: &Response<()>, gateway_pod: u16) -> Self {
+    /// Of an answer that was complete at `done`.
+    fn of(answer: &Answer, gateway_pod: u16, done: Nanos) -> Self {
+        let response: &Response<()> = &answer.head;
         let text = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         Self {
             status: response.status().as_u16(),
@@ -243,6 +304,8 @@ impl Outcome {
             gateway_pod,
             pod: text(headers::POD).and_then(|text| text.parse().ok()).unwrap_or(0),
             hops: text(headers::HOPS).and_then(Hops::from_header).unwrap_or_default(),
+            first: Some(answer.parts.first(done)),
+            gap: streamed_gap(response, &answer.parts),
         }
     }
 }

@@ -12,9 +12,11 @@
 //! | `drive` | the child's life as it sees it itself |
 //! | `schedule` | arrivals and thinking users: what becomes due when |
 //! | `backlog` | requests that are due, workers that are idle |
-//! | `crew` | goose: the pool of workers |
+//! | `crew` | goose: the pool of workers, the users of closed load |
 //! | `exchange` | one request from due to observed |
 //! | `client` | virtual clients: source addresses and their kept-alive connections |
+//! | `native` | the same by goose's own client, to compare with |
+//! | `pulse` | how late the driver itself is |
 //! | `wire` | one HTTP/1.1 connection, polled by whoever uses it |
 //! | `sink` | observation frames on their way out |
 
@@ -23,8 +25,10 @@ mod client;
 mod crew;
 mod drive;
 mod exchange;
+mod native;
 mod parent;
 mod protocol;
+mod pulse;
 mod schedule;
 mod sink;
 mod wire;
@@ -32,4 +36,4 @@ mod wire;
 pub use crew::workers_for;
 pub use drive::{DriveError, drive};
 pub use parent::{Driver, DriverError};
-pub use protocol::{Door, Orders, Report, Summary, Update};
+pub use protocol::{Door, Orders, Pulse, Report, Sender, Summary, Update};

@@ -108,6 +108,7 @@ impl Driver {
         while !self.over {
             match self.frame().await? {
                 Some(Frame::Observation(observation)) => return Ok(Some(Report::Observation(observation))),
+                Some(Frame::Pulse(pulse)) => return Ok(Some(Report::Pulse(pulse))),
                 Some(Frame::Summary(summary)) => {
                     self.over = true;
                     return Ok(Some(Report::Summary(summary)));

@@ -1,7 +1,7 @@
 //! What crosses the pipes between the parent and the driver.
 //!
 //! Down, on the child's stdin: one JSON document a line, first [`Orders`], then [`Update`]s; the end of input means
-//! *stop at once*. Up, on its stdout: frames of 80 bytes, most of them observations. A frame whose cause byte is no
+//! *stop at once*. Up, on its stdout: frames of 88 bytes, most of them observations. A frame whose cause byte is no
 //! [`Cause`](record::Cause) is a message of the driver about itself.
 
 use std::net::{IpAddr, SocketAddr};
@@ -26,6 +26,20 @@ pub struct Orders {
     /// There is one address for everybody: clients do not send from theirs, but say it, with this proof.
     #[serde(default)]
     pub proof: Option<String>,
+    /// Who puts a request on the wire.
+    #[serde(default)]
+    pub sender: Sender,
+}
+
+/// Who puts a request on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sender {
+    /// Our own connections over hyper, inside goose's transactions: the faster way, polled without a task switch.
+    #[default]
+    Hyper,
+    /// Goose's own `GooseUser::request`, over a reqwest client per virtual client.
+    Goose,
 }
 
 /// What changes while a driver runs.
@@ -58,8 +72,27 @@ pub struct Door {
 pub enum Report {
     /// A request ended.
     Observation(Observation),
+    /// How the driver is, several times a second while load is on.
+    Pulse(Pulse),
     /// The driver is done; nothing follows.
     Summary(Summary),
+}
+
+/// The driver about itself while load is on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pulse {
+    /// Requests that became due so far.
+    pub due: u64,
+    /// Requests observed so far, in whatever way they ended.
+    pub ended: u64,
+    /// CPU time of the whole process so far, microseconds.
+    pub cpu_us: u64,
+    /// Workers of open load with a request under way.
+    pub busy: u32,
+    /// Requests that wait for a worker.
+    pub waiting: u32,
+    /// How late this pulse is, microseconds: a process that was stopped, or had no CPU, is late by that long.
+    pub late_us: u32,
 }
 
 /// The driver about itself, at its end.
@@ -79,8 +112,13 @@ pub struct Summary {
     pub backlog_max: u32,
     /// Size of the worker pool.
     pub workers: u32,
-    /// Most workers ever busy at once. Below `workers`, lag was not for want of one.
+    /// Most workers of open load ever busy at once.
     pub busy_max: u32,
+    /// Requests of open load that found no worker idle when they became due.
+    pub starved: u32,
+    /// How late the schedule itself ran, 99th percentile over arrivals, microseconds. Lag beyond it is the time
+    /// between handing a request over and sending it.
+    pub late_p99_us: u32,
 }
 
 /// What one frame says.
@@ -89,10 +127,12 @@ pub(crate) enum Frame {
     Observation(Observation),
     /// The workers stand; load may start.
     Ready,
+    Pulse(Pulse),
     Summary(Summary),
 }
 
 const CAUSE: usize = 44; // offset of the cause byte in an observation frame
+const PULSE: u8 = 0xfd;
 const READY: u8 = 0xfe;
 const SUMMARY: u8 = 0xff;
 
@@ -102,15 +142,17 @@ impl Frame {
         match self {
             Self::Observation(observation) => return observation.encode(),
             Self::Ready => frame[CAUSE] = READY,
+            Self::Pulse(pulse) => {
+                fill(&mut frame[..24], [pulse.due, pulse.ended, pulse.cpu_us].map(u64::to_le_bytes));
+                fill(&mut frame[48..60], [pulse.busy, pulse.waiting, pulse.late_us].map(u32::to_le_bytes));
+                frame[CAUSE] = PULSE;
+            }
             Self::Summary(summary) => {
                 let wide = [summary.arrivals, summary.requests, summary.not_sent, summary.connections, summary.cpu_us];
-                for (slot, value) in frame.chunks_exact_mut(8).zip(wide) {
-                    slot.copy_from_slice(&value.to_le_bytes());
-                }
-                let narrow = [summary.backlog_max, summary.workers, summary.busy_max];
-                for (slot, value) in frame[48..].chunks_exact_mut(4).zip(narrow) {
-                    slot.copy_from_slice(&value.to_le_bytes());
-                }
+                fill(&mut frame[..40], wide.map(u64::to_le_bytes));
+                fill(&mut frame[40..44], [summary.starved.to_le_bytes()]);
+                let narrow = [summary.backlog_max, summary.workers, summary.busy_max, summary.late_p99_us];
+                fill(&mut frame[48..], narrow.map(u32::to_le_bytes));
                 frame[CAUSE] = SUMMARY;
             }
         }
@@ -119,10 +161,18 @@ impl Frame {
 
     pub(crate) fn decode(frame: &[u8; Observation::FRAME]) -> Result<Self, ObservationError> {
         let wide = |index: usize| u64::from_le_bytes(*frame[index * 8..].first_chunk().expect("within the frame"));
-        let narrow =
-            |index: usize| u32::from_le_bytes(*frame[48 + index * 4..].first_chunk().expect("within the frame"));
+        let u32_at = |at: usize| u32::from_le_bytes(*frame[at..].first_chunk().expect("within the frame"));
+        let narrow = |index: usize| u32_at(48 + index * 4);
         match frame[CAUSE] {
             READY => Ok(Self::Ready),
+            PULSE => Ok(Self::Pulse(Pulse {
+                due: wide(0),
+                ended: wide(1),
+                cpu_us: wide(2),
+                busy: narrow(0),
+                waiting: narrow(1),
+                late_us: narrow(2),
+            })),
             SUMMARY => Ok(Self::Summary(Summary {
                 arrivals: wide(0),
                 requests: wide(1),
@@ -132,10 +182,17 @@ impl Frame {
                 backlog_max: narrow(0),
                 workers: narrow(1),
                 busy_max: narrow(2),
+                starved: u32_at(40),
+                late_p99_us: narrow(3),
             })),
             _ => Observation::decode(frame).map(Self::Observation),
         }
     }
+}
+
+/// Puts values side by side.
+fn fill<const N: usize>(place: &mut [u8], values: impl IntoIterator<Item = [u8; N]>) {
+    place.chunks_exact_mut(N).zip(values).for_each(|(slot, value)| slot.copy_from_slice(&value));
 }
 
 #[cfg(test)]
@@ -153,9 +210,12 @@ mod tests {
             backlog_max: u32::MAX,
             workers: 7,
             busy_max: 8,
+            starved: u32::MAX - 1,
+            late_p99_us: u32::MAX - 2,
         };
+        let pulse = Pulse { due: 1, ended: u64::MAX, cpu_us: 3, busy: 4, waiting: 5, late_us: u32::MAX };
         let observation = Observation { arrival: 9, status: 200, ..Observation::default() };
-        for frame in [Frame::Ready, Frame::Summary(summary), Frame::Observation(observation)] {
+        for frame in [Frame::Ready, Frame::Pulse(pulse), Frame::Summary(summary), Frame::Observation(observation)] {
             assert_eq!(Frame::decode(&frame.encode()), Ok(frame));
         }
     }
@@ -163,7 +223,7 @@ mod tests {
     #[test]
     fn a_frame_of_another_version_is_refused() {
         let mut frame = Frame::Ready.encode();
-        frame[CAUSE] = 0xfd;
-        assert_eq!(Frame::decode(&frame), Err(ObservationError::UnknownCause(0xfd)));
+        frame[CAUSE] = 0xfc;
+        assert_eq!(Frame::decode(&frame), Err(ObservationError::UnknownCause(0xfc)));
     }
 }

@@ -1,11 +1,14 @@
 //! What becomes due when: arrivals from the seeded schedule, steps after a think time, and requests that waited too
 //! long. All of it runs on the clock's thread, which no request can delay.
 
+use std::sync::atomic::Ordering;
+
 use scenarios::{Arrivals, Journey};
 use units::Nanos;
 
 use crate::backlog::Due;
 use crate::exchange::{Player, count};
+use crate::pulse;
 
 /// Arrivals closer than this to each other are handed over together. Waking costs about 5 µs of CPU, a third of the
 /// driver's time if every arrival of 100,000 a second had one; and the clock itself is 40 µs late.
@@ -26,6 +29,7 @@ struct Schedule {
 pub(crate) fn start(player: &'static Player, load_start: Nanos) {
     let schedule = Schedule { player, arrivals: Arrivals::new(&player.plan).peekable(), load_start, batch: Vec::new() };
     player.clock.call_at(load_start, move |now| schedule.tick(now));
+    pulse::beat(player, load_start);
     expire(player);
 }
 
@@ -38,11 +42,20 @@ impl Schedule {
         }
         while let Some(arrival) = self.arrivals.next_if(|arrival| load_start + arrival.due <= now) {
             count(&player.counts.arrivals);
+            player.lateness.record(now - (load_start + arrival.due));
             let mut journey = Journey::new(arrival);
             let next = journey.begin(&player.plan, load_start);
-            self.batch.extend(Due::of(journey, next));
+            self.batch.extend(Due::of(player.lane(&arrival), journey, next));
         }
+        player.counts.due.fetch_add(self.batch.len() as u64, Ordering::Relaxed);
         let waiting = player.backlog.push(&mut self.batch);
+        for request in self.batch.drain(..) {
+            // Nothing is dropped in silence. Whoever finds no room now comes back as after any failure, if at all.
+            if let Some(again) = player.give_up(&request, now) {
+                player.backlog.await_thought();
+                player.clock.call_at(again.intended, move |_| thought(player, again));
+            }
+        }
         match self.arrivals.peek() {
             Some(arrival) => {
                 let pause = if waiting < CROWD { PAUSE } else { PAUSE_IN_A_CROWD };
@@ -54,7 +67,8 @@ impl Schedule {
     }
 }
 
-/// A worker is done with a request, and its session goes on with `next`: at once, after some thought, or not at all.
+/// A worker of open load is done with a request, and its session goes on with `next`: at once, after some thought, or
+/// not at all.
 pub(crate) fn proceed(player: &'static Player, next: Option<Due>) {
     player.backlog.release(next.is_some());
     next.into_iter().for_each(|request| think(player, request));
@@ -63,9 +77,21 @@ pub(crate) fn proceed(player: &'static Player, next: Option<Due>) {
 /// The user of this request thinks until it is due.
 fn think(player: &'static Player, request: Due) {
     if request.intended <= player.clock.now() {
-        player.backlog.push_thought(request);
+        thought(player, request);
     } else {
-        player.clock.call_at(request.intended, move |_| player.backlog.push_thought(request));
+        player.clock.call_at(request.intended, move |_| thought(player, request));
+    }
+}
+
+/// The user of this request is done thinking.
+fn thought(player: &'static Player, request: Due) {
+    count(&player.counts.due);
+    if player.backlog.push_thought(request) {
+        return;
+    }
+    match player.give_up(&request, player.clock.now()) {
+        Some(again) => player.clock.call_at(again.intended, move |_| thought(player, again)),
+        None => player.backlog.forget(),
     }
 }
 

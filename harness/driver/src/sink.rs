@@ -1,4 +1,4 @@
-//! Observation frames on their way out. Workers append to one buffer under a mutex held for a copy of 80 bytes; a
+//! Observation frames on their way out. Workers append to one buffer under a mutex held for a copy of one frame; a
 //! thread of its own writes, so that a parent who is slow to read delays no request.
 
 use std::io::{self, Write};
@@ -31,6 +31,9 @@ impl Sink {
     pub(crate) fn push(&self, frame: Frame) {
         let frame = frame.encode();
         let mut waiting = self.lock();
+        if waiting.closed {
+            return; // the parent has been told that nothing follows
+        }
         let before = waiting.bytes.len();
         waiting.bytes.extend_from_slice(&frame);
         if before < FULL && before + Observation::FRAME >= FULL {
@@ -38,9 +41,11 @@ impl Sink {
         }
     }
 
-    /// No frame follows: [`write`](Self::write) returns when all are out.
-    pub(crate) fn close(&self) {
-        self.lock().closed = true;
+    /// The last frame: [`write`](Self::write) returns when it is out.
+    pub(crate) fn close(&self, last: Frame) {
+        let mut waiting = self.lock();
+        waiting.bytes.extend_from_slice(&last.encode());
+        waiting.closed = true;
         self.full.notify_one();
     }
 
@@ -79,10 +84,10 @@ mod tests {
         let mut out = Vec::new();
         std::thread::scope(|scope| {
             let writer = scope.spawn(|| sink.write(&mut out));
-            for arrival in 0..5_000 {
-                sink.push(Frame::Observation(Observation { arrival, ..Observation::default() }));
-            }
-            sink.close();
+            let frame = |arrival| Frame::Observation(Observation { arrival, ..Observation::default() });
+            (0..4_999).for_each(|arrival| sink.push(frame(arrival)));
+            sink.close(frame(4_999));
+            sink.push(frame(5_000)); // too late
             writer.join().unwrap().unwrap();
         });
         let arrivals: Vec<u64> = out

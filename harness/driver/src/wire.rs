@@ -8,11 +8,13 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use clock::Clock;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper::{Request, Response, body::Incoming};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use units::Nanos;
 
 /// A connection to a gateway pod.
 #[derive(Debug)]
@@ -28,6 +30,42 @@ pub(crate) struct Wire {
 struct Link {
     connection: Connection<TokioIo<TcpStream>, Full<Bytes>>,
     open: bool,
+}
+
+/// A complete answer, and when its parts came.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) head: Response<()>,
+    pub(crate) parts: Parts,
+}
+
+/// When the parts of a body came.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Parts {
+    first: Option<Nanos>,
+    last: Nanos,
+    gap: Nanos,
+}
+
+impl Parts {
+    /// A part of the body came at `now`.
+    pub(crate) fn came(&mut self, now: Nanos) {
+        if self.first.is_some() {
+            self.gap = self.gap.max(now - self.last);
+        }
+        self.first.get_or_insert(now);
+        self.last = now;
+    }
+
+    /// The first part; of an answer without a body its end, `done`.
+    pub(crate) fn first(&self, done: Nanos) -> Nanos {
+        self.first.unwrap_or(done)
+    }
+
+    /// The longest wait between two parts.
+    pub(crate) const fn gap(&self) -> Nanos {
+        self.gap
+    }
 }
 
 /// Why there is no complete answer.
@@ -56,19 +94,22 @@ impl Wire {
 
     /// Sends a request and reads its answer to the last byte. The body is discarded, but read: a connection whose
     /// body was not read cannot be used again.
-    pub(crate) async fn ask(&mut self, request: Request<Full<Bytes>>) -> Result<Response<()>, Broken> {
+    pub(crate) async fn ask(&mut self, request: Request<Full<Bytes>>, clock: &Clock) -> Result<Answer, Broken> {
         let sent = self.link.drive(self.sender.send_request(request)).await.ok_or(Broken::Later)?;
         let response = sent.map_err(|error| if error.is_canceled() { Broken::BeforeSending } else { Broken::Later })?;
         let (head, mut body) = response.into_parts();
-        self.drain(&mut body).await?;
-        Ok(Response::from_parts(head, ()))
+        let parts = self.drain(&mut body, clock).await?;
+        Ok(Answer { head: Response::from_parts(head, ()), parts })
     }
 
-    async fn drain(&mut self, body: &mut Incoming) -> Result<(), Broken> {
+    async fn drain(&mut self, body: &mut Incoming, clock: &Clock) -> Result<Parts, Broken> {
+        let mut parts = Parts::default();
         while let Some(frame) = self.link.drive(body.frame()).await.ok_or(Broken::Later)? {
-            frame.map_err(|_| Broken::Later)?;
+            if frame.map_err(|_| Broken::Later)?.is_data() {
+                parts.came(clock.now());
+            }
         }
-        Ok(())
+        Ok(parts)
     }
 }
 

@@ -4,7 +4,7 @@ use record::{Bad, Claim, PhaseKind};
 use units::Nanos;
 
 /// A promise that a run can keep or break.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Objective {
     /// Such as `core-latency`.
     pub name: String,
@@ -39,7 +39,7 @@ pub struct Objective {
 }
 
 /// Whose requests are looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Requests {
     /// Everybody's.
     All,
@@ -52,7 +52,7 @@ pub enum Requests {
 }
 
 /// What is limited.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Goal {
     /// The share of bad requests.
     Share {
@@ -106,7 +106,7 @@ pub enum Goal {
 }
 
 /// What can be down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Subject {
     /// Any pod that runs and does not get ready, or is ready no more.
     Target,
@@ -117,7 +117,7 @@ pub enum Subject {
 }
 
 /// What a node has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Resource {
     /// CPU.
     Cpu,
@@ -127,7 +127,7 @@ pub enum Resource {
 
 /// How an objective stands to the faults of a scenario. Rollouts and drains are no faults: what is done on purpose and
 /// with care must not be noticed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Faults {
     /// Judged before them and once they are healed.
     #[default]
@@ -141,7 +141,7 @@ pub enum Faults {
 }
 
 /// A length of time as documents write it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Window {
     /// Such as `10m`.
     pub text: String,

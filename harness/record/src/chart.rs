@@ -23,7 +23,7 @@ pub struct StepCurve {
 }
 
 /// What load costs a workload, and what one of its replicas gives at the autoscaler's CPU target.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Demand {
     /// Workload.
     pub workload: String,

@@ -37,6 +37,22 @@ impl Chronicle {
         waiting
     }
 
+    /// The events of a run that was kept.
+    pub const fn of(events: Vec<Event>) -> Self {
+        Self { events }
+    }
+
+    /// Names of pods by their number, counted from 1 in the order of creation.
+    pub fn pods(&self) -> BTreeMap<u16, &str> {
+        let mut names = BTreeMap::new();
+        for event in &self.events {
+            if let EventKind::PodScheduled { pod, number: number @ 1.., .. } = &event.kind {
+                names.insert(*number, pod.as_str());
+            }
+        }
+        names
+    }
+
     /// Every sync of every autoscaler.
     pub fn decisions(&self) -> Vec<(u64, ScalingDecision)> {
         let decision = |event: &Event| match &event.kind {

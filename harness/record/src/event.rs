@@ -63,6 +63,10 @@ pub enum EventKind {
         pod: String,
         /// Node name.
         node: String,
+        /// Which pod it is, counted from 1 in the order of creation: [`Observation::pod`](crate::Observation::pod);
+        /// 0 in runs of older versions.
+        #[serde(default)]
+        number: u16,
     },
     /// The scheduler found no node.
     PodUnschedulable {
@@ -198,6 +202,14 @@ pub enum EventKind {
         node: String,
         /// What it is now.
         state: NodeState,
+    },
+    /// The process that the platform lives in, or the load driver, did not run for a while: it was stopped, or its
+    /// machine had no time for it. Requests of that time say nothing about the platform.
+    Stalled {
+        /// Whose process: `the platform` or `the load driver`.
+        who: String,
+        /// For how long, microseconds.
+        stalled_us: u64,
     },
     /// An autoscaler looked, and what came of it.
     Scaling(ScalingDecision),

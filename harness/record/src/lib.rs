@@ -7,9 +7,11 @@
 //! | file | holds | written |
 //! |---|---|---|
 //! | `run.json` | what was asked: scenario, platform, seed, versions | before anything starts |
+//! | `begun.json` | what else it takes to tell the run; gone when `result.json` is there | before anything starts |
 //! | `events.jsonl` | one [`Event`] a line, with its reason | as it happens |
 //! | `intervals.hlog` | HdrHistogram interval log, one line per second and step | every second |
 //! | `comparison.json` | [`Comparison`]: against another run, another platform or the accepted baseline | where there is one |
+//! | `observations.bin` | every observation as the driver framed it; live runs only, and gone when `result.json` is there | every second |
 //! | `result.json` | [`RunResult`]: no clock, no machine; same seed, same bytes in virtual time | at the end |
 //! | `environment.json` | the machine, the wall clock | at the end |
 //! | `replications.json` | [`Replications`]: many seeds, instead of all of the above but `run.json` | at the end |
@@ -49,17 +51,17 @@ pub use comparison::{
 };
 pub use event::{Event, EventKind, MetricReading, NodeState, ScalingCondition, ScalingDecision};
 pub use exit::ExitCode;
-pub use folder::{FolderError, RunFolder};
-pub use listener::{Deaf, Listener, Second};
+pub use folder::{FolderError, RunFolder, Unfinished};
+pub use listener::{Deaf, DriverState, Listener, Second};
 pub use observation::{Cause, Hops, Observation, ObservationError, StepId};
-pub use observed::Observed;
-pub use recorder::{Recorder, RecorderPlan, Recording, StepHistogram, StepPlan, interval_tag};
+pub use observed::{Limit, Observed};
+pub use recorder::{PodCounts, Recorder, RecorderPlan, Recording, StepHistogram, StepPlan, interval_tag};
 pub use release::{Adversary, DrillArm, DrillResult, ManifestChange, ReleasePlan};
 pub use replications::{ReplicatedArm, ReplicatedObjective, Replication, Replications, Spread};
 pub use result::{
     Asked, Check, Conclusion, Environment, Expected, Finding, Judged, Origin, Percentile, PhaseKind, PhaseSpan,
-    PlatformStamp, Quantiles, RunResult, ScenarioStamp, Spell, StandIn, StepResult, TimeSplit, Timeline, Window,
-    WorkloadPoint, WorkloadSeries, schema,
+    PlatformStamp, PodResult, Quantiles, RunResult, ScenarioStamp, Spell, StandIn, StepResult, TimeSplit, Timeline,
+    Window, WorkloadPoint, WorkloadSeries, schema,
 };
 pub use verdict::{Budget, Claim, Judgement, Measure, NotJudged, Verdict, VerdictPart, Worst};
 pub use watch::{Bad, Block, CellCounts, Watch, WatchCounts};

@@ -2,7 +2,7 @@
 
 use units::Nanos;
 
-use crate::Event;
+use crate::{Event, Recorder};
 
 /// Told what happens, as it happens: the run folder and the terminal listen so.
 pub trait Listener {
@@ -23,6 +23,29 @@ pub struct Second<'a> {
     pub failed: u64,
     /// Lines for `intervals.hlog`.
     pub intervals: &'a [u8],
+    /// Frames for `observations.bin`: what was observed in the second; nothing in virtual time.
+    pub frames: &'a [u8],
+    /// All that was seen so far, for whoever shows it.
+    pub recorder: &'a Recorder,
+    /// How the load driver is, if there is one.
+    pub driver: Option<DriverState>,
+}
+
+/// The load driver about itself, as of a moment ago.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct DriverState {
+    /// Requests that became due so far.
+    pub due: u64,
+    /// Requests that wait for a worker.
+    pub waiting: u32,
+    /// Workers with a request under way.
+    pub busy: u32,
+    /// Workers there are.
+    pub workers: u32,
+    /// CPU time of its process so far, microseconds.
+    pub cpu_us: u64,
+    /// The most that its own clock was late since it began, microseconds.
+    pub late_max_us: u64,
 }
 
 /// Listens to nothing.

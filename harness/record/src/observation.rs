@@ -1,4 +1,4 @@
-//! One request as the load side saw it: 80 bytes on the wire between the driver and its parent.
+//! One request as the load side saw it: 88 bytes on the wire between the driver and its parent.
 
 use units::Nanos;
 
@@ -45,6 +45,12 @@ pub struct Observation {
     pub pod: u16,
     /// Where its time went, by the services' own clocks.
     pub hops: Hops,
+    /// From sending to the first byte of the answer's body, or its end if it has none, microseconds; 0: no answer, or
+    /// nobody looked.
+    pub first_byte_us: u32,
+    /// The longest wait between two events of a streamed answer (`text/event-stream`), microseconds; 0: it was no
+    /// stream, or had a single event.
+    pub gap_us: u32,
 }
 
 /// The parts of a request's time by the clocks of those who served it. The first four, what went on downstream and the
@@ -165,7 +171,7 @@ pub enum ObservationError {
 
 impl Observation {
     /// Size of an encoded observation.
-    pub const FRAME: usize = 80;
+    pub const FRAME: usize = 88;
 
     /// Done − intended: what the user waited. Verdicts use this.
     pub fn response(&self) -> Nanos {
@@ -210,6 +216,8 @@ impl Observation {
         put(&self.hops.downstream_queue_us.to_le_bytes());
         put(&self.hops.downstream_cpu_us.to_le_bytes());
         put(&self.hops.retry_us.to_le_bytes());
+        put(&self.first_byte_us.to_le_bytes());
+        put(&self.gap_us.to_le_bytes());
         frame
     }
 
@@ -238,7 +246,22 @@ impl Observation {
             downstream_cpu_us: take(4) as u32,
             retry_us: take(4) as u32,
         };
-        Ok(Self { arrival, step, client, intended, sent, done, status, cause, gateway_pod, pod, hops })
+        let (first_byte_us, gap_us) = (take(4) as u32, take(4) as u32);
+        Ok(Self {
+            arrival,
+            step,
+            client,
+            intended,
+            sent,
+            done,
+            status,
+            cause,
+            gateway_pod,
+            pod,
+            hops,
+            first_byte_us,
+            gap_us,
+        })
     }
 }
 
@@ -269,6 +292,8 @@ mod tests {
                 downstream_cpu_us: 6,
                 retry_us: 7,
             },
+            first_byte_us: u32::MAX - 1,
+            gap_us: 8,
         };
         assert_eq!(Observation::decode(&observation.encode()), Ok(observation));
         let mut frame = observation.encode();

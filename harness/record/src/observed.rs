@@ -25,4 +25,17 @@ pub struct Observed {
     pub checks: Vec<Check>,
     /// Whether it was ended from outside.
     pub interrupted: bool,
+    /// What kept requests from being sent on time, if they were not.
+    pub limited_by: Option<Limit>,
+}
+
+/// What kept requests from being sent on time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// The load driver: its own schedule ran late, or its workers had no CPU. The run says nothing.
+    Driver,
+    /// The driver had too few workers. The run says nothing.
+    Pool,
+    /// The platform held every worker for longer than anybody would wait. That is a verdict.
+    Platform,
 }

@@ -13,6 +13,7 @@ use crate::watch::{Counts, Populations, Watch, WatchCounts};
 use crate::window::Windows;
 use crate::{
     Cause, Judged, LostRequest, Observation, PhaseKind, PhaseSpan, Quantiles, StepId, StepResult, TimeSplit, Timeline,
+    Window,
 };
 
 /// What the recorder must know before the first observation.
@@ -27,7 +28,7 @@ pub struct RecorderPlan {
 }
 
 /// A step as the recorder names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct StepPlan {
     /// Flow it belongs to, such as `core`.
     pub flow: String,
@@ -58,6 +59,8 @@ pub struct Recording {
     pub offered: u64,
     /// Requests that the driver could not send.
     pub not_sent: u64,
+    /// What each pod behind the gateway answered, in the order of their numbers.
+    pub pods: Vec<PodCounts>,
     /// Response times (µs) of each step that is judged somewhere, over the phases of kind steady.
     pub by_step: Vec<StepHistogram>,
     /// The first [`Recorder::LOST`] requests that failed, in the order in which that was seen.
@@ -68,6 +71,19 @@ pub struct Recording {
     pub grid: Nanos,
     /// Response times of all requests that succeeded, summed as the histograms have them, microseconds.
     pub responded_us: f64,
+}
+
+/// What one pod behind the gateway answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodCounts {
+    /// Its number: [`Observation::pod`].
+    pub pod: u16,
+    /// Requests that it served first behind the gateway.
+    pub n: u64,
+    /// Of them, failed.
+    pub failed: u64,
+    /// Response times of those that succeeded.
+    pub response: Quantiles,
 }
 
 /// Response times of a step.
@@ -89,6 +105,7 @@ pub struct Recorder {
     populations: Populations,
     counts: Vec<Counts>,
     windows: Windows,
+    pods: Vec<Option<Box<PodCell>>>, // by number
     judged: Histogram<u32>,
     lag: Histogram<u32>,
     offered: u64,
@@ -104,10 +121,22 @@ pub struct Recorder {
 struct Cell {
     n: u64,
     failed: BTreeMap<Cause, u64>,
+    /// By status, in the order in which they were first seen: nearly all answers have the first one.
+    statuses: Vec<(u16, u64)>,
     response: Histogram<u32>,
     service: Histogram<u32>,
     lag: Histogram<u32>,
+    first_byte: Histogram<u32>,
+    gap: Histogram<u32>,
     parts: Vec<Parts>, // by response, in bins of an eighth of a doubling
+}
+
+/// A pod behind the gateway, over the whole run.
+#[derive(Debug)]
+struct PodCell {
+    n: u64,
+    failed: u64,
+    response: Histogram<u32>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -141,6 +170,7 @@ impl Recorder {
             counts: plan.watches.iter().map(|_| Counts::default()).collect(),
             populations,
             windows: Windows::new(start, limit),
+            pods: Vec::new(),
             judged: histogram(),
             lag: histogram(),
             offered: 0,
@@ -168,6 +198,9 @@ impl Recorder {
         }
         let of_flow = self.plan.watches.first().is_none_or(|w| w.steps.contains(&observation.step));
         self.windows.observe(observation, of_flow);
+        if observation.pod > 0 {
+            self.pod(observation.pod).observe(observation);
+        }
         self.populations.observe(observation, index);
         if observation.ok() {
             let at = |instant: Nanos| instant.get() / Self::GRID.get();
@@ -189,6 +222,39 @@ impl Recorder {
             record(&mut self.judged, observation.response().as_micros());
         }
         self.interval.observe(observation);
+    }
+
+    fn pod(&mut self, number: u16) -> &mut PodCell {
+        let index = usize::from(number);
+        if self.pods.len() <= index {
+            self.pods.resize_with(index + 1, || None);
+        }
+        self.pods[index].get_or_insert_with(|| Box::new(PodCell { n: 0, failed: 0, response: histogram() }))
+    }
+
+    /// The last `most` windows of the timeline, with the place of the first among all of them and their width.
+    pub fn tail(&self, most: usize) -> (usize, Nanos, Vec<Window>) {
+        self.windows.tail(most)
+    }
+
+    /// The last `most` windows as one.
+    pub fn latest(&self, most: usize) -> Window {
+        self.windows.latest(most)
+    }
+
+    /// Failures so far, by cause.
+    pub fn failures(&self) -> BTreeMap<Cause, u64> {
+        let mut all = BTreeMap::new();
+        for (cause, n) in self.cells.iter().flatten().flat_map(|cell| &cell.failed) {
+            *all.entry(*cause).or_default() += n;
+        }
+        all
+    }
+
+    /// For each watch its objective, how many requests were judged so far and how many of them were bad.
+    pub fn watched(&self) -> impl Iterator<Item = (&str, (u64, u64))> {
+        let watches = self.plan.watches.iter().zip(&self.counts);
+        watches.map(|(watch, counts)| (watch.objective.as_str(), counts.totals()))
     }
 
     /// Requests that were due so far, and how many of them failed.
@@ -236,6 +302,7 @@ impl Recorder {
             lag: self.lag,
             offered: self.offered,
             not_sent: self.not_sent,
+            pods: (0..).zip(&self.pods).filter_map(|(pod, cell)| Some(cell.as_ref()?.counts(pod))).collect(),
             lost: self.lost,
             in_flight: self.in_flight,
             grid: Self::GRID,
@@ -264,15 +331,22 @@ impl Cell {
         Box::new(Self {
             n: 0,
             failed: BTreeMap::new(),
+            statuses: Vec::new(),
             response: histogram(),
             service: histogram(),
             lag: histogram(),
+            first_byte: histogram(),
+            gap: histogram(),
             parts: Vec::new(),
         })
     }
 
     fn observe(&mut self, o: &Observation) {
         self.n += 1;
+        match self.statuses.iter_mut().find(|(status, _)| *status == o.status) {
+            Some((_, n)) => *n += 1,
+            None => self.statuses.push((o.status, 1)),
+        }
         if o.cause != Cause::NotSent {
             record(&mut self.lag, o.lag().as_micros());
         }
@@ -283,6 +357,11 @@ impl Cell {
         let response = o.response().as_micros();
         record(&mut self.response, response);
         record(&mut self.service, o.service().as_micros());
+        for (times, us) in [(&mut self.first_byte, o.first_byte_us), (&mut self.gap, o.gap_us)] {
+            if us > 0 {
+                record(times, us.into());
+            }
+        }
         let bin = usize::from(bin(response));
         if self.parts.len() <= bin {
             self.parts.resize(bin + 1, Parts::default());
@@ -301,17 +380,22 @@ impl Cell {
     }
 
     fn result(&self, step: &StepPlan, phase: &str, judged: Vec<Judged>) -> StepResult {
+        let seen = |times: &Histogram<u32>| (!times.is_empty()).then(|| Quantiles::of(times));
         StepResult {
             flow: step.flow.clone(),
             step: step.name.clone(),
             request: step.request.clone(),
+            journey: String::new(),
             phase: phase.into(),
             n: self.n,
             failed: self.failed.clone(),
+            statuses: self.statuses.iter().copied().collect(),
             response: Quantiles::of(&self.response),
             service: Quantiles::of(&self.service),
             lag: Quantiles::of(&self.lag),
             judged,
+            first_byte: seen(&self.first_byte),
+            gap: seen(&self.gap),
         }
     }
 
@@ -352,6 +436,21 @@ impl Cell {
         let own = split.queue_us + split.cpu_us + split.wait_us;
         let named = own + split.downstream_us + split.retry_us + split.limiter_us + split.lag_us;
         Some(TimeSplit { other_us: split.response_us.saturating_sub(named), ..split })
+    }
+}
+
+impl PodCell {
+    fn observe(&mut self, o: &Observation) {
+        self.n += 1;
+        if o.ok() {
+            record(&mut self.response, o.response().as_micros());
+        } else {
+            self.failed += 1;
+        }
+    }
+
+    fn counts(&self, pod: u16) -> PodCounts {
+        PodCounts { pod, n: self.n, failed: self.failed, response: Quantiles::of(&self.response) }
     }
 }
 

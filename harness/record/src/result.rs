@@ -104,6 +104,9 @@ pub struct RunResult {
     pub checks: Vec<Check>,
     /// One per step and phase.
     pub steps: Vec<StepResult>,
+    /// One per pod that answered, in the order of their creation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pods: Vec<PodResult>,
     /// The run over time.
     pub timeline: Timeline,
     /// Response times of the judged flow, over the judged phases, from p0 to p100.
@@ -241,12 +244,18 @@ pub struct StepResult {
     pub step: String,
     /// `POST /auth/token`.
     pub request: String,
+    /// The journey that has this step.
+    #[serde(default)]
+    pub journey: String,
     /// Phase name.
     pub phase: String,
     /// Requests that were due in the phase.
     pub n: u64,
     /// Failures by cause; provoked rejects are under `limited`.
     pub failed: BTreeMap<Cause, u64>,
+    /// Answers by HTTP status; 0: there was none.
+    #[serde(default)]
+    pub statuses: BTreeMap<u16, u64>,
     /// Done − intended, of requests that succeeded.
     pub response: Quantiles,
     /// Done − sent, of the same.
@@ -256,6 +265,12 @@ pub struct StepResult {
     /// What each objective that judges this step in this phase counted.
     #[serde(default)]
     pub judged: Vec<Judged>,
+    /// From sending to the first byte of the answer's body, of requests that succeeded; live runs only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_byte: Option<Quantiles>,
+    /// The longest wait between two events of each streamed answer; live runs only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gap: Option<Quantiles>,
 }
 
 /// What an objective counted of one step in one phase.
@@ -267,6 +282,19 @@ pub struct Judged {
     pub n: u64,
     /// Of them, failed or beyond the limit.
     pub beyond: u64,
+}
+
+/// What one pod behind the gateway answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PodResult {
+    /// Its name.
+    pub pod: String,
+    /// Requests that it served first behind the gateway.
+    pub n: u64,
+    /// Of them, failed.
+    pub failed: u64,
+    /// Done − intended, of requests that succeeded.
+    pub response: Quantiles,
 }
 
 /// A point of a percentile curve.

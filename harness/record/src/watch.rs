@@ -10,7 +10,7 @@ use crate::histogram::{histogram, record};
 use crate::{Cause, Observation, PhaseKind, PhaseSpan, StepId};
 
 /// A limit whose keeping is counted request by request. The first watch is the one that is drawn.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Watch {
     /// Name of the objective it serves.
     pub objective: String,
@@ -29,7 +29,7 @@ pub struct Watch {
 }
 
 /// What a watch counts as bad.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum Bad {
     /// Failed, or answered later than the limit. A reject by a rate limiter is the limiter at work and is not looked
     /// at.
@@ -165,6 +165,11 @@ impl Counts {
             }
         }
         self.blocks = merged;
+    }
+
+    /// Requests judged and those that were bad, of all.
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        self.cells.iter().fold((0, 0), |sum, cell| (sum.0 + cell.0, sum.1 + cell.1))
     }
 
     /// Requests judged and those that were bad, of a step in a phase.

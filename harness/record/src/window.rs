@@ -171,6 +171,17 @@ impl Windows {
         Spell { n: all.len(), p50_us: at(0.5), p95_us: at(0.95), p99_us: at(0.99) }
     }
 
+    pub(crate) fn tail(&self, most: usize) -> (usize, Nanos, Vec<Window>) {
+        let first = self.all.len().saturating_sub(most);
+        (first, self.width, self.all[first..].iter().map(Accumulator::window).collect())
+    }
+
+    pub(crate) fn latest(&self, most: usize) -> Window {
+        let mut sum = Accumulator::new(self.edges_us.len() + 1);
+        self.all[self.all.len().saturating_sub(most)..].iter().for_each(|window| sum.absorb(window));
+        sum.window()
+    }
+
     pub(crate) fn timeline(&self) -> Timeline {
         let per_spell = self.per_spell();
         Timeline {

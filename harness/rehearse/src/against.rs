@@ -21,7 +21,7 @@ pub(crate) fn against(args: &PlayArgs, backend: Backend, base: Option<&str>) -> 
     let began = Began::now();
     let control = base.is_none();
     let what = if control { "control" } else { "against" };
-    let name = Path::new(&args.scenario).file_stem().map_or_else(String::new, |stem| stem.display().to_string());
+    let name = Path::new(args.scenario()).file_stem().map_or_else(String::new, |stem| stem.display().to_string());
     let folder = args.out.join(format!("{name}-{what}-{}", began.stamp()));
     let side = |seed: u64, of_base: bool| {
         let mut one = PlayArgs { seed, out: folder.clone(), quiet: true, ..args.clone() };

@@ -18,10 +18,10 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Stand the platform up in this process, drive a scenario at it, judge it
-    Run(PlayArgs),
+    Run(RunArgs),
     /// The same in virtual time: the same rules, scenario and seed, in a moment
     Simulate(SimulateArgs),
-    /// Render the reports of a run folder again
+    /// Render the reports of a run folder again; finish one whose run was cut off
     Report {
         /// The run folder
         folder: PathBuf,
@@ -43,8 +43,15 @@ pub(crate) enum Command {
     Capacity(crate::capacity::CapacityArgs),
     /// Every failure we know against a candidate: go or no-go
     Release(crate::release::ReleaseArgs),
-    /// List the scenarios that are shipped
+    /// List the scenarios that are shipped: how long each is, and what plays it
     List,
+    /// Say what can run on this machine, what is missing, and how to get it
+    Doctor,
+    /// Print a completion script for a shell, such as `source <(rehearse completions bash)`
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
     /// Print the JSON Schema of a file format, or the names of all of them
     Schema {
         /// Which format, such as `scenario`
@@ -97,12 +104,45 @@ pub(crate) enum Order {
     File,
 }
 
+/// Of `run`.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) play: PlayArgs,
+    #[command(flatten)]
+    pub(crate) live: LiveArgs,
+}
+
+/// How a live run is driven and shown.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct LiveArgs {
+    /// Who puts requests on the wire: connections of our own, or goose's client
+    #[arg(long, value_enum, default_value_t = DriverKind::Hyper)]
+    pub(crate) driver: DriverKind,
+    /// Show the run as a page, too, on this port of 127.0.0.1; on a free one if none is given
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
+    pub(crate) live: Option<u16>,
+    /// Lines instead of a screen, even in a terminal
+    #[arg(long)]
+    pub(crate) no_tui: bool,
+}
+
+/// Who puts requests on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DriverKind {
+    /// Connections of our own, a client's each, inside goose's transactions.
+    #[default]
+    Hyper,
+    /// Goose's own `GooseUser::request`: a third of the rate, to compare with.
+    GooseNative,
+}
+
 /// What `run` and `simulate` share.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct PlayArgs {
     /// A shipped scenario's name (see `rehearse list`) or a scenario file
-    #[arg(default_value = "smoke")]
-    pub(crate) scenario: String,
+    /// [default: what rehearse.yaml names, else nightly]
+    pub(crate) scenario: Option<String>,
     /// A kustomization, a directory of manifests, a rendered file, `-` for standard input, or `git:REV[:PATH]`; the
     /// built-in platform if left out
     #[arg(long, value_name = "SRC", allow_hyphen_values = true)]
@@ -211,4 +251,14 @@ pub(crate) enum Undecided {
 fn exit_codes() -> String {
     let lines = ExitCode::ALL.iter().map(|code| format!("  {:>3}  {}", code.code(), code.meaning()));
     format!("Exit codes:\n{}", lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// What is played where neither a flag nor a project names a scenario.
+const SCENARIO: &str = "nightly";
+
+impl PlayArgs {
+    /// The scenario's name or file.
+    pub(crate) fn scenario(&self) -> &str {
+        self.scenario.as_deref().unwrap_or(SCENARIO)
+    }
 }

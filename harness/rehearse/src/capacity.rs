@@ -150,7 +150,7 @@ fn prices(path: &Path) -> Result<Prices, Failure> {
 
 fn command(args: &CapacityArgs) -> String {
     let play = &args.play;
-    let mut words = vec![format!("rehearse capacity {} --seed {}", play.scenario, play.seed)];
+    let mut words = vec![format!("rehearse capacity {} --seed {}", play.scenario(), play.seed)];
     words.extend(play.platform.iter().map(|platform| format!("--platform {platform}")));
     words.extend(play.overlay.iter().map(|overlay| format!("--overlay {overlay}")));
     words.extend(play.nodes.iter().map(|nodes| format!("--nodes {}", nodes.display())));

@@ -37,6 +37,16 @@ impl Failure {
         Self::of_text(ExitCode::Usage, text.into())
     }
 
+    /// Something that this machine cannot do.
+    pub(crate) fn of_backend(text: String) -> Self {
+        Self::of_text(ExitCode::Backend, text)
+    }
+
+    /// A run that would say nothing about the platform.
+    pub(crate) fn of_invalid(text: String) -> Self {
+        Self::of_text(ExitCode::Invalid, text)
+    }
+
     /// All errors of a load, each with its source lines.
     pub(crate) fn of_manifests(loaded: &manifests::Loaded, errors: &[manifests::ManifestError]) -> Self {
         let one = |error: &manifests::ManifestError| {

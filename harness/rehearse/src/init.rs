@@ -142,6 +142,7 @@ fn project_file(args: &InitArgs, overlay: &str, profiles: &BTreeMap<String, Prof
                     apiVersion: rehearse/v1\nkind: Project\n"
         .to_owned();
     writeln!(text, "platform: {}", quoted(&from_there(&args.platform)?)).ok();
+    writeln!(text, "scenario: smoke").ok();
     if !overlay.is_empty() {
         writeln!(text, "overlay: {}", quoted(overlay)).ok();
     }

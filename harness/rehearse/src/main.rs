@@ -4,16 +4,21 @@
 mod against;
 mod args;
 mod capacity;
+mod doctor;
+mod embedded;
 mod failure;
 mod gateway;
 mod hpa;
 mod init;
 mod keep;
 mod lint;
+mod live;
 mod machine;
 mod play;
+mod probe;
 mod progress;
 mod project;
+mod recover;
 mod release;
 mod replications;
 mod resolve;
@@ -24,7 +29,7 @@ mod told;
 
 use std::process::ExitCode as Process;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use args::{Args, Command};
 use failure::Failure;
@@ -43,6 +48,11 @@ fn main() -> Process {
         Command::Capacity(args) => capacity::run(&args),
         Command::Release(args) => release::run(&args),
         Command::List => told::list(),
+        Command::Doctor => Ok(doctor::doctor()),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Args::command(), "rehearse", &mut std::io::stdout());
+            Ok(ExitCode::Pass)
+        }
         Command::Schema { name } => schema::schema(name.as_deref()),
         Command::Gateway(args) => gateway::run(&args),
         Command::Hpa(args) => hpa::run(&args),

@@ -1,23 +1,25 @@
 //! `run`, `simulate` and `report`: play, judge, write, tell.
 
-use std::io::IsTerminal;
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use record::{
-    Comparison, Conclusion, Deaf, Environment, ExitCode, Expected, Finding, Observation, Observed, RunFolder, RunResult,
+    Comparison, Conclusion, Deaf, Environment, ExitCode, Expected, Finding, Limit, Observation, Observed,
+    PlatformStamp, RunFolder, RunResult,
 };
 use reports::{Played, Twin};
 use scenarios::Plan;
 use simulation::Settings;
-use stage::EmbeddedSettings;
+use units::Nanos;
 
-use crate::args::{Format, PlayArgs, Undecided};
+use crate::args::{Format, LiveArgs, PlayArgs, RunArgs, Undecided};
+use crate::embedded::Embedded;
 use crate::failure::Failure;
+use crate::live::Head;
 use crate::machine::{self, Began};
-use crate::progress::Progress;
+use crate::progress::{Progress, Show, colored};
 use crate::resolve::Rehearsal;
-use crate::told;
+use crate::{recover, told};
 
 const EMBEDDED: &str = "embedded";
 pub(crate) const SIMULATED: &str = "simulated";
@@ -38,24 +40,54 @@ impl Backend {
     }
 }
 
+/// Where a rehearsal is played, ready to play it.
+enum Stage {
+    Embedded(Box<Embedded>),
+    Simulated,
+}
+
+impl Stage {
+    fn of(backend: Backend, live: &LiveArgs) -> Result<Self, Failure> {
+        Ok(match backend {
+            Backend::Embedded => Self::Embedded(Box::new(Embedded::new(live)?)),
+            Backend::Simulated => Self::Simulated,
+        })
+    }
+
+    fn end(self) {
+        if let Self::Embedded(embedded) = self {
+            embedded.end();
+        }
+    }
+}
+
 /// `rehearse run`.
-pub(crate) fn run(args: &PlayArgs) -> Result<ExitCode, Failure> {
-    command(args, Backend::Embedded)
+pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
+    command(&args.play, Backend::Embedded, &args.live)
 }
 
 /// `rehearse simulate`.
 pub(crate) fn simulate(args: &PlayArgs) -> Result<ExitCode, Failure> {
-    command(args, Backend::Simulated)
+    command(args, Backend::Simulated, &LiveArgs::default())
 }
 
-fn command(args: &PlayArgs, backend: Backend) -> Result<ExitCode, Failure> {
+fn command(args: &PlayArgs, backend: Backend, live: &LiveArgs) -> Result<ExitCode, Failure> {
     if args.control || args.against.is_some() {
         return crate::against::against(args, backend, args.against.as_deref());
     }
     let began = Began::now();
     let mut rehearsal = Rehearsal::resolve(args, backend.named())?;
-    let mut progress = begin(args, &rehearsal, &began)?;
-    let mut ended = play(&rehearsal, backend, &mut progress, &began, true)?;
+    let mut stage = Stage::of(backend, live)?;
+    if let Stage::Embedded(embedded) = &mut stage {
+        embedded.probe(&rehearsal, args)?;
+    }
+    let show = match (args.quiet, live.no_tui || backend == Backend::Simulated) {
+        (true, _) => Show::Nothing,
+        (false, true) => Show::Lines,
+        (false, false) => Show::Screen,
+    };
+    let mut progress = begin(args, &rehearsal, &began, show)?;
+    let mut ended = play(&rehearsal, &stage, &mut progress, &began, true)?;
     // What makes a live run invalid is the machine's hour; virtual time would do the same again.
     if ended.result.conclusion == Conclusion::Invalid && backend != Backend::Simulated {
         write(args, &progress, &ended)?;
@@ -63,10 +95,12 @@ fn command(args: &PlayArgs, backend: Backend) -> Result<ExitCode, Failure> {
             .say(&format!("the run is invalid and kept in {}; it is repeated once", progress.folder.path().display()));
         let began = Began::now();
         rehearsal = Rehearsal::resolve(args, backend.named())?;
-        progress = begin(args, &rehearsal, &began)?;
-        ended = play(&rehearsal, backend, &mut progress, &began, true)?;
+        progress = begin(args, &rehearsal, &began, show)?;
+        ended = play(&rehearsal, &stage, &mut progress, &began, true)?;
     }
-    finish(args, &rehearsal, &progress, &ended)
+    let code = finish(args, &rehearsal, &progress, &ended);
+    stage.end();
+    code
 }
 
 /// One block of a comparison.
@@ -79,9 +113,11 @@ pub(crate) struct Block {
 pub(crate) fn block(args: &PlayArgs, backend: Backend, name: &str) -> Result<Block, Failure> {
     let began = Began::now();
     let rehearsal = Rehearsal::resolve(args, backend.named())?;
+    let stage = Stage::of(backend, &LiveArgs::default())?;
     let folder = RunFolder::create(&args.out, name, &rehearsal.asked)?;
-    let mut progress = Progress::new(folder, true)?;
-    let ended = play(&rehearsal, backend, &mut progress, &began, false)?;
+    let mut progress = Progress::new(folder, head(&rehearsal), Show::Nothing, false)?;
+    let ended = play(&rehearsal, &stage, &mut progress, &began, false)?;
+    stage.end();
     let folder = &progress.folder;
     folder.result(&ended.result)?;
     folder.environment(&ended.environment)?;
@@ -93,53 +129,39 @@ pub(crate) fn block(args: &PlayArgs, backend: Backend, name: &str) -> Result<Blo
 
 fn play(
     rehearsal: &Rehearsal,
-    backend: Backend,
+    stage: &Stage,
     progress: &mut Progress,
     began: &Began,
     with_twin: bool,
 ) -> Result<Ended, Failure> {
-    let open_files = machine::raise_open_files();
-    let (result, twin) = match backend {
-        Backend::Embedded => {
-            let mut observed = live(rehearsal, open_files, progress)?;
+    let mut environment = began.environment(machine::raise_open_files());
+    let (result, twin) = match stage {
+        Stage::Embedded(embedded) => {
+            environment.notes.extend(embedded.carried().map(|carried| ("self-probe".to_owned(), carried)));
+            let mut observed = embedded.play(rehearsal, progress)?;
             let seen = std::mem::take(&mut observed.observations);
             let result = conclude(rehearsal, EMBEDDED, observed);
             let twin = match result.conclusion {
                 Conclusion::Interrupted => None,
-                _ if with_twin => Some(twin(rehearsal, &seen, progress)?),
+                _ if with_twin => Some(twin(rehearsal, &seen)?),
                 _ => None,
             };
             (result, twin)
         }
-        Backend::Simulated => {
+        Stage::Simulated => {
             let watches = rehearsal.watches.clone();
             let simulated = simulation::simulate(&rehearsal.plan, watches, &Settings::default(), progress)?;
             (conclude(rehearsal, SIMULATED, simulated.observed), None)
         }
     };
-    Ok(Ended { result, twin, environment: began.environment(open_files) })
-}
-
-fn live(rehearsal: &Rehearsal, open_files: u64, progress: &mut Progress) -> Result<Observed, Failure> {
-    let driver = std::env::current_exe()
-        .map_err(|error| Failure::usage(format!("cannot find the program that drives load: {error}")))?;
-    let settings =
-        EmbeddedSettings { driver, cluster: cluster::ClusterConfig::default(), keep_observations: true, open_files };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(ExitCode::Backend, &error))?;
-    let played = runtime.block_on(async {
-        let plan = Arc::clone(&rehearsal.plan);
-        stage::play(plan, rehearsal.watches.clone(), settings, progress, machine::interrupts()).await
-    });
-    // Pods and connections go with the runtime; nothing is worth waiting for.
-    runtime.shutdown_background();
-    Ok(played?)
+    Ok(Ended { result, twin, environment })
 }
 
 /// `rehearse report`.
 pub(crate) fn report(folder: &Path, beside: Option<&Path>, open: bool) -> Result<ExitCode, Failure> {
+    if let Some(done) = recover::finish(folder)? {
+        told::aside(&format!("{done}\n"));
+    }
     let rendered = reports::render_beside(folder, beside)?;
     let result: RunResult = RunFolder::read_json(folder, "result.json")?;
     let asked = RunFolder::read_json(folder, "run.json")?;
@@ -151,19 +173,37 @@ pub(crate) fn report(folder: &Path, beside: Option<&Path>, open: bool) -> Result
     Ok(result.conclusion.exit())
 }
 
-fn begin(args: &PlayArgs, rehearsal: &Rehearsal, began: &Began) -> Result<Progress, Failure> {
-    let name = format!("{}-{}-{}", rehearsal.asked.scenario, rehearsal.asked.backend, began.stamp());
-    let folder = RunFolder::create(&args.out, &name, &rehearsal.asked)?;
-    let progress = Progress::new(folder, args.quiet)?;
+fn begin(args: &PlayArgs, rehearsal: &Rehearsal, began: &Began, show: Show) -> Result<Progress, Failure> {
     let asked = &rehearsal.asked;
-    let platform = &asked.platform;
-    let on = if platform.overlay.is_empty() {
-        format!("{} ({})", platform.source, platform.digest)
-    } else {
-        format!("{} ({}, {})", platform.overlay, platform.source, platform.digest)
-    };
-    progress.say(&format!("{} on {on}, {} backend, seed {}", asked.scenario, asked.backend, asked.seed.get()));
+    let name = format!("{}-{}-{}", asked.scenario, asked.backend, began.stamp());
+    let folder = RunFolder::create(&args.out, &name, asked)?;
+    let live = asked.backend != SIMULATED;
+    if live {
+        folder.begun(&recover::Begun::of(rehearsal, findings(rehearsal)))?;
+    }
+    let head = head(rehearsal);
+    let told = format!("{} on {}, {} backend, seed {}", head.scenario, head.platform, head.backend, head.seed);
+    let mut progress = Progress::new(folder, head, show, live)?;
+    progress.say(&told);
     Ok(progress)
+}
+
+/// What every view of the run begins with.
+fn head(rehearsal: &Rehearsal) -> Head {
+    let asked = &rehearsal.asked;
+    let PlatformStamp { source, overlay, digest, .. } = &asked.platform;
+    let platform =
+        if overlay.is_empty() { format!("{source} ({digest})") } else { format!("{overlay} ({source}, {digest})") };
+    Head {
+        scenario: asked.scenario.clone(),
+        question: rehearsal.plan.scenario.question.clone(),
+        platform,
+        backend: asked.backend.clone(),
+        seed: asked.seed.get(),
+        phases: rehearsal.plan.load.phase_spans(Nanos::ZERO),
+        bounds: rehearsal.bounds(),
+        objectives: rehearsal.objectives.clone(),
+    }
 }
 
 fn conclude(rehearsal: &Rehearsal, backend: &str, observed: Observed) -> RunResult {
@@ -179,6 +219,13 @@ pub(crate) fn judge(
     observed: Observed,
 ) -> RunResult {
     let mut checks = reports::validity(&observed.recording, rehearsal.tightest_limit());
+    if observed.limited_by == Some(Limit::Platform) {
+        // Whoever keeps every worker waiting is late by itself: that is a verdict, not a broken instrument.
+        for check in checks.iter_mut().filter(|check| !check.ok) {
+            (check.ok, check.limit) =
+                (true, format!("{}; not held against the run: the platform was the limit", check.limit));
+        }
+    }
     checks.extend(observed.checks);
     let mut expectations = observed.expectations;
     expectations.extend(observed.aborted.map(|reason| Expected {
@@ -206,7 +253,9 @@ pub(crate) fn judge(
         alpha_share: 1.0,
         interrupted: observed.interrupted,
     };
-    reports::conclude(played, &rehearsal.objectives)
+    let mut result = reports::conclude(played, &rehearsal.objectives);
+    recover::name_journeys(&mut result, &recover::journeys(&plan.load));
+    result
 }
 
 /// What bites that no objective shows, then what the manifests declare and nobody played.
@@ -229,19 +278,13 @@ struct Ended {
 }
 
 /// The same scenario and seed in virtual time, held against what was seen live.
-fn twin(rehearsal: &Rehearsal, live: &[Observation], progress: &Progress) -> Result<Twin, Failure> {
+fn twin(rehearsal: &Rehearsal, live: &[Observation]) -> Result<Twin, Failure> {
     let settings = Settings { keep_observations: true, ..Settings::default() };
     let mut simulated =
         simulation::simulate(&rehearsal.plan, rehearsal.watches.clone(), &settings, &mut Deaf)?.observed;
     let observations = std::mem::take(&mut simulated.observations);
     let twin = reports::compare(live, &observations, &rehearsal.plan.load.step_plans());
-    let twin = twin.reaching(conclude(rehearsal, SIMULATED, simulated));
-    progress.say(if twin.agrees() {
-        "the simulated twin agrees"
-    } else {
-        "the simulated twin differs: see Trust in the report"
-    });
-    Ok(twin)
+    Ok(twin.reaching(conclude(rehearsal, SIMULATED, simulated)))
 }
 
 /// Writes what there is to write, tells what there is to tell, and finds the exit code.
@@ -249,7 +292,12 @@ fn finish(args: &PlayArgs, rehearsal: &Rehearsal, progress: &Progress, ended: &E
     let written = write(args, progress, ended);
     let result = &ended.result;
     match args.format {
-        Format::Text => told::out(&reports::terminal(result, &rehearsal.asked, width(), color())),
+        Format::Text => {
+            told::out(&reports::terminal(result, &rehearsal.asked, width(), color()));
+            if let Some(twin) = &ended.twin {
+                told::out(&told::twin(twin));
+            }
+        }
         Format::Json => told::json(result),
     }
     // Only now: what was measured has been told, even if no file could be written.
@@ -285,10 +333,12 @@ fn write(args: &PlayArgs, progress: &Progress, ended: &Ended) -> Result<(PathBuf
 }
 
 pub(crate) fn color() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+    std::io::stdout().is_terminal() && colored()
 }
 
 /// Columns to fill.
 pub(crate) fn width() -> usize {
-    std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(100)
+    let of_terminal = || rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok().map(|size| size.ws_col.into());
+    let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    told.or_else(of_terminal).filter(|columns| *columns > 0).unwrap_or(100).min(140)
 }

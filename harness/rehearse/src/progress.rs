@@ -1,152 +1,206 @@
-//! While a run goes on: its files are written, and whoever looks at the terminal sees what happens.
+//! While a run goes on: its files are written, and whoever looks sees what happens.
 
-use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{IsTerminal, Write};
 
-use record::{Event, EventKind, FolderError, Listener, RunFolder, Second};
-use units::Nanos;
+use record::{Event, FolderError, Listener, RunFolder, Second};
 
-/// Writes events and interval histograms into the run folder, and a line for each thing worth knowing to the
-/// terminal. The first file that cannot be written is kept as an error; the run goes on.
+use crate::live::{Head, Live, Page, Terminal, Tone};
+
+/// Writes what the run folder keeps as it goes, and shows it. The first file that cannot be written is kept as an error;
+/// the run goes on.
 pub(crate) struct Progress {
     pub(crate) folder: RunFolder,
-    intervals: Option<File>,
+    intervals: Growing,
+    observations: Option<Growing>,
+    live: Live,
     voice: Voice,
-    load_start: Option<Nanos>,
-    /// Wanted and ready replicas by workload, for the time before load.
-    standing: BTreeMap<String, (u32, u32)>,
-    substituted: bool,
+    page: Option<Page>,
+    /// When the screen was last drawn, by the run's clock.
+    drawn_us: Option<u64>,
     pub(crate) trouble: Option<FolderError>,
 }
 
 /// How much is said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Voice {
     Silent,
     /// A line now and then.
     Plain,
     /// A line that renews itself.
-    Terminal,
+    Line,
+    /// All of the terminal.
+    Screen(Terminal),
+}
+
+/// A file that grows until it cannot be written.
+struct Growing {
+    name: &'static str,
+    file: Option<File>,
+}
+
+/// How a run is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Show {
+    /// Not at all.
+    Nothing,
+    /// In lines, one of which renews itself in a terminal.
+    Lines,
+    /// On a screen, if there is one.
+    Screen,
 }
 
 const INTERVALS: &str = "intervals.hlog";
+const OBSERVATIONS: &str = "observations.bin";
 /// Seconds between two plain lines.
 const PLAIN_EVERY: u64 = 10;
+/// Events that come closer to each other than this are drawn together.
+const DRAW_EVERY_US: u64 = 100_000;
 
 impl Progress {
-    pub(crate) fn new(folder: RunFolder, quiet: bool) -> Result<Self, FolderError> {
-        let path = folder.path().join(INTERVALS);
-        let intervals = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .map_err(|source| FolderError::Write { path, source })?;
-        let voice = match (quiet, std::io::stderr().is_terminal()) {
-            (true, _) => Voice::Silent,
-            (false, true) => Voice::Terminal,
-            (false, false) => Voice::Plain,
+    /// `keeps_observations`: so that the run can be told if it is cut off.
+    pub(crate) fn new(
+        folder: RunFolder,
+        head: Head,
+        show: Show,
+        keeps_observations: bool,
+    ) -> Result<Self, FolderError> {
+        let intervals = Growing { name: INTERVALS, file: Some(folder.growing(INTERVALS)?) };
+        let observations = if keeps_observations {
+            Some(Growing { name: OBSERVATIONS, file: Some(folder.observations()?) })
+        } else {
+            None
         };
-        Ok(Self {
-            folder,
-            intervals: Some(intervals),
-            voice,
-            load_start: None,
-            standing: BTreeMap::new(),
-            substituted: false,
-            trouble: None,
-        })
+        let live = Live::new(head);
+        let voice = match (show, std::io::stderr().is_terminal()) {
+            (Show::Nothing, _) => Voice::Silent,
+            (_, false) => Voice::Plain,
+            (Show::Lines, true) => Voice::Line,
+            (Show::Screen, true) => Voice::Screen(Terminal::enter(colored())),
+        };
+        Ok(Self { folder, intervals, observations, live, voice, page: None, drawn_us: None, trouble: None })
+    }
+
+    /// Serves the run as a page, too.
+    pub(crate) fn serve(&mut self, page: Page) {
+        self.say(&format!("the run as a page: http://{}/", page.address));
+        page.show(&self.live);
+        self.page = Some(page);
     }
 
     /// A line of its own.
-    pub(crate) fn say(&self, text: &str) {
-        match self.voice {
+    pub(crate) fn say(&mut self, text: &str) {
+        match &self.voice {
             Voice::Silent => {}
             Voice::Plain => tell(&format!("{text}\n")),
-            Voice::Terminal => tell(&format!("\r\x1b[K{text}\n")),
+            Voice::Line => tell(&format!("\r\x1b[K{text}\n")),
+            Voice::Screen(_) => {
+                self.live.note(Tone::Plain, text.to_owned());
+                self.draw();
+            }
+        }
+    }
+
+    /// Load is over: gives the terminal back. What is said from now on are lines.
+    pub(crate) fn close(&mut self) {
+        self.live.over();
+        self.show_page();
+        if matches!(self.voice, Voice::Screen(_)) {
+            self.voice = Voice::Line;
         }
     }
 
     fn status(&self, text: &str) {
-        if self.voice == Voice::Terminal {
+        if matches!(self.voice, Voice::Line) {
             tell(&format!("\r\x1b[K{text}"));
         }
     }
 
-    /// Minutes and seconds since load began, or before it.
-    fn at(&self, now: Nanos) -> String {
-        match self.load_start {
-            Some(start) if now >= start => {
-                let seconds = (now - start).as_secs();
-                format!("{:>2}:{:02}", seconds / 60, seconds % 60)
-            }
-            _ => " ".repeat(5), // the stand-up is told in seconds of its own
+    fn draw(&mut self) {
+        if let Voice::Screen(terminal) = &self.voice {
+            terminal.draw(&self.live);
         }
+        self.drawn_us = Some(self.live.now_us);
+    }
+
+    fn show_page(&self) {
+        if let Some(page) = &self.page {
+            page.show(&self.live);
+        }
+    }
+
+    fn keep(&mut self, written: Result<(), FolderError>) {
+        if let Err(error) = written {
+            self.trouble.get_or_insert(error);
+        }
+    }
+}
+
+impl Growing {
+    fn append(&mut self, folder: &RunFolder, bytes: &[u8]) -> Result<(), FolderError> {
+        let Some(file) = self.file.as_mut().filter(|_| !bytes.is_empty()) else { return Ok(()) };
+        file.write_all(bytes).map_err(|source| {
+            self.file = None;
+            FolderError::Write { path: folder.path().join(self.name), source }
+        })
     }
 }
 
 impl Listener for Progress {
     fn event(&mut self, event: &Event) {
-        if let Err(error) = self.folder.event(event) {
-            self.trouble.get_or_insert(error);
+        let written = self.folder.event(event);
+        self.keep(written);
+        let told = self.live.event(event);
+        match (&self.voice, &told) {
+            (Voice::Plain | Voice::Line, Some(entry)) => {
+                let text = format!("{:>5}  {}", entry.at, entry.text);
+                self.say(text.trim_start_matches("       "));
+            }
+            (Voice::Line, None) if self.live.load_start_us.is_none() => {
+                let (desired, ready) = self.live.pods();
+                self.status(&format!("standing up: {ready} of {desired} pods ready"));
+            }
+            _ => {}
         }
-        let now = Nanos::from_micros(event.at_us);
-        if let EventKind::PlatformReady = event.kind {
-            self.load_start = Some(now.ceil_to_second() + Nanos::from_secs(1));
-            self.say(&format!("ready after {:.1} s; load begins", now.as_secs_f64()));
+        if self.drawn_us.is_none_or(|drawn| event.at_us >= drawn + DRAW_EVERY_US) {
+            self.draw();
+            self.show_page();
         }
-        let text = match &event.kind {
-            EventKind::PhaseStarted { phase } => format!("phase {phase}"),
-            EventKind::LoadEnded => "load has ended".into(),
-            EventKind::Scaling(d) if d.desired != d.current => {
-                let read: Vec<_> = d.metrics.iter().map(crate::told::reading).collect();
-                format!("HPA {} {} → {}: {}", d.workload, d.current, d.desired, read.join(", "))
-            }
-            EventKind::ReplicasChanged { workload, desired, ready }
-                if self.load_start.is_some_and(|start| now >= start) =>
-            {
-                format!("{workload}: {ready} of {desired} ready")
-            }
-            EventKind::ReplicasChanged { workload, desired, ready } => {
-                self.standing.insert(workload.clone(), (*desired, *ready));
-                let sum = self.standing.values().fold((0, 0), |sum, pods| (sum.0 + pods.0, sum.1 + pods.1));
-                return self.status(&format!("standing up: {} of {} pods ready", sum.1, sum.0));
-            }
-            EventKind::PodUnschedulable { pod, reason } => format!("pod {pod} is pending: {reason}"),
-            EventKind::PodRestarted { pod, reason } => format!("pod {pod} restarted: {reason}"),
-            EventKind::RolloutStarted { workload, revision } => {
-                format!("{workload}: rollout of revision {revision} begins")
-            }
-            EventKind::RolloutComplete { workload, revision } => {
-                format!("{workload}: rollout of revision {revision} is complete")
-            }
-            EventKind::DeadlineExceeded { workload, message } => format!("{workload}: {message}"),
-            EventKind::CreateFailed { workload, reason } => format!("{workload}: {reason}"),
-            EventKind::PodEvicted { pod, reason } => format!("pod {pod} evicted: {reason}"),
-            EventKind::EvictionRefused { pod, reason, .. } => format!("pod {pod} not evicted: {reason}"),
-            EventKind::NodeChanged { node, state } => format!("node {node} is {state}"),
-            EventKind::Substituted { what, by } if !self.substituted => {
-                self.substituted = true; // one line tells; events.jsonl has them all
-                format!("{what} became {by}, and so for others of its kind")
-            }
-            _ => return,
-        };
-        self.say(&format!("{}  {text}", self.at(now)));
     }
 
     fn second(&mut self, second: &Second<'_>) {
-        if let Some(Err(source)) = self.intervals.as_mut().map(|file| file.write_all(second.intervals)) {
-            let path = self.folder.path().join(INTERVALS);
-            self.intervals = None;
-            self.trouble.get_or_insert(FolderError::Write { path, source });
+        let written = self.intervals.append(&self.folder, second.intervals);
+        self.keep(written);
+        if let Some(observations) = &mut self.observations {
+            let written = observations.append(&self.folder, second.frames);
+            self.keep(written);
         }
-        let line = format!("{}  {} requests, {} failed", self.at(second.now), second.offered, second.failed);
+        self.live.second(second);
+        let line = || {
+            let latest = &self.live.latest;
+            let figures = format!("p50 {} p95 {}", ms(latest.p50_us), ms(latest.p95_us));
+            format!("{:>5}  {} requests, {} not served, {figures}", self.live.at(), second.offered, second.failed)
+        };
         match self.voice {
-            Voice::Terminal => self.status(&line),
-            Voice::Plain if second.offered > 0 && second.now.as_secs().is_multiple_of(PLAIN_EVERY) => self.say(&line),
-            Voice::Plain | Voice::Silent => {}
+            Voice::Line => self.status(&line()),
+            Voice::Plain if second.offered > 0 && second.now.as_secs().is_multiple_of(PLAIN_EVERY) => {
+                let line = line();
+                self.say(&line);
+            }
+            Voice::Plain | Voice::Silent | Voice::Screen(_) => {}
         }
+        self.draw();
+        self.show_page();
     }
+}
+
+fn ms(us: u64) -> String {
+    format!("{:.0} ms", us as f64 / 1e3)
+}
+
+/// Whether colours are wanted: see <https://no-color.org>.
+pub(crate) fn colored() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Standard error is for the conversation; if nobody reads it, the run goes on all the same.

@@ -35,6 +35,9 @@ pub(crate) struct Project {
     /// As `--nodes`.
     #[serde(default)]
     pub(crate) nodes: Option<PathBuf>,
+    /// The scenario that is played where none is named.
+    #[serde(default)]
+    scenario: Option<String>,
     /// Folder with a profile a file; they come before the shipped ones.
     #[serde(default)]
     profiles: Option<PathBuf>,
@@ -106,6 +109,7 @@ impl Project {
         let own = args.platform.is_none();
         let mut all = args.clone();
         self.fill(&mut all.platform, &mut all.overlay, &mut all.nodes, own);
+        all.scenario = all.scenario.or_else(|| self.scenario.clone());
         all
     }
 

@@ -207,7 +207,7 @@ fn replay(args: &ReleaseArgs, file: &str) -> String {
 }
 
 fn command(args: &ReleaseArgs) -> String {
-    let mut words = vec![format!("rehearse release {} --seed {}", args.play.scenario, args.play.seed)];
+    let mut words = vec![format!("rehearse release {} --seed {}", args.play.scenario(), args.play.seed)];
     words.extend(source(args).map(|source| format!("--candidate {source}")));
     words.extend(args.play.against.iter().map(|source| format!("--against {source}")));
     words.extend(args.play.overlay.iter().map(|overlay| format!("--overlay {overlay}")));

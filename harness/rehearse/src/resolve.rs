@@ -124,7 +124,7 @@ fn platform(args: &PlayArgs) -> Result<manifests::Loaded, Failure> {
 
 /// A scenario of the project or a shipped one by its name, or a file.
 fn scenario(project: &Project, args: &PlayArgs) -> Result<Scenario, Failure> {
-    let (name, steady) = (args.scenario.as_str(), args.duration);
+    let (name, steady) = (args.scenario(), args.duration);
     if steady == Some(Nanos::ZERO) {
         return Err(Failure::usage("--duration 0s: a run that lasts no time shows nothing".to_owned()));
     }
@@ -152,9 +152,9 @@ fn scenario(project: &Project, args: &PlayArgs) -> Result<Scenario, Failure> {
 }
 
 /// The command that repeats the run, seed included.
-fn command(args: &PlayArgs, backend: &str) -> String {
+pub(crate) fn command(args: &PlayArgs, backend: &str) -> String {
     let verb = if backend == "simulated" { "simulate" } else { "run" };
-    let mut words = vec![format!("rehearse {verb} {} --seed {}", args.scenario, args.seed)];
+    let mut words = vec![format!("rehearse {verb} {} --seed {}", args.scenario(), args.seed)];
     words.extend(args.rate.map(|rate| format!("--rate {rate}")));
     words.extend(args.scale.map(|factor| format!("--scale {factor}")));
     words.extend(args.duration.map(|steady| format!("--duration {steady}")));

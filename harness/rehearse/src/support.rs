@@ -1,6 +1,9 @@
 //! What a backend can play. A scenario is refused before anything starts, and never silently played without a part.
 
-use scenarios::{FaultKind, Plan};
+use std::sync::Arc;
+
+use scenarios::{FaultKind, Plan, Scenario};
+use units::Seed;
 
 use crate::failure::Failure;
 
@@ -90,6 +93,17 @@ pub(crate) fn check(plan: &Plan, backend: &str) -> Result<(), Failure> {
         plan.scenario.name,
         names.join(", ")
     )))
+}
+
+/// Which backends play all of a scenario: names of their commands.
+pub(crate) fn commands(scenario: &Scenario) -> Result<Vec<&'static str>, Failure> {
+    let platform = Arc::new(manifests::load(&manifests::Source::BuiltIn, "production")?.platform);
+    let nodes = manifests::load_nodes(None)?;
+    let plan = Plan::resolve(scenario, platform, nodes, &model::shipped()?, Seed::default())?;
+    let plays =
+        |backend: Backend| plan.faults.iter().all(|fault| !matches!(backend.support(&fault.kind), Support::Refused(_)));
+    let all = [("run", Backend::Embedded), ("simulate", Backend::Simulated)];
+    Ok(all.into_iter().filter(|(_, backend)| plays(*backend)).map(|(command, _)| command).collect())
 }
 
 #[cfg(test)]

@@ -84,7 +84,7 @@ fn the_same_seed_writes_the_same_bytes_and_another_seed_does_not() {
 #[test]
 fn json_on_standard_output_is_result_json() {
     let folder = TempDir::new().unwrap();
-    let (code, out, _) = told(&rehearse(folder.path(), &["simulate", "--quiet", "--format", "json"]));
+    let (code, out, _) = told(&rehearse(folder.path(), &["simulate", "smoke", "--quiet", "--format", "json"]));
     assert_eq!(code, 0);
     assert_eq!(out, fs::read_to_string(run_folder(folder.path()).join("result.json")).unwrap());
 }
@@ -168,7 +168,7 @@ fn nodes_too_small_for_the_platform_are_named() {
 #[test]
 fn a_report_is_rendered_again_from_its_folder() {
     let folder = TempDir::new().unwrap();
-    assert_eq!(told(&rehearse(folder.path(), &["simulate", "--quiet"])).0, 0);
+    assert_eq!(told(&rehearse(folder.path(), &["simulate", "smoke", "--quiet"])).0, 0);
     let run = run_folder(folder.path());
     let first = fs::read(run.join("report.html")).unwrap();
     fs::remove_file(run.join("report.html")).unwrap();
@@ -184,4 +184,26 @@ fn every_shipped_scenario_is_listed() {
     let (code, out, _) = told(&rehearse(Path::new("."), &["list"]));
     assert_eq!(code, 0);
     assert!(scenarios::LIBRARY.iter().all(|shipped| out.contains(shipped.name)), "{out}");
+    let nightly = out.lines().find(|line| line.starts_with("nightly ")).unwrap();
+    assert!(nightly.contains("run, simulate") && nightly.contains("2m55s"), "{nightly}");
+}
+
+#[test]
+fn the_doctor_says_what_can_run_here_and_how_to_get_the_rest() {
+    let folder = TempDir::new().unwrap();
+    let (code, out, err) = told(&rehearse(folder.path(), &["doctor"]));
+    assert!(matches!(code, 0 | 30), "{err}");
+    for word in ["simulate", "run: live on loopback", "loopback addresses", "open files", "load driver", "wrk"] {
+        assert!(out.contains(word), "`{word}` is not in: {out}");
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "it leaves nothing");
+}
+
+#[test]
+fn shells_complete_what_there_is() {
+    for (shell, word) in [("bash", "complete -F"), ("zsh", "#compdef rehearse"), ("fish", "complete -c rehearse")] {
+        let (code, out, err) = told(&rehearse(Path::new("."), &["completions", shell]));
+        assert_eq!(code, 0, "{err}");
+        assert!(out.contains(word) && out.contains("goose-native"), "{shell}: {out}");
+    }
 }

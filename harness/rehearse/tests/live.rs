@@ -36,10 +36,15 @@ struct Live {
 impl Live {
     /// Starts `rehearse run short.yaml` in a folder of its own, through a shell that may lower a limit first.
     fn start(before: &str) -> Self {
+        Self::with(before, "")
+    }
+
+    /// The same with more arguments.
+    fn with(before: &str, arguments: &str) -> Self {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("short.yaml"), short()).unwrap();
         fs::write(folder.path().join("quick.yaml"), quick()).unwrap();
-        let script = format!("{before} exec \"$0\" run short.yaml --platform quick.yaml --errors tell");
+        let script = format!("{before} exec \"$0\" run short.yaml --platform quick.yaml --errors tell {arguments}");
         let child = Command::new("sh")
             .args(["-c", &script, env!("CARGO_BIN_EXE_rehearse")])
             .current_dir(folder.path())
@@ -82,7 +87,11 @@ impl Live {
 }
 
 fn run_folder(folder: &Path) -> PathBuf {
-    fs::read_dir(folder.join("rehearsals")).unwrap().next().unwrap().unwrap().path()
+    run_folders(folder).swap_remove(0)
+}
+
+fn run_folders(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder.join("rehearsals")).unwrap().map(|entry| entry.unwrap().path()).collect()
 }
 
 /// Processes whose parent is `pid`, or that were left to init, and that are load drivers of ours.
@@ -194,6 +203,166 @@ fn the_driver_dies_with_its_parent_and_events_are_kept() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test polls a file that another process writes")]
+fn a_run_that_was_killed_is_finished_from_its_folder_and_loses_a_second_at_most() {
+    let mut live = Live::start("");
+    live.until("phase step");
+    // Requests that were kept so far, as far as frames are whole.
+    let kept = |run: &Path| -> u64 {
+        let frames = fs::metadata(run.join("observations.bin")).map_or(0, |file| file.len());
+        frames / record::Observation::FRAME as u64
+    };
+    let run = run_folder(live.folder.path());
+    for _ in 0..500 {
+        if kept(&run) > 50 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    live.signal(Signal::KILL);
+    let (code, _, said, folder) = live.end();
+    assert_eq!(code, None);
+    let whole = kept(&run);
+    assert!(run.join("observations.bin").exists() && !run.join("result.json").exists(), "{said}");
+    let report = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rehearse"));
+        let output = command.arg("report").arg(&run).current_dir(folder.path()).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, out, err) = report();
+    assert_eq!(code, Some(130), "{out}{err}");
+    assert!(out.starts_with("INTERRUPTED"), "{out}");
+    assert!(err.contains("this run was cut off; finished from what it had kept, up to"), "{err}");
+    let result: record::RunResult = record::RunFolder::read_json(&run, "result.json").unwrap();
+    let due: u64 = result.steps.iter().map(|step| step.n).sum();
+    assert!(due == whole && due > 50, "{due} of {whole}");
+    assert!(result.steps.iter().all(|step| step.journey == "core-flow" || step.journey == "hammer"));
+    assert!(run.join("report.html").exists() && !run.join("observations.bin").exists());
+    let again = report();
+    assert_eq!((again.0, again.1), (code, out), "a second time there is nothing to finish");
+}
+
+#[test]
+fn a_folder_is_not_finished_while_its_run_is_under_way() {
+    let mut live = Live::start("");
+    live.until("phase warm-up");
+    let run = run_folder(live.folder.path());
+    let output = Command::new(env!("CARGO_BIN_EXE_rehearse")).arg("report").arg(&run).output().unwrap();
+    assert_eq!(output.status.code(), Some(30));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("still under way"), "{output:?}");
+    live.signal(Signal::INT);
+    assert_eq!(live.end().0, Some(130));
+}
+
+#[test]
+fn a_second_interrupt_ends_it_at_once() {
+    let mut live = Live::start("");
+    live.until("phase step");
+    let drivers = drivers_of(live.child.id());
+    live.signal(Signal::INT);
+    live.signal(Signal::TERM); // two of the same kind may be heard as one
+    let (code, out, err, folder) = live.end();
+    assert_eq!(code, Some(130), "{out}{err}");
+    assert!(run_folder(folder.path()).join("result.json").exists(), "what was measured is kept");
+    assert!(gone(&drivers), "the driver still runs");
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the process must stand still for that long")]
+fn a_process_that_stood_still_makes_the_run_invalid_and_says_so() {
+    for (case, who) in [("the platform's", "the platform"), ("the driver's", "the load driver")] {
+        let mut live = Live::start("");
+        live.until("phase step");
+        let stopped = match who {
+            "the platform" => Pid::from_child(&live.child),
+            _ => Pid::from_raw(drivers_of(live.child.id())[0].cast_signed()).unwrap(),
+        };
+        kill_process(stopped, Signal::STOP).unwrap();
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        kill_process(stopped, Signal::CONT).unwrap();
+        let (code, out, err, folder) = live.end();
+        assert!(err.contains(&format!("{who} stood still for")), "{case}: {err}");
+        // It is repeated once, and nobody stops that one; an overloaded machine may make it invalid, too.
+        assert!(matches!(code, Some(0 | 92)), "{case}: {code:?} {out}{err}");
+        assert!(err.contains("the run is invalid and kept in"), "{case}: {err}");
+        let invalid = run_folders(folder.path()).into_iter().find(|run| {
+            let result: record::RunResult = record::RunFolder::read_json(run, "result.json").unwrap();
+            let stood = result.checks.iter().find(|check| check.name.contains("stood still")).unwrap();
+            result.conclusion == record::Conclusion::Invalid && !stood.ok
+        });
+        assert!(invalid.is_some(), "{case}: {out}");
+    }
+}
+
+#[test]
+fn more_than_this_machine_carries_is_refused_at_once_with_what_would_do() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("flood.yaml"), short().replace("step: 24/s", "step: 9000/s")).unwrap();
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -n $(ulimit -Hn); exec \"$0\" run flood.yaml --seed 7", env!("CARGO_BIN_EXE_rehearse")])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let err = String::from_utf8_lossy(&output.stderr);
+    // So many requests may already need more files than this machine opens, which is told first.
+    assert!(matches!(output.status.code(), Some(92 | 30)), "{err}");
+    if output.status.code() == Some(92) {
+        assert!(err.contains("requests/s at its peak") && err.contains("times its rates"), "{err}");
+        assert!(err.contains("rehearse simulate flood.yaml --seed 7"), "{err}");
+    }
+    assert!(!folder.path().join("rehearsals").exists(), "a run folder was made for nothing");
+}
+
+#[test]
+fn the_page_shows_the_run_and_goes_with_it() {
+    let mut live = Live::with("", "--live");
+    live.until("the run as a page: http://");
+    let line = live.said.last().unwrap();
+    let address = line.trim().rsplit_once("http://").unwrap().1.trim_end_matches('/').to_owned();
+    let ask = |path: &str| {
+        let mut stream = std::net::TcpStream::connect(&address).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
+        std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+        stream
+    };
+    live.until("phase step");
+    let mut page = String::new();
+    std::io::Read::read_to_string(&mut ask("/"), &mut page).unwrap();
+    assert!(page.contains("<!doctype html>") && !page.contains("https://"), "{page}");
+    let mut events = BufReader::new(ask("/events"));
+    let mut line = String::new();
+    while !line.starts_with("data: {") {
+        line.clear();
+        assert!(events.read_line(&mut line).unwrap() > 0, "the stream ended");
+    }
+    let state: serde_json::Value = serde_json::from_str(&line["data: ".len()..]).unwrap();
+    assert_eq!(state["head"]["scenario"], "smoke");
+    assert_eq!(state["stage"], "load");
+    assert!(state["replicas"]["transactions-service"].is_array(), "{state}");
+    live.signal(Signal::INT);
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut events, &mut rest).ok(); // ends with the process
+    assert_eq!(live.end().0, Some(130));
+}
+
+#[test]
+fn goose_itself_can_send_the_load() {
+    let mut live = Live::with("", "--driver goose-native");
+    live.until("load has ended");
+    let (code, out, err, folder) = live.end();
+    assert!(matches!(code, Some(0 | 92)), "{code:?}\n{out}{err}");
+    let run = run_folder(folder.path());
+    let result: record::RunResult = record::RunFolder::read_json(&run, "result.json").unwrap();
+    let steps = result.steps.iter().filter(|step| step.phase == "step" && step.journey == "core-flow");
+    assert!(steps.clone().count() >= 4, "{out}");
+    for step in steps {
+        assert!(step.n > 10 && step.first_byte.is_some() && step.statuses.keys().all(|s| *s < 500), "{step:?}");
+    }
+    assert!(result.pods.iter().any(|pod| pod.pod.starts_with("auth-service-") && pod.n > 0), "{:?}", result.pods);
+}
+
+#[test]
 fn a_killed_driver_makes_the_run_invalid_and_it_is_repeated_once() {
     let mut live = Live::start("");
     live.until("phase step");
@@ -215,8 +384,8 @@ fn too_few_open_files_are_refused_with_the_number_that_would_do() {
 
 #[test]
 fn a_disk_that_is_full_loses_no_verdict() {
-    // The shell's limit on file sizes stands in for a full disk: no file may grow beyond 8 KiB.
-    let (code, out, err, _) = Live::start("trap '' XFSZ; ulimit -f 8;").end();
+    // The shell's limit on file sizes stands in for a full disk: no file may grow beyond 64 KiB.
+    let (code, out, err, _) = Live::start("trap '' XFSZ; ulimit -f 128;").end();
     assert_eq!(code, Some(30), "{out}{err}");
     assert!(
         ["PASS", "UNDECIDED", "INVALID"].iter().any(|word| out.starts_with(word)),

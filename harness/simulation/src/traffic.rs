@@ -368,6 +368,8 @@ impl World<'_> {
             gateway_pod: if target.gateway.is_some() { s.gateway.0 as u16 + 1 } else { 0 },
             pod: s.pod,
             hops: s.hops,
+            first_byte_us: 0,
+            gap_us: 0,
         };
         self.observe(&observation);
         self.sessions[session].generation = 0; // nothing that still comes for this request is heard

@@ -336,7 +336,15 @@ impl World<'_> {
         if let Some(recorder) = &mut self.recorder {
             recorder.drain_intervals(self.now, &mut self.intervals);
             let (offered, failed) = recorder.totals();
-            self.listener.second(&Second { now: self.now, offered, failed, intervals: &self.intervals });
+            self.listener.second(&Second {
+                now: self.now,
+                offered,
+                failed,
+                intervals: &self.intervals,
+                frames: &[],
+                recorder,
+                driver: None,
+            });
             self.intervals.clear();
         }
     }
@@ -366,6 +374,7 @@ impl World<'_> {
             aborted: self.aborted,
             checks: Vec::new(),
             interrupted: false,
+            limited_by: None,
         };
         Simulated { observed, events: self.queue.scheduled() }
     }

@@ -38,6 +38,8 @@ fn main() -> anyhow::Result<()> {
             cluster: at_once(),
             keep_observations: true,
             open_files: 20_000,
+            sender: driver::Sender::Hyper,
+            lag_allowed: units::Nanos::from_millis(20),
         };
         let runtime = tokio::runtime::Runtime::new()?;
         let (_nobody, interrupt) = tokio::sync::watch::channel(0);

@@ -6,13 +6,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use cluster::{ClusterConfig, Host};
-use driver::{Driver, Orders, Report, Update};
-use record::{Cause, EventKind, Expected, Listener, Observation, Observed, Recorder, RecorderPlan, Second, Watch};
+use driver::{Driver, Orders, Pulse, Report, Sender, Update};
+use record::{
+    Cause, DriverState, EventKind, Expected, Listener, Observation, Observed, Recorder, RecorderPlan, Second, Watch,
+};
 use scenarios::{Abort, Plan, Referee, Watchdog};
 use tokio::sync::watch;
 use units::Nanos;
 
 use crate::ending::Ending;
+use crate::heart::{Heart, STALL};
 use crate::standing::{Standing, heard};
 use crate::{StageError, budget};
 
@@ -27,6 +30,19 @@ pub struct EmbeddedSettings {
     pub keep_observations: bool,
     /// How many files this process may have open.
     pub open_files: u64,
+    /// Who puts requests on the wire.
+    pub sender: Sender,
+    /// How late they may be sent, at the 99th percentile, before somebody asks what kept them.
+    pub lag_allowed: Nanos,
+}
+
+/// Whether this process may do what the plan asks of it, before anything starts.
+pub fn check(plan: &Plan, settings: &EmbeddedSettings) -> Result<(), StageError> {
+    let needed = budget::open_files_needed(plan);
+    if needed > settings.open_files {
+        return Err(StageError::OpenFiles { needed, limit: settings.open_files });
+    }
+    Ok(())
 }
 
 /// Stands the platform up, plays the plan and takes everything down again. `interrupt` counts how often somebody
@@ -38,10 +54,7 @@ pub async fn play(
     listener: &mut dyn Listener,
     mut interrupt: watch::Receiver<u32>,
 ) -> Result<Observed, StageError> {
-    let needed = budget::open_files_needed(&plan);
-    if needed > settings.open_files {
-        return Err(StageError::OpenFiles { needed, limit: settings.open_files });
-    }
+    check(&plan, &settings)?;
     let mut standing = Standing::begin(Arc::clone(&plan), &settings.cluster, listener)?;
     let orders = Orders {
         plan: plan.load.clone(),
@@ -49,6 +62,7 @@ pub async fn play(
         clients: (0..plan.load.clients).map(|index| IpAddr::V4(standing.client(index))).collect(),
         workers: None,
         proof: standing.host.fabric.proof().map(str::to_owned),
+        sender: settings.sender,
     };
     // The driver starts while the pods do. Whatever ends this early kills it, as it is dropped.
     let driver = async {
@@ -62,9 +76,12 @@ pub async fn play(
         _ = asked(&mut interrupt) => Err(StageError::Interrupted),
     }?;
     let observations = settings.keep_observations.then(Vec::new);
-    Run { plan, driver, contract, standing, watches, observations, ending: Ending::default() }
-        .load(&mut interrupt)
-        .await
+    let workers = driver::workers_for(&plan.load) as u32;
+    let state = DriverState { workers, ..DriverState::default() };
+    let lag_allowed = settings.lag_allowed;
+    let ending = Ending::default();
+    let run = Run { plan, driver, state, lag_allowed, contract, standing, watches, observations, ending };
+    run.load(&mut interrupt).await
 }
 
 /// How often somebody has asked to stop, when that changes; never, if nobody can ask any more.
@@ -104,6 +121,8 @@ impl Abortion {
 struct Run<'a> {
     plan: Arc<Plan>,
     driver: Driver,
+    state: DriverState,
+    lag_allowed: Nanos,
     /// What became of the clauses that the gateway is held to.
     contract: Vec<Expected>,
     standing: Standing<'a>,
@@ -126,15 +145,14 @@ impl Run<'_> {
         let doors = self.doors();
         self.driver.update(&doors).await?;
         self.driver.update(&Update::Start { load_start }).await?;
-        let mut recorder = Recorder::new(RecorderPlan {
-            steps: load.step_plans(),
-            phases: load.phase_spans(load_start),
-            watches: std::mem::take(&mut self.watches),
-        });
+        let watches = std::mem::take(&mut self.watches);
+        let mut recorder =
+            Recorder::new(RecorderPlan { steps: load.step_plans(), phases: load.phase_spans(load_start), watches });
+        let heart = Heart::start(&clock);
         let mut referee = Referee::new(&self.plan, load_start);
         let mut watchdog = self.plan.abort.map(Abortion::new);
         let mut second = clock.now().ceil_to_second();
-        let mut intervals = Vec::new();
+        let (mut intervals, mut frames) = (Vec::new(), Vec::new());
         // A run lasts as long as its plan, even if the last request is answered earlier: a phase without load is
         // there to see what the platform does after it.
         while !(self.ending.summary.is_some() && (self.ending.is_early() || second > load_end)) {
@@ -167,11 +185,11 @@ impl Run<'_> {
                 }
                 now = clock.until(second) => {
                     load.milestones(load_start, second).into_iter().for_each(|kind| self.standing.host.note(kind));
+                    self.stood_still("the platform", &heart.stalls());
                     recorder.drain_intervals(now, &mut intervals);
-                    let (offered, failed) = recorder.totals();
-                    let told = Second { now: second, offered, failed, intervals: &intervals };
-                    self.standing.host.listener.second(&told);
+                    self.tell(second, &recorder, &intervals, &frames);
                     intervals.clear();
+                    frames.clear();
                     if let Some(reason) = watchdog.as_mut().and_then(Abortion::second)
                         && self.ending.aborted.is_none()
                     {
@@ -187,6 +205,7 @@ impl Run<'_> {
                 report = self.driver.next(), if driving => match report {
                     Ok(Some(Report::Observation(observation))) => {
                         recorder.observe(&observation);
+                        frames.extend_from_slice(&observation.encode());
                         referee.observe(&observation);
                         if let Some(watchdog) = &mut watchdog {
                             watchdog.ended(observation.cause);
@@ -195,6 +214,7 @@ impl Run<'_> {
                             all.push(observation);
                         }
                     }
+                    Ok(Some(Report::Pulse(pulse))) => self.pulse(pulse),
                     Ok(Some(Report::Summary(summary))) => self.ending.summary = Some(summary),
                     Ok(None) => break,
                     Err(error) => {
@@ -213,23 +233,57 @@ impl Run<'_> {
         }
         let now = clock.now();
         recorder.drain_intervals(now + Nanos::from_secs(1), &mut intervals);
-        let (offered, failed) = recorder.totals();
-        self.standing.host.listener.second(&Second { now, offered, failed, intervals: &intervals });
+        self.tell(now, &recorder, &intervals, &frames);
         for event in self.standing.host.chronicle.events() {
             referee.event(Nanos::from_micros(event.at_us), &event.kind);
         }
-        let ended = self.ending.interrupted.unwrap_or(now);
+        let ended = self.ending.interrupted.unwrap_or(now).clamp(load_start, load_end);
+        let recording = recorder.finish();
+        self.ending.judge(&recording, self.lag_allowed, ended - load_start);
         Ok(Observed {
             expectations: self.contract.into_iter().chain(referee.finish()).collect(),
             aborted: self.ending.aborted.clone(),
             chronicle: self.standing.host.chronicle,
-            recording: recorder.finish(),
+            recording,
             load_start,
-            load_end: ended.clamp(load_start, load_end),
+            load_end: ended,
             observations: self.observations.unwrap_or_default(),
             checks: self.ending.checks(),
             interrupted: self.ending.interrupted.is_some(),
+            limited_by: self.ending.limited_by,
         })
+    }
+
+    /// Tells the listener how far the run is.
+    fn tell(&mut self, now: Nanos, recorder: &Recorder, intervals: &[u8], frames: &[u8]) {
+        let (offered, failed) = recorder.totals();
+        let driver = Some(self.state);
+        self.standing.host.listener.second(&Second { now, offered, failed, intervals, frames, recorder, driver });
+    }
+
+    /// The driver tells how it is.
+    fn pulse(&mut self, pulse: Pulse) {
+        let late = Nanos::from_micros(pulse.late_us.into());
+        if late > STALL {
+            self.stood_still("the load driver", &[late]);
+        }
+        self.state = DriverState {
+            due: pulse.due,
+            waiting: pulse.waiting,
+            busy: pulse.busy,
+            cpu_us: pulse.cpu_us,
+            late_max_us: self.state.late_max_us.max(pulse.late_us.into()),
+            ..self.state
+        };
+    }
+
+    /// One of the processes did not run for so long, each time.
+    fn stood_still(&mut self, who: &str, stalls: &[Nanos]) {
+        for stall in stalls {
+            self.ending.stalls.push(*stall);
+            let kind = EventKind::Stalled { who: who.to_owned(), stalled_us: stall.as_micros() };
+            self.standing.host.note(kind);
+        }
     }
 
     /// The gateway pods as the driver is told of them.

@@ -33,7 +33,7 @@ fn targets(played: &Played, from: u64, to: u64) -> u64 {
     for event in played.chronicle.events() {
         let at = event.at_us;
         match &event.kind {
-            EventKind::PodScheduled { pod, node } => {
+            EventKind::PodScheduled { pod, node, .. } => {
                 node_of.insert(pod, node);
             }
             EventKind::PodStarted { pod } | EventKind::PodReady { pod, ready: false } => {

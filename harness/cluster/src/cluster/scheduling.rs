@@ -57,7 +57,7 @@ impl Cluster {
         (record.node, record.accepted, record.ready_changed) = (Some(node), Some(now), Some(now));
         let name = record.name.clone();
         let on = self.scheduler.place(node).node.name.clone();
-        out.emit(Effect::Note(EventKind::PodScheduled { pod: name, node: on }));
+        out.emit(Effect::Note(EventKind::PodScheduled { pod: name, node: on, number: pod.0 as u16 + 1 }));
         self.hand_over(pod, node, out);
     }
 

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use clock::Clock;
-use driver::{Door, Driver, Orders, Report, Summary, Update};
-use http_body_util::{BodyExt, Full};
+use driver::{Door, Driver, Orders, Report, Sender, Summary, Update};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -30,7 +30,8 @@ pub(crate) struct Seen {
     pub(crate) body: Bytes,
 }
 
-/// A server in the test's own runtime. Its paths: `/ok`, `/status/N`, `/limited`, `/gateway`, `/cut`, `/never`.
+/// A server in the test's own runtime. Its paths: `/ok`, `/status/N`, `/limited`, `/gateway`, `/cut`,
+/// `/never`, `/stream`.
 #[derive(Clone)]
 pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
@@ -74,11 +75,7 @@ impl Server {
         self.seen.lock().unwrap().clone()
     }
 
-    async fn answer(
-        self,
-        peer: SocketAddr,
-        request: Request<Incoming>,
-    ) -> Result<Response<Full<Bytes>>, std::io::Error> {
+    async fn answer(self, peer: SocketAddr, request: Request<Incoming>) -> Result<Response<Answer>, std::io::Error> {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
         let text =
@@ -93,12 +90,57 @@ impl Server {
         let response = Response::builder().header(wire::HOPS, "1,2,3,4,5,0,0,0").header(wire::POD, "7");
         let response = match path.as_str() {
             "/never" => std::future::pending().await,
+            "/stream" => {
+                let (events, body) = tokio::sync::mpsc::channel(1);
+                tokio::spawn(stream(self.clock.clone(), events));
+                let response = response.header("content-type", "text/event-stream");
+                return Ok(response.body(Answer::Stream(body)).unwrap());
+            }
             "/cut" => return Err(std::io::Error::other("cut")),
             "/limited" => response.status(503).header(wire::CAUSE, wire::LIMITED),
             "/gateway" => response.status(502).header(wire::CAUSE, wire::GATEWAY),
             path => response.status(path.strip_prefix("/status/").map_or(200, |code| code.parse().unwrap())),
         };
-        Ok(response.body(Full::from("0123456789".repeat(100))).unwrap())
+        Ok(response.body(Answer::Whole(Some("0123456789".repeat(100).into()))).unwrap())
+    }
+}
+
+/// Three events: after 40 ms, 10 ms and 120 ms.
+async fn stream(clock: Clock, events: tokio::sync::mpsc::Sender<Bytes>) {
+    for pause in [40, 10, 120] {
+        clock.until(clock.now() + Nanos::from_millis(pause)).await;
+        if events.send("data: word\n\n".into()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A body at once or event by event.
+pub(crate) enum Answer {
+    Whole(Option<Bytes>),
+    Stream(tokio::sync::mpsc::Receiver<Bytes>),
+}
+
+impl hyper::body::Body for Answer {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+        let data = match self.get_mut() {
+            Self::Whole(bytes) => std::task::Poll::Ready(bytes.take()),
+            Self::Stream(events) => events.poll_recv(context),
+        };
+        data.map(|bytes| bytes.map(|bytes| Ok(hyper::body::Frame::data(bytes))))
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        match self {
+            Self::Whole(bytes) => hyper::body::SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Self::Stream(_) => hyper::body::SizeHint::default(),
+        }
     }
 }
 
@@ -153,6 +195,7 @@ pub(crate) fn orders(clock: &Clock, plan: LoadPlan, third: u8) -> Orders {
         epoch_ns: clock.epoch(),
         workers: None,
         proof: None,
+        sender: Sender::Hyper,
     }
 }
 
@@ -172,6 +215,7 @@ pub(crate) async fn collect(driver: &mut Driver) -> (Vec<Observation>, Summary) 
     loop {
         match driver.next().await.unwrap().expect("a summary comes last") {
             Report::Observation(observation) => observations.push(observation),
+            Report::Pulse(pulse) => assert!(pulse.ended <= pulse.due, "{pulse:?}"),
             Report::Summary(summary) => {
                 assert_eq!(driver.next().await.unwrap(), None);
                 assert_eq!(summary.requests, observations.len() as u64);

@@ -9,6 +9,9 @@ use driver::{Driver, DriverError, Update};
 use record::Cause;
 use units::Nanos;
 
+/// Bytes of a frame.
+const FRAME: usize = record::Observation::FRAME;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stop_drains() {
     let clock = Clock::start();
@@ -69,17 +72,19 @@ async fn nothing_but_frames_reaches_the_parent() {
         Command::new(drive()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     writeln!(input, "{}", serde_json::to_string(&orders).unwrap()).unwrap();
-    let mut ready = [0; 80];
+    let mut ready = [0; FRAME];
     child.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
     assert_eq!(ready[44], 0xfe, "ready comes first");
     let start = Update::Start { load_start: clock.now() };
     writeln!(input, "{}", serde_json::to_string(&start).unwrap()).unwrap();
     let out = child.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&out.stderr), "");
-    assert_eq!(out.stdout.len() % 80, 0);
-    assert_eq!(out.stdout[out.stdout.len() - 80 + 44], 0xff, "the summary comes last");
-    let refused = out.stdout.chunks_exact(80).filter(|frame| frame[44] == Cause::Refused as u8).count();
-    assert_eq!(refused + 1, out.stdout.len() / 80);
+    assert_eq!(out.stdout.len() % FRAME, 0);
+    assert_eq!(out.stdout[out.stdout.len() - FRAME + 44], 0xff, "the summary comes last");
+    let refused = out.stdout.chunks_exact(FRAME).filter(|frame| frame[44] == Cause::Refused as u8).count();
+    let pulses = out.stdout.chunks_exact(FRAME).filter(|frame| frame[44] == 0xfd).count();
+    assert_eq!(refused + pulses + 1, out.stdout.len() / FRAME);
+    assert!(pulses > 1, "it tells how it is");
     assert!(refused > 50);
 }
 

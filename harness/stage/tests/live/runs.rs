@@ -21,6 +21,8 @@ fn settings() -> EmbeddedSettings {
         cluster: at_once(),
         keep_observations: true,
         open_files: 1_000_000,
+        sender: driver::Sender::Hyper,
+        lag_allowed: Nanos::from_millis(20),
     }
 }
 

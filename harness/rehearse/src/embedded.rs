@@ -1,0 +1,96 @@
+//! Live runs in this process: what is made once for a command, and serves each of its runs.
+
+use std::sync::Arc;
+
+use record::{ExitCode, Observed};
+use stage::EmbeddedSettings;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use units::Nanos;
+
+use crate::args::{DriverKind, LiveArgs, PlayArgs};
+use crate::failure::Failure;
+use crate::live::Page;
+use crate::progress::Progress;
+use crate::resolve::Rehearsal;
+use crate::{machine, probe};
+
+/// The embedded backend, ready to play.
+pub(crate) struct Embedded {
+    runtime: Runtime,
+    settings: EmbeddedSettings,
+    interrupts: watch::Receiver<u32>,
+    page: Option<Page>,
+    /// Requests a second that driver and gateway carry on this machine, if that was probed.
+    carries: Option<f64>,
+}
+
+impl Embedded {
+    /// Serves the page, if one is asked for.
+    pub(crate) fn new(live: &LiveArgs) -> Result<Self, Failure> {
+        let driver = std::env::current_exe()
+            .map_err(|error| Failure::usage(format!("cannot find the program that drives load: {error}")))?;
+        let settings = EmbeddedSettings {
+            driver,
+            cluster: cluster::ClusterConfig::default(),
+            keep_observations: true,
+            open_files: machine::raise_open_files(),
+            sender: match live.driver {
+                DriverKind::Hyper => driver::Sender::Hyper,
+                DriverKind::GooseNative => driver::Sender::Goose,
+            },
+            lag_allowed: Nanos::ZERO, // each run has its own
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::new(ExitCode::Backend, &error))?;
+        let page = live.live.map(|port| runtime.block_on(Page::serve(port)).map_err(|error| unserved(port, &error)));
+        let page = page.transpose()?;
+        let interrupts = runtime.block_on(async { machine::interrupts() });
+        Ok(Self { runtime, settings, interrupts, page, carries: None })
+    }
+
+    /// Finds what this machine carries, and refuses a plan that asks for more or that it has no files for.
+    pub(crate) fn probe(&mut self, rehearsal: &Rehearsal, args: &PlayArgs) -> Result<(), Failure> {
+        stage::check(&rehearsal.plan, &self.settings)?;
+        let carries = self.runtime.block_on(probe::carries(&self.settings, self.interrupts.clone()))?;
+        self.carries = Some(carries);
+        probe::refuse_beyond(carries, &rehearsal.plan, args)
+    }
+
+    /// What the probe found, in words.
+    pub(crate) fn carried(&self) -> Option<String> {
+        self.carries.map(|carries| format!("driver and gateway carry about {carries:.0} requests/s"))
+    }
+
+    /// Plays the rehearsal once.
+    pub(crate) fn play(&self, rehearsal: &Rehearsal, progress: &mut Progress) -> Result<Observed, Failure> {
+        if let Some(page) = &self.page {
+            progress.serve(page.clone());
+        }
+        if let Some(carries) = self.carries {
+            progress.say(&format!(
+                "this machine carries about {carries:.0} requests/s; the scenario peaks at {:.0}",
+                rehearsal.plan.load.peak_rate()
+            ));
+        }
+        let (plan, watches) = (Arc::clone(&rehearsal.plan), rehearsal.watches.clone());
+        let lag_allowed = reports::lag_allowed(rehearsal.tightest_limit());
+        let settings = EmbeddedSettings { lag_allowed, ..self.settings.clone() };
+        let played = self.runtime.block_on(stage::play(plan, watches, settings, progress, self.interrupts.clone()));
+        progress.close();
+        Ok(played?)
+    }
+
+    /// Pods and connections go with the runtime; nothing is worth waiting for.
+    pub(crate) fn end(self) {
+        self.runtime.shutdown_background();
+    }
+}
+
+fn unserved(port: u16, error: &std::io::Error) -> Failure {
+    let text =
+        format!("cannot serve the page on port {port} of 127.0.0.1: {error}; leave the port out, as in `--live`");
+    Failure::of_backend(text)
+}
