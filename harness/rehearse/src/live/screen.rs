@@ -1,5 +1,5 @@
 //! The screen of a run: phases above, load and latency over the whole plan, objectives and replicas beside them, events
-//! below. Fits any terminal from 60 columns and 16 rows on; a smaller one gets the head and the events.
+//! below. Fits any terminal from 60 columns and 17 rows on; a smaller one gets the head and the events.
 
 use super::canvas::{Area, Canvas, Style};
 use super::state::{Entry, Lamp, Light, Live, Point, Stage, Tone, clock};
@@ -12,7 +12,7 @@ pub(crate) fn draw(live: &Live, width: usize, height: usize) -> Canvas {
     foot(&mut canvas, live, width, bottom);
     let (top, events) = (4, (height / 4).clamp(4, 16));
     let log_top = bottom.saturating_sub(events);
-    if width >= 60 && log_top > top + 8 {
+    if width >= 60 && log_top >= top + 8 {
         let right = (width * 2 / 5).clamp(28, 66);
         let left = Area { x: 0, y: top, width: width - right - 2, height: log_top - top };
         charts(&mut canvas, live, left);
@@ -355,10 +355,13 @@ mod tests {
         for (width, height) in [(80, 24), (120, 40), (200, 50), (60, 17), (40, 10), (20, 5), (1, 1), (0, 0)] {
             let rows = draw(&live(), width, height).rows();
             assert!(rows.iter().all(|row| row.chars().count() == width), "{width}×{height}");
-            if width < 60 {
+            let all = rows.join("\n");
+            if width == 60 {
+                assert!(["due 43", "p50 31 ms", "Core flow", "▮▮▮▮▯"].iter().all(|word| all.contains(word)), "{all}");
+            }
+            if width < 80 {
                 continue;
             }
-            let all = rows.join("\n");
             for word in [
                 "nightly",
                 "2:06 of 3:20",
