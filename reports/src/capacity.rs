@@ -22,7 +22,8 @@ fn requests(plan: &CapacityPlan, sessions: f64) -> String {
 
 /// What the answer comes to, in a sentence.
 fn title(plan: &CapacityPlan) -> String {
-    let most = format!("{} sessions ({})", rate(plan.declared.keeps), requests(plan, plan.declared.keeps));
+    let sessions = rate(plan.declared.keeps).replace("/s", " sessions a second");
+    let most = format!("{sessions} ({})", requests(plan, plan.declared.keeps));
     if plan.declared.keeps >= plan.asked {
         format!("It carries {most}: {} times what is asked", words::number(plan.declared.keeps / plan.asked, 1))
     } else {

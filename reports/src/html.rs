@@ -44,14 +44,7 @@ pub(crate) fn page(told: &Told) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width,initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (told::conclusion(result.conclusion)) ": " (result.scenario.name) " on " (result.platform.overlay) " – rehearse" }
-                link rel="icon" href="data:,";
-                style { (PreEscaped(include_str!("html/style.css"))) }
-            }
+            (head(&format!("{}: {} on {} – rehearse", told::conclusion(result.conclusion), result.scenario.name, result.platform.overlay)))
             body {
                 a.skip href="#verdicts" { "Skip to the verdicts" }
                 (first_screen(told))
@@ -72,6 +65,20 @@ pub(crate) fn page(told: &Told) -> String {
         }
     };
     page.into_string()
+}
+
+/// What every page begins with: nothing in it is fetched from anywhere.
+pub(crate) fn head(title: &str) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width,initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            title { (title) }
+            link rel="icon" href="data:,";
+            style { (PreEscaped(include_str!("html/style.css"))) }
+        }
+    }
 }
 
 /// A section: its question in the margin, the answer beside it.

@@ -6,6 +6,7 @@
 
 mod capacity;
 mod cause;
+mod confirmed;
 mod evaluate;
 mod expectation;
 mod faults;

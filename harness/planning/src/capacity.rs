@@ -141,10 +141,7 @@ impl Asker<'_> {
         let broken_by = above.and_then(|above| broken.into_iter().rev().find(|(rate, _)| (*rate - above).abs() < 1e-9));
         let steps = bracket.steps.iter().zip(whys);
         let best = trial.play(self.judge, bracket.keeps, self.seed()).ok();
-        let p95 = best.and_then(|result| {
-            let at = result.distribution.iter().find(|point| (point.percent - 95.0).abs() < 1e-9)?;
-            Some(at.us)
-        });
+        let p95 = best.and_then(|result| result.percentile(95.0));
         Ok(Capacity {
             setting: self.told(changes),
             keeps: bracket.keeps,
@@ -217,7 +214,6 @@ pub fn capacity(
             .collect(),
         assumed: demands.cpu.keys().filter(|id| plan.profile(**id).assumed()).map(name).collect(),
         bounds: bounds.iter().map(|bound| BoundTold { rate: bound.rate, why: bound.why.clone() }).collect(),
-        ladder,
         motion,
         growth: question.growth.map(|monthly| Growth {
             monthly,
@@ -226,13 +222,32 @@ pub fn capacity(
         }),
         users: users(question, &declared),
         footing: vec![footing_at(asked), footing_at(declared.keeps)],
+        grid: grid(asked, ladder.last().and_then(|rung| rung.after).unwrap_or(declared.keeps))
+            .map(footing_at)
+            .collect(),
+        ladder,
         losses,
         frontier,
         sensitivity,
         declared,
         fixed,
+        confirmed: Vec::new(),
         rehearsals: asker.played.load(Ordering::Relaxed),
     })
+}
+
+/// Rates from half of `asked` to `most`, or a little above `asked`, each the same factor above the one before.
+fn grid(asked: f64, most: f64) -> impl Iterator<Item = f64> {
+    const POINTS: i32 = 24;
+    let (from, to) = (asked / 2.0, most.max(asked * 1.25));
+    (0..=POINTS).map(move |index| from * libm::pow(to / from, f64::from(index) / f64::from(POINTS)))
+}
+
+/// The load of a confirming point: `rate` sessions a second on the platform as declared, in the shape that the search
+/// had. Without autoscalers nothing has to climb.
+pub fn point(question: &Question, rate: f64) -> Plan {
+    let shape = if question.plan.platform.autoscalers.is_empty() { FIXED } else { SCALED };
+    Trial { plan: &question.plan, changes: &[], mixture: &question.mixture, shape }.plan_at(rate)
 }
 
 fn shares(question: &Question) -> Vec<(String, f64)> {

@@ -36,7 +36,7 @@ pub mod release;
 mod search;
 mod trial;
 
-pub use capacity::{CapacityError, Question, capacity, rate_of_users};
+pub use capacity::{CapacityError, Question, capacity, point, rate_of_users};
 pub use change::{Change, Patch};
 pub use demand::{Bound, Demands, Resource};
 pub use difference::{Difference, Object, differences, reverted};

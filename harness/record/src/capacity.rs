@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use units::Seed;
 
-use crate::{PlatformStamp, ScenarioStamp};
+use crate::{Conclusion, PlatformStamp, ScenarioStamp};
 
 /// The answer to a capacity question.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,12 +52,37 @@ pub struct CapacityPlan {
     pub users: Users,
     /// What it stands on, and what that costs.
     pub footing: Vec<Footing>,
+    /// The same at rates between the half of what is asked and what the last change of the ladder carries.
+    #[serde(default)]
+    pub grid: Vec<Footing>,
     /// Replicas, requests and targets against latency and cost, at the asked rate.
     pub frontier: Vec<FrontierPoint>,
     /// Which figure moves the answer most.
     pub sensitivity: Vec<Sensitivity>,
+    /// Points that were played live, to see whether they come out as virtual time says.
+    #[serde(default)]
+    pub confirmed: Vec<Confirmed>,
     /// How many rehearsals were played.
     pub rehearsals: u64,
+}
+
+/// Something that virtual time answered, played on a backend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmed {
+    /// Which backend.
+    pub backend: String,
+    /// What was played, in words.
+    pub what: String,
+    /// How it comes out in virtual time.
+    pub expected: Conclusion,
+    /// How it came out there.
+    pub conclusion: Conclusion,
+    /// Whether that is the same.
+    pub agrees: bool,
+    /// p95 of the judged flow there.
+    pub p95_us: Option<u64>,
+    /// Its report, from the folder of the plan.
+    pub report: String,
 }
 
 /// The largest rate that keeps every objective.

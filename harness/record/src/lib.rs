@@ -41,8 +41,8 @@ mod window;
 pub mod wire;
 
 pub use capacity::{
-    BoundTold, Capacity, CapacityPlan, CapacityStep, Footing, FrontierPoint, Growth, Loss, Motion, Rung, ScaleDelay,
-    Sensitivity, TargetTold, Users,
+    BoundTold, Capacity, CapacityPlan, CapacityStep, Confirmed, Footing, FrontierPoint, Growth, Loss, Motion, Rung,
+    ScaleDelay, Sensitivity, TargetTold, Users,
 };
 pub use chart::{Demand, FaultResult, Happening, LostRequest, ScalingResult, StepCurve};
 pub use chronicle::Chronicle;

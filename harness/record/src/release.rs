@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use units::Seed;
 
-use crate::{Conclusion, PlatformStamp, ScenarioStamp};
+use crate::{Conclusion, Confirmed, PlatformStamp, ScenarioStamp};
 
 /// Whether a candidate may go out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +35,9 @@ pub struct ReleasePlan {
     /// The smallest burst that breaks an objective, and the worst moment for a fault, if they were looked for.
     #[serde(default)]
     pub adversary: Option<Adversary>,
+    /// Drills that were played live, to see whether they come out as virtual time says.
+    #[serde(default)]
+    pub confirmed: Vec<Confirmed>,
     /// Minutes of load that were played.
     pub minutes: f64,
 }

@@ -176,6 +176,24 @@ impl Conclusion {
             Self::Interrupted => ExitCode::Interrupted,
         }
     }
+
+    /// In a word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Undecided => "undecided",
+            Self::Invalid => "invalid",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+impl RunResult {
+    /// A percentile of the judged flow, microseconds, if it was measured.
+    pub fn percentile(&self, percent: f64) -> Option<u64> {
+        self.distribution.iter().find(|point| (point.percent - percent).abs() < 1e-9).map(|point| point.us)
+    }
 }
 
 /// A phase with its bounds.

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use planning::{CapacityError, Judge, Mixture, Prices, Question, Select};
-use record::{CapacityPlan, ExitCode, RunFolder};
+use record::{CapacityPlan, Conclusion, ExitCode, RunFolder};
 use scenarios::Plan;
 use simulation::Settings;
 
 use crate::args::{Format, PlayArgs};
+use crate::confirm::{ConfirmBy, Point, confirm};
 use crate::failure::Failure;
 use crate::machine::Began;
 use crate::resolve::Rehearsal;
@@ -38,7 +39,13 @@ pub(crate) struct CapacityArgs {
     /// On how many seeds an answer has to hold
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     confirmations: u32,
+    /// Play 0.8 and 1.25 times what is carried on this backend, too: it has to keep and to break as predicted
+    #[arg(long, value_enum, value_name = "BACKEND")]
+    confirm: Option<ConfirmBy>,
 }
+
+/// Of what is carried, as much as a confirming point asks for, and how that comes out.
+const POINTS: [(f64, Conclusion); 2] = [(0.8, Conclusion::Pass), (1.25, Conclusion::Fail)];
 
 /// `rehearse capacity`.
 pub(crate) fn run(args: &CapacityArgs) -> Result<ExitCode, Failure> {
@@ -80,6 +87,20 @@ pub(crate) fn run(args: &CapacityArgs) -> Result<ExitCode, Failure> {
         CapacityError::NoDemand => usage(&error),
     })?;
     answer.users.asked = args.users;
+    if let Some(by) = args.confirm {
+        // What was found in minutes is kept, whatever becomes of the rest.
+        folder.write_json("capacity.json", &answer)?;
+        let point = |(factor, expected): (f64, Conclusion)| {
+            let rate = answer.declared.keeps * factor;
+            Point {
+                name: format!("{factor}"),
+                what: format!("{factor} times what is carried, {rate:.1} sessions/s"),
+                plan: planning::point(&question, rate),
+                expected,
+            }
+        };
+        answer.confirmed = confirm(by, &rehearsal, &args.play, POINTS.map(point).into(), &folder)?;
+    }
     finish(args, &folder, &answer)
 }
 
@@ -107,7 +128,12 @@ fn finish(args: &CapacityArgs, folder: &RunFolder, answer: &CapacityPlan) -> Res
     }
     // What was asked about either fits or does not: that is what a pipeline wants to know.
     let fits = answer.declared.keeps >= answer.asked;
-    Ok(if fits { ExitCode::Pass } else { ExitCode::Broken })
+    let confirmed = answer.confirmed.iter().all(|point| point.agrees);
+    Ok(match (fits, confirmed) {
+        (_, false) => ExitCode::Undecided, // a backend says otherwise: the answer is not to be built on
+        (true, true) => ExitCode::Pass,
+        (false, true) => ExitCode::Broken,
+    })
 }
 
 /// The rate that is asked about.

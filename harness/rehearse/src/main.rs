@@ -4,6 +4,7 @@
 mod against;
 mod args;
 mod capacity;
+mod confirm;
 mod doctor;
 mod embedded;
 mod failure;

@@ -32,7 +32,7 @@ pub(crate) enum Backend {
 }
 
 impl Backend {
-    const fn named(self) -> &'static str {
+    pub(crate) const fn named(self) -> &'static str {
         match self {
             Self::Embedded => EMBEDDED,
             Self::Simulated => SIMULATED,
@@ -41,20 +41,28 @@ impl Backend {
 }
 
 /// Where a rehearsal is played, ready to play it.
-enum Stage {
+pub(crate) enum Stage {
     Embedded(Box<Embedded>),
     Simulated,
 }
 
 impl Stage {
-    fn of(backend: Backend, live: &LiveArgs) -> Result<Self, Failure> {
+    pub(crate) fn of(backend: Backend, live: &LiveArgs) -> Result<Self, Failure> {
         Ok(match backend {
             Backend::Embedded => Self::Embedded(Box::new(Embedded::new(live)?)),
             Backend::Simulated => Self::Simulated,
         })
     }
 
-    fn end(self) {
+    /// Finds what this machine carries, where load is real, and refuses a rehearsal that asks for more.
+    pub(crate) fn probe(&mut self, rehearsal: &Rehearsal, args: &PlayArgs) -> Result<(), Failure> {
+        match self {
+            Self::Embedded(embedded) => embedded.probe(rehearsal, args),
+            Self::Simulated => Ok(()),
+        }
+    }
+
+    pub(crate) fn end(self) {
         if let Self::Embedded(embedded) = self {
             embedded.end();
         }
@@ -78,9 +86,7 @@ fn command(args: &PlayArgs, backend: Backend, live: &LiveArgs) -> Result<ExitCod
     let began = Began::now();
     let mut rehearsal = Rehearsal::resolve(args, backend.named())?;
     let mut stage = Stage::of(backend, live)?;
-    if let Stage::Embedded(embedded) = &mut stage {
-        embedded.probe(&rehearsal, args)?;
-    }
+    stage.probe(&rehearsal, args)?;
     let show = match (args.quiet, live.no_tui || backend == Backend::Simulated) {
         (true, _) => Show::Nothing,
         (false, true) => Show::Lines,
@@ -103,27 +109,38 @@ fn command(args: &PlayArgs, backend: Backend, live: &LiveArgs) -> Result<ExitCod
     code
 }
 
-/// One block of a comparison.
+/// One block of a comparison, or a point that confirms another.
 pub(crate) struct Block {
     pub(crate) folder: PathBuf,
     pub(crate) conclusion: Conclusion,
+    /// Of the judged flow.
+    pub(crate) p95_us: Option<u64>,
 }
 
 /// Plays one block of a comparison into the folder `name` of the output folder, without a word.
 pub(crate) fn block(args: &PlayArgs, backend: Backend, name: &str) -> Result<Block, Failure> {
-    let began = Began::now();
     let rehearsal = Rehearsal::resolve(args, backend.named())?;
     let stage = Stage::of(backend, &LiveArgs::default())?;
     let folder = RunFolder::create(&args.out, name, &rehearsal.asked)?;
-    let mut progress = Progress::new(folder, head(&rehearsal), Show::Nothing, false)?;
-    let ended = play(&rehearsal, &stage, &mut progress, &began, false)?;
+    let block = once(&rehearsal, &stage, folder);
     stage.end();
+    block
+}
+
+/// Plays a rehearsal into `folder`, without a word and without a twin.
+pub(crate) fn once(rehearsal: &Rehearsal, stage: &Stage, folder: RunFolder) -> Result<Block, Failure> {
+    let mut progress = Progress::new(folder, head(rehearsal), Show::Nothing, false)?;
+    let ended = play(rehearsal, stage, &mut progress, &Began::now(), false)?;
     let folder = &progress.folder;
     folder.result(&ended.result)?;
     folder.environment(&ended.environment)?;
     match progress.trouble {
         Some(trouble) => Err(Failure::new(ExitCode::Backend, &trouble)),
-        None => Ok(Block { folder: folder.path().to_owned(), conclusion: ended.result.conclusion }),
+        None => Ok(Block {
+            folder: folder.path().to_owned(),
+            conclusion: ended.result.conclusion,
+            p95_us: ended.result.percentile(95.0),
+        }),
     }
 }
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use planning::release::{self, Bound, Course};
 use planning::{Judge, Mixture};
-use record::{Adversary, Conclusion, ExitCode, ReleasePlan, RunFolder};
+use record::{Adversary, Conclusion, DrillResult, ExitCode, ReleasePlan, RunFolder};
 use scenarios::{Plan, Scenario};
 use simulation::Settings;
 use units::Seed;
 
 use crate::args::{Format, PlayArgs, Undecided};
+use crate::confirm::{ConfirmBy, Point, confirm};
 use crate::failure::Failure;
 use crate::machine::Began;
 use crate::resolve::Rehearsal;
@@ -33,6 +34,12 @@ pub(crate) struct ReleaseArgs {
     /// Look for the smallest burst and the worst moment, with so many tries
     #[arg(long, value_name = "TRIES", default_value_t = 0)]
     adversary: u64,
+    /// Play the first drills on this backend, too: those that fail, then one of each kind
+    #[arg(long, value_enum, value_name = "BACKEND")]
+    confirm: Option<ConfirmBy>,
+    /// How many of them
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    confirm_drills: u32,
     /// Say which drills there are and how long they take, and play none
     #[arg(long)]
     plan: bool,
@@ -118,6 +125,10 @@ pub(crate) fn run(args: &ReleaseArgs) -> Result<ExitCode, Failure> {
     });
     let adversary = (args.adversary > 0).then(|| adversary(args, plan, &mixture, &bound, &judge, &course));
     let conclusion = release::verdict(&results);
+    let confirmed = match args.confirm {
+        Some(by) => confirm(by, &candidate, &args.play, points(&bound, &results, args.confirm_drills), &folder)?,
+        None => Vec::new(),
+    };
     results.sort_by_key(|drill| {
         let rank = match drill.conclusion {
             Conclusion::Fail => 0,
@@ -140,9 +151,29 @@ pub(crate) fn run(args: &ReleaseArgs) -> Result<ExitCode, Failure> {
         drills: results,
         not_drilled: planning::NOT_DRILLED.map(|(what, why)| (what.to_owned(), why.to_owned())).into(),
         adversary,
+        confirmed,
         minutes,
     };
     finish(args, &folder, &answer)
+}
+
+/// Drills that are worth playing live: those that fail, then one of each kind.
+fn points(bound: &[Bound], results: &[DrillResult], most: u32) -> Vec<Point> {
+    let mut kinds = Vec::new();
+    let mut order: Vec<usize> = (0..results.len()).filter(|i| results[*i].conclusion == Conclusion::Fail).collect();
+    for (index, result) in results.iter().enumerate() {
+        if result.conclusion == Conclusion::Pass && !kinds.contains(&&result.kind) {
+            kinds.push(&result.kind);
+            order.push(index);
+        }
+    }
+    let point = |index: usize| Point {
+        name: results[index].name.clone(),
+        what: format!("{}: {}", results[index].name, results[index].hypothesis),
+        plan: bound[index].candidate.clone(),
+        expected: results[index].conclusion,
+    };
+    order.into_iter().take(most as usize).map(point).collect()
 }
 
 fn adversary(
@@ -189,10 +220,13 @@ fn finish(args: &ReleaseArgs, folder: &RunFolder, answer: &ReleasePlan) -> Resul
             told::out(&format!("{json}\n"));
         }
     }
-    Ok(match (answer.conclusion, args.play.undecided) {
+    let code = match (answer.conclusion, args.play.undecided) {
         (Conclusion::Undecided, Undecided::Pass) => ExitCode::Pass,
         (conclusion, _) => conclusion.exit(),
-    })
+    };
+    // A backend says otherwise: the answer is not to be built on.
+    let confirmed = answer.confirmed.iter().all(|drill| drill.agrees);
+    Ok(if confirmed { code } else { code.worse(ExitCode::Undecided) })
 }
 
 fn source(args: &ReleaseArgs) -> Option<&String> {

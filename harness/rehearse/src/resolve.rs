@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::project::Project;
 
 /// Everything there is to know before anything starts.
+#[derive(Clone)]
 pub(crate) struct Rehearsal {
     pub(crate) plan: Arc<Plan>,
     pub(crate) objectives: Vec<Objective>,
@@ -95,6 +96,16 @@ impl Rehearsal {
     pub(crate) fn on(&self, scenario: &Scenario, platform: Arc<platform::Platform>) -> Result<Plan, Failure> {
         let Plan { nodes, load, .. } = &*self.plan;
         Ok(Plan::resolve(scenario, platform, nodes.clone(), &self.profiles, load.seed)?)
+    }
+
+    /// The same with another plan, judged by the objectives that say something about it.
+    pub(crate) fn playing(&self, plan: Plan, args: &PlayArgs) -> Result<Self, Failure> {
+        let all = crate::situation::objectives(&args.objective)?;
+        let Selected { objectives, watches, not_judged } =
+            objectives::select(all, &crate::situation::situation(&plan))?;
+        let scenario = plan.scenario.name.clone();
+        let asked = Asked { scenario, backend: "embedded".into(), ..self.asked.clone() };
+        Ok(Self { plan: Arc::new(plan), objectives, watches, not_judged, asked, ..self.clone() })
     }
 
     /// The smallest latency limit among the objectives.

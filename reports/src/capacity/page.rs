@@ -1,19 +1,20 @@
 //! `capacity.html`, in the family of the rehearsal's report: one file, no script needed, every chart beside its table.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use record::{Capacity, CapacityPlan, FrontierPoint};
+use record::{Capacity, CapacityPlan, Footing, FrontierPoint};
 
 use super::{first, rate, requests, title, trust};
 use crate::html::{glance, section};
 use crate::words;
 
-const SECTIONS: [(&str, &str); 8] = [
+const SECTIONS: [(&str, &str); 9] = [
     ("much", "How much"),
     ("breaks", "What breaks first"),
     ("bounds", "Bounds"),
     ("motion", "Autoscaling in motion"),
     ("gone", "With something gone"),
     ("cost", "Who and what that is"),
+    ("if", "What if"),
     ("settings", "Settings"),
     ("again", "Run it again"),
 ];
@@ -23,14 +24,7 @@ pub fn capacity_page(plan: &CapacityPlan) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width,initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { "Capacity of " (plan.platform.overlay) " – rehearse" }
-                link rel="icon" href="data:,";
-                style { (PreEscaped(include_str!("../html/style.css"))) }
-            }
+            (crate::html::head(&format!("Capacity of {} – rehearse", plan.platform.overlay)))
             body {
                 a.skip href="#much" { "Skip to the answer" }
                 (first_screen(plan))
@@ -41,12 +35,14 @@ pub fn capacity_page(plan: &CapacityPlan) -> String {
                     (motion(plan))
                     (losses(plan))
                     (cost(plan))
+                    (what_if(plan))
                     (settings(plan))
                 }
                 footer { (section("again", "Run it again", "Same seed, same answer.", &html! {
                     pre { code { (plan.command) } }
                     p.note { (words::count(plan.rehearsals)) " rehearsals in virtual time. The same as data: " code { "capacity.json" } "." }
                 })) }
+                script { (PreEscaped(include_str!("sliders.js"))) }
             }
         }
     };
@@ -104,6 +100,7 @@ fn how_much(plan: &CapacityPlan) -> Markup {
                 tbody { (line(&plan.declared)) (line(&plan.fixed)) }
             }
         }))
+        (crate::confirmed::table(&plan.confirmed))
         details { summary { "Every rate that was tried" }
             (glance("Rates that were tried", &html! { table.tight {
                 thead { tr { th scope="col" { "Setting" } th.n scope="col" { "sessions" } th scope="col" { "Outcome" } th scope="col" { "why not" } } }
@@ -259,6 +256,39 @@ fn cost(plan: &CapacityPlan) -> Markup {
         }
     };
     section("cost", "Who and what that is", "How many users, which nodes, what does it cost?", &body)
+}
+
+/// A row for each rate of the grid; a script lets one slide along it.
+fn what_if(plan: &CapacityPlan) -> Markup {
+    let last = plan.grid.len().saturating_sub(1);
+    let begin = plan.grid.iter().position(|footing| footing.rate >= plan.asked).unwrap_or(0);
+    let daily = |footing: &Footing| footing.rate * plan.users.daily / plan.declared.keeps.max(f64::MIN_POSITIVE);
+    let monthly = plan.growth.as_ref().map_or(5.0, |growth| growth.monthly * 100.0);
+    let body = html! {
+        p.say { "Other loads, and what they stand on." }
+        div.sliders hidden data-carries=(plan.declared.keeps) {
+            label { "load " input type="range" name="load" min="0" max=(last) value=(begin); output {} }
+            label { "growth a month " input type="range" name="growth" min="0" max="25" step="0.5" value=(monthly); output {} }
+            p.say aria-live="polite" {}
+        }
+        (glance("Loads", &html! { table.tight.grid {
+            thead { tr { th scope="col" { "At" } th.n scope="col" { "users a day" } th.n scope="col" { "of what is carried" } th.n scope="col" { "cores" } th.n scope="col" { "GiB" } th scope="col" { "nodes, at least" } th.n scope="col" { "an hour" } } }
+            tbody { @for footing in &plan.grid {
+                @let share = footing.rate / plan.declared.keeps.max(f64::MIN_POSITIVE);
+                tr data-rate=(footing.rate) data-over=(share > 1.0) {
+                    th scope="row" { (rate(footing.rate)) }
+                    td.n { (words::count(daily(footing) as u64)) }
+                    td.n { @if share > 1.0 { span.over { (words::percent(share)) } } @else { (words::percent(share)) } }
+                    td.n { (words::number(footing.cores, 1)) }
+                    td.n { (words::number(footing.gib, 0)) }
+                    td { @for (kind, count) in &footing.nodes { (count) " × " (kind) " " } }
+                    td.n { (footing.hourly.map_or_else(|| "–".into(), |cost| words::number(cost, 2))) }
+                }
+            } }
+        } }))
+        p.note { "Beyond what is carried an overlay needs the changes of “What breaks first”." }
+    };
+    section("if", "What if", "And at another load?", &body)
 }
 
 fn settings(plan: &CapacityPlan) -> Markup {

@@ -1,6 +1,6 @@
 //! `release.html`, in the family of the rehearsal's report.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, html};
 use record::{Conclusion, DrillResult, ReleasePlan};
 
 use super::{blame, held, known, title, word};
@@ -12,14 +12,7 @@ pub fn release_page(plan: &ReleasePlan) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width,initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (word(plan.conclusion)) ": release of " (plan.candidate.overlay) " – rehearse" }
-                link rel="icon" href="data:,";
-                style { (PreEscaped(include_str!("../html/style.css"))) }
-            }
+            (crate::html::head(&format!("{}: release of {} – rehearse", word(plan.conclusion), plan.candidate.overlay)))
             body {
                 a.skip href="#drills" { "Skip to the drills" }
                 (first_screen(plan))
@@ -87,6 +80,7 @@ fn drills(plan: &ReleasePlan) -> Markup {
             thead { tr { th scope="col" { "Outcome" } th scope="col" { "Drill" } th.n scope="col" { "held" } th.n scope="col" { "now" } th.n scope="col" { "lost" } th.n scope="col" { "at worst" } th.n scope="col" { "budget" } th scope="col" { "seen by" } } }
             tbody { @for drill in &plan.drills { (line(drill)) } }
         } }))
+        (crate::confirmed::table(&plan.confirmed))
         p.note { "Lost: failed requests beyond those of the control arm, median and worst over the seeds; a limiter's rejects are what it is there for and do not count. Budget: what the median costs of a month's." }
     };
     section("drills", "Drills", "Which failures does it survive?", &body)

@@ -225,7 +225,7 @@ fn objective(canvas: &mut Canvas, light: &Light, x: usize, y: usize, end: usize)
     };
     let room = end.saturating_sub(figure.chars().count() + 2);
     let title = match light.limit_us {
-        Some(us) if !light.title.contains(&span(us)) => format!("{} > {}", light.title, span(us)),
+        Some(us) if !light.title.contains(&span(us)) => format!("{} ≤ {}", light.title, span(us)),
         _ => light.title.clone(),
     };
     canvas.text(x + 2, y, room, if light.gating { Style::Plain } else { Style::Dim }, &title);
