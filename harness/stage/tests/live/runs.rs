@@ -73,7 +73,7 @@ fn each_once(observed: &Observed) -> BTreeSet<u64> {
 }
 
 /// A plan played live and in virtual time, and how far the two are apart.
-async fn both(plan: &Arc<Plan>) -> (Observed, Observed, reports::Twin) {
+async fn both(plan: &Arc<scenarios::Plan>) -> (Observed, Observed, reports::Twin) {
     let (_keep, interrupt) = watch::channel(0);
     let live = play(Arc::clone(plan), vec![], settings(), &mut Deaf, interrupt).await.unwrap();
     let simulated = Settings { cluster: at_once(), keep_observations: true, ..Settings::default() };
