@@ -116,6 +116,7 @@ pub fn conclude(played: Played, objectives: &[Objective]) -> RunResult {
         time_splits: played.recording.time_splits,
         findings: played.findings,
         stand_ins: played.stand_ins,
+        alerts: None,
     }
 }
 

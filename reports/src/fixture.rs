@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use objectives::Objective;
 use record::{
-    Asked, Cause, Check, Chronicle, Demand, EventKind, Expected, Finding, Hops, MetricReading, Observation, Origin,
-    PhaseKind, PhaseSpan, PlatformStamp, Recorder, RecorderPlan, RunResult, ScalingDecision, ScenarioStamp, StandIn,
-    StepId, StepPlan,
+    AlertRehearsal, AlertResult, AlertSpell, AlertVerdict, Asked, Cause, Check, Chronicle, Demand, EventKind, Expected,
+    Finding, Hops, MetricReading, Observation, Origin, PhaseKind, PhaseSpan, PlatformStamp, Recorder, RecorderPlan,
+    RunResult, ScalingDecision, ScenarioStamp, StandIn, StepId, StepPlan,
 };
 use units::{Nanos, Purpose, Seed};
 
@@ -325,7 +325,42 @@ pub(crate) fn played(kind: Kind, stretch: u64) -> Played {
 }
 
 pub(crate) fn result(kind: Kind) -> RunResult {
-    conclude(played(kind, 1), &objectives())
+    RunResult { alerts: Some(alerts()), ..conclude(played(kind, 1), &objectives()) }
+}
+
+/// One alert of each verdict; the first fired.
+fn alerts() -> AlertRehearsal {
+    let alert = |verdict, name: &str, told: &str| AlertResult {
+        alert: name.into(),
+        group: "alerts.yml: platform".into(),
+        expr: "up == 0".into(),
+        severity: "critical".into(),
+        for_us: 120_000_000,
+        verdict,
+        told: told.into(),
+        because: Vec::new(),
+        peak: None,
+        needs_us: None,
+        spells: Vec::new(),
+    };
+    let spell = AlertSpell {
+        labels: "{pod=\"a-1\"}".into(),
+        summary: "a-1 cannot be scraped".into(),
+        pending_us: 15_000_000,
+        firing_us: Some(45_000_000),
+        ended_us: None,
+    };
+    let fired = alert(AlertVerdict::Fired, "TargetDown", "fires at 0:40, and still fires at the end.");
+    AlertRehearsal {
+        source: "monitoring/prometheus".into(),
+        interval_us: 15_000_000,
+        alerts: vec![
+            AlertResult { spells: vec![spell], ..fired },
+            alert(AlertVerdict::Blind, "TooMany", "cannot fire: it counts 429, and limits answer 503."),
+            alert(AlertVerdict::Quiet, "Slow", "is quiet; at most 0.2 of 0.8."),
+        ],
+        ..AlertRehearsal::default()
+    }
 }
 
 pub(crate) fn asked() -> Asked {

@@ -3,6 +3,7 @@
 //! Every section answers one question and opens with a sentence made from the data below it. Every chart has a title
 //! and a description that say its result, and a table with the same figures.
 
+mod alerts;
 mod distribution;
 mod endpoints;
 mod faults;
@@ -25,7 +26,7 @@ use crate::sentences::Piece;
 use crate::told::{self, Told};
 use crate::{sentences, words};
 
-const SECTIONS: [(&str, &str); 10] = [
+const SECTIONS: [(&str, &str); 11] = [
     ("verdicts", "Verdicts"),
     ("timeline", "Timeline"),
     ("time", "Where time goes"),
@@ -33,6 +34,7 @@ const SECTIONS: [(&str, &str); 10] = [
     ("endpoints", "Endpoints"),
     ("faults", "Faults"),
     ("scaling", "Autoscaling"),
+    ("alerts", "Alerts"),
     ("findings", "Findings and drift"),
     ("trust", "Trust"),
     ("again", "Run it again"),
@@ -56,6 +58,7 @@ pub(crate) fn page(told: &Told) -> String {
                     (endpoints::endpoints(told))
                     (faults::faults(result))
                     (scaling::scaling(result))
+                    (alerts::alerts(result))
                     (findings::findings(result))
                     (trust::trust(told))
                 }
@@ -133,7 +136,7 @@ fn first_screen(told: &Told) -> Markup {
                 p { b { "What else. " } (sentences::what_else(result)) }
             }
             @if let Some(hero) = hero::hero(result) { (hero) } @else { p.note { "There is no latency to draw." } }
-            nav aria-label="Sections" { ul { @for (id, name) in SECTIONS.iter().filter(|(id, _)| *id != "faults" || !result.faults.is_empty()) { li { a href=(format!("#{id}")) { (name) } } } } }
+            nav aria-label="Sections" { ul { @for (id, name) in SECTIONS.iter().filter(|(id, _)| told::has(result, id)) { li { a href=(format!("#{id}")) { (name) } } } } }
         }
     }
 }
@@ -142,7 +145,7 @@ fn again(told: &Told) -> Markup {
     let body = html! {
         pre { code { (told.asked.command) } }
         p.note {
-            "Raw data beside this file: " code { "result.json" } " (its schema: " code { "rehearse schema result" } "), " code { "events.jsonl" } ", " code { "intervals.hlog" } ", " code { "metrics.om" } ", " code { "junit.xml" } "."
+            "Raw data beside this file: " code { "result.json" } " (its schema: " code { "rehearse schema result" } "), " code { "events.jsonl" } ", " code { "intervals.hlog" } ", " code { "series.om.gz" } ", " code { "metrics.om" } ", " code { "junit.xml" } "."
         }
     };
     section("again", "Run it again", "Same seed, same arrivals, same draws.", &body)

@@ -4,6 +4,7 @@
 //! its simulation, [`render`] writes `report.html`, `summary.md` and `junit.xml` from the files of a run folder, so
 //! that last month's run can be told again, and [`terminal`] says the same in a terminal.
 
+mod alerts;
 mod capacity;
 mod cause;
 mod confirmed;
@@ -24,14 +25,13 @@ mod terminal;
 mod told;
 mod twin;
 mod validity;
-mod wall;
 mod words;
 
 pub use capacity::{capacity_page, capacity_text};
 pub use evaluate::{Played, conclude};
 pub use release::{release_page, release_text};
 pub use render::{Rendered, ReportError, render, render_beside};
-pub use terminal::terminal;
+pub use terminal::{terminal, terminal_alerts};
 pub use twin::{Twin, TwinQuantile, TwinRow, compare};
 pub use validity::{lag_allowed, validity};
 

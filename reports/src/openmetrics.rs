@@ -1,19 +1,14 @@
-//! `metrics.om` and `series.om`: the run for Prometheus, as `OpenMetrics` text.
+//! `metrics.om`: the figures of the whole run for Prometheus, as `OpenMetrics` text, without an instant: to be scraped or
+//! pushed. The run over time is in `series.om.gz`, which is written by whoever played it.
 //!
-//! `metrics.om` has the figures of the whole run without an instant, to be scraped or pushed. `series.om` has the run
-//! over time, each sample with its instant on the wall clock, for `promtool tsdb create-blocks-from openmetrics`; it
-//! needs to know when the run began, so a run folder without `environment.json` has none. Seconds throughout; bucket
-//! edges lie on the limit. Source: the `OpenMetrics` 1.0 text format.
+//! Seconds throughout; bucket edges lie on the limit. Source: the `OpenMetrics` 1.0 text format.
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 
-use record::{Cause, Conclusion, Judgement, RunResult, WorkloadSeries};
+use record::{Conclusion, Judgement, RunResult};
 
 use crate::told::{self, Told};
-
-/// Between two samples of a counter or of replicas, seconds: the platform's documented scrape interval.
-const SCRAPE_S: f64 = 15.0;
 
 /// `metrics.om`.
 pub(crate) fn metrics(told: &Told) -> String {
@@ -81,7 +76,7 @@ fn steps(result: &RunResult, out: &mut Text) {
     out.family("rehearse_requests", "counter", "", "Requests that were due, by what came of them.");
     for s in &result.steps {
         let failed: u64 = s.failed.values().sum();
-        let mut outcomes: BTreeMap<&str, u64> = s.failed.iter().map(|(cause, n)| (name(*cause), *n)).collect();
+        let mut outcomes: BTreeMap<&str, u64> = s.failed.iter().map(|(cause, n)| (cause.name(), *n)).collect();
         outcomes.insert("ok", s.n - failed);
         for (outcome, n) in outcomes {
             let labels = [("flow", s.flow.as_str()), ("step", &s.step), ("phase", &s.phase), ("outcome", outcome)];
@@ -171,78 +166,6 @@ fn scalings(result: &RunResult, out: &mut Text) {
     }
 }
 
-/// `series.om`, for a run whose epoch was `epoch_s` on the wall clock.
-pub(crate) fn series(result: &RunResult, epoch_s: f64) -> String {
-    let mut out = Text::default();
-    let windows = told::under_load(result);
-    let width_s = result.timeline.width_us as f64 / 1e6;
-    let at = |index: usize| epoch_s + result.load_start_us as f64 / 1e6 + (index + 1) as f64 * width_s;
-    // As often as the platform's own Prometheus would look, and once at the end.
-    let every = ((SCRAPE_S / width_s) as usize).max(1);
-    let scraped = |index: usize| (index + 1).is_multiple_of(every) || index + 1 == windows.len();
-    // A counter tells at the end of a window what has come so far.
-    out.family("rehearse_requests", "counter", "", "Requests that were due so far, by what came of them.");
-    let mut outcomes: Vec<Option<Cause>> = vec![None];
-    outcomes.extend(told::failures(result).into_iter().map(|(cause, _)| Some(cause)));
-    for outcome in outcomes {
-        let mut sum = 0;
-        for (index, window) in windows.iter().enumerate() {
-            sum += outcome.map_or(window.succeeded, |cause| window.failed.get(&cause).copied().unwrap_or(0));
-            if scraped(index) {
-                out.sample_at("rehearse_requests_total", &[("outcome", outcome.map_or("ok", name))], sum, at(index));
-            }
-        }
-    }
-    out.family(
-        "rehearse_flow_response_quantile_seconds",
-        "gauge",
-        "seconds",
-        "Percentiles of the judged flow in each window.",
-    );
-    for (quantile, value) in [
-        ("0.5", (|w: &record::Window| w.p50_us) as fn(&record::Window) -> u64),
-        ("0.95", |w| w.p95_us),
-        ("0.99", |w| w.p99_us),
-    ] {
-        for (index, window) in windows.iter().enumerate().filter(|(_, window)| value(window) > 0) {
-            let labels = [("quantile", quantile)];
-            out.sample_at("rehearse_flow_response_quantile_seconds", &labels, value(window) as f64 / 1e6, at(index));
-        }
-    }
-    out.family(
-        "rehearse_replicas",
-        "gauge",
-        "",
-        "Replicas of a workload that is autoscaled or changed, wanted and ready.",
-    );
-    let moves = |w: &&WorkloadSeries| w.bounds.is_some() || w.points.iter().any(|p| p.at_us > result.load_start_us);
-    for workload in result.workloads.iter().filter(moves) {
-        for (state, ready) in [("desired", false), ("ready", true)] {
-            for index in (0..windows.len()).filter(|index| scraped(*index)) {
-                let end = result.load_start_us + (index as u64 + 1) * result.timeline.width_us;
-                let n = if ready { told::ready_at(workload, end) } else { told::desired_at(workload, end) };
-                out.sample_at("rehearse_replicas", &[("workload", &workload.workload), ("state", state)], n, at(index));
-            }
-        }
-    }
-    out.ended()
-}
-
-/// A cause as a label's value.
-fn name(cause: Cause) -> &'static str {
-    match cause {
-        Cause::None => "ok",
-        Cause::Limited => "limited",
-        Cause::ServerError => "server_error",
-        Cause::ClientError => "client_error",
-        Cause::Gateway => "gateway",
-        Cause::Refused => "refused",
-        Cause::Reset => "reset",
-        Cause::Timeout => "timeout",
-        Cause::NotSent => "not_sent",
-    }
-}
-
 /// As `OpenMetrics` writes the edge of a bucket: always with a point.
 fn float(value: f64) -> String {
     let text = value.to_string();
@@ -267,11 +190,6 @@ impl Text {
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         self.begin(name, labels);
         writeln!(self.text, " {value}").expect("writing to a string");
-    }
-
-    fn sample_at(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display, at_s: f64) {
-        self.begin(name, labels);
-        writeln!(self.text, " {value} {at_s:.3}").expect("writing to a string");
     }
 
     /// A label without a value is no label.
@@ -309,20 +227,19 @@ mod tests {
     #[test]
     fn each_family_is_declared_once_and_before_its_samples() {
         for kind in EVERY {
-            for text in [metrics(&told(kind)), series(&result(kind), 1.7e9)] {
-                let mut families: Vec<&str> = Vec::new();
-                for line in text.lines() {
-                    if let Some(family) = line.strip_prefix("# TYPE ") {
-                        let family = family.split(' ').next().unwrap();
-                        assert!(!families.contains(&family), "{kind:?}: {family} twice");
-                        families.push(family);
-                    } else if !line.starts_with('#') {
-                        let last = families.last().unwrap();
-                        assert!(line.starts_with(last), "{kind:?}: {line} is not of {last}");
-                    }
+            let text = metrics(&told(kind));
+            let mut families: Vec<&str> = Vec::new();
+            for line in text.lines() {
+                if let Some(family) = line.strip_prefix("# TYPE ") {
+                    let family = family.split(' ').next().unwrap();
+                    assert!(!families.contains(&family), "{kind:?}: {family} twice");
+                    families.push(family);
+                } else if !line.starts_with('#') {
+                    let last = families.last().unwrap();
+                    assert!(line.starts_with(last), "{kind:?}: {line} is not of {last}");
                 }
-                assert!(text.ends_with("# EOF\n"), "{kind:?}");
             }
+            assert!(text.ends_with("# EOF\n"), "{kind:?}");
         }
     }
 
@@ -339,10 +256,10 @@ mod tests {
         assert_eq!(buckets.last().unwrap().0, "+Inf");
     }
 
-    /// Prometheus' own parser of `OpenMetrics` takes both files, and its database has what they say.
+    /// Prometheus' own parser of `OpenMetrics` takes the file, and its database has what it says.
     #[test]
     fn prometheus_reads_what_is_written() {
-        if !testing::needs("prometheus_reads_what_is_written", testing::Need::Promtool) {
+        if !testing::needs("prometheus_reads_what_is_written", testing::Need::Prometheus) {
             return;
         }
         let folder = tempfile::tempdir().unwrap();
@@ -350,23 +267,20 @@ mod tests {
             // The database wants an instant with each sample, which a scrape would bring.
             let stamped =
                 |line: &str| if line.starts_with('#') { line.to_owned() } else { format!("{line} 1700000060.000") };
-            let whole = metrics(&told(kind)).lines().map(|line| stamped(line) + "\n").collect::<String>();
-            for (name, text) in [("metrics", whole), ("series", series(&result(kind), 1.7e9))] {
-                let (file, blocks) =
-                    (folder.path().join(format!("{kind:?}-{name}.om")), folder.path().join(format!("{kind:?}-{name}")));
-                std::fs::write(&file, &text).unwrap();
-                let promtool = |args: &[&std::ffi::OsStr]| {
-                    std::process::Command::new("promtool").args(["tsdb"]).args(args).output().unwrap()
-                };
-                let made =
-                    promtool(&["create-blocks-from".as_ref(), "openmetrics".as_ref(), file.as_ref(), blocks.as_ref()]);
-                assert!(made.status.success(), "{kind:?} {name}: {}", String::from_utf8_lossy(&made.stderr));
-                let samples = text.lines().filter(|line| !line.starts_with('#')).count();
-                // It prints a line for each block, with the number of its samples as the fifth word.
-                let told = String::from_utf8_lossy(&made.stdout).into_owned();
-                let of_block = |line: &str| line.split_whitespace().nth(4)?.parse::<usize>().ok();
-                assert_eq!(told.lines().filter_map(of_block).sum::<usize>(), samples, "{kind:?} {name}: {told}");
-            }
+            let text = metrics(&told(kind)).lines().map(|line| stamped(line) + "\n").collect::<String>();
+            let (file, blocks) = (folder.path().join(format!("{kind:?}.om")), folder.path().join(format!("{kind:?}")));
+            std::fs::write(&file, &text).unwrap();
+            let made = std::process::Command::new("promtool")
+                .args(["tsdb", "create-blocks-from", "openmetrics"])
+                .args([&file, &blocks])
+                .output()
+                .unwrap();
+            assert!(made.status.success(), "{kind:?}: {}", String::from_utf8_lossy(&made.stderr));
+            let samples = text.lines().filter(|line| !line.starts_with('#')).count();
+            // It prints a line for each block, with the number of its samples as the fifth word.
+            let told = String::from_utf8_lossy(&made.stdout).into_owned();
+            let of_block = |line: &str| line.split_whitespace().nth(4)?.parse::<usize>().ok();
+            assert_eq!(told.lines().filter_map(of_block).sum::<usize>(), samples, "{kind:?}: {told}");
         }
     }
 

@@ -7,7 +7,7 @@ use record::{FolderError, RunFolder};
 use serde::de::DeserializeOwned;
 
 use crate::told::{Baseline, Told};
-use crate::{html, junit, openmetrics, summary, wall};
+use crate::{html, junit, openmetrics, summary};
 
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub enum ReportError {
 }
 
 /// Reads `run.json` and `result.json`, and `environment.json` and `twin.json` if they are there, and writes
-/// `report.html`, `summary.md`, `junit.xml`, `metrics.om` and `series.om` beside them.
+/// `report.html`, `summary.md`, `junit.xml` and `metrics.om` beside them.
 ///
 /// # Errors
 /// If a file cannot be read, is of another version, or a report cannot be written.
@@ -77,9 +77,6 @@ pub fn render_beside(folder: &Path, baseline: Option<&Path>) -> Result<Rendered,
     let xml = junit::xml(&told).map_err(|source| ReportError::Xml { path: folder.join("junit.xml"), source })?;
     let junit = write(folder, "junit.xml", &xml)?;
     let metrics = write(folder, "metrics.om", &openmetrics::metrics(&told))?;
-    if let Some(epoch_s) = told.environment.as_ref().and_then(|e| wall::seconds(&e.started)) {
-        write(folder, "series.om", &openmetrics::series(&told.result, epoch_s as f64))?;
-    }
     Ok(Rendered { report, summary, junit, metrics })
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use record::{Cause, RunResult, Window};
 
 use crate::told::{self, Told};
-use crate::{sentences, words};
+use crate::{alerts, sentences, words};
 
 /// Findings that are named; the report has them all.
 const FINDINGS: usize = 5;
@@ -15,6 +15,8 @@ const MOST: usize = 60_000;
 const COLUMNS: usize = 60;
 /// Its heights.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+/// Alerts that are named.
+const ALERTS: usize = 8;
 
 /// The whole file.
 pub(crate) fn markdown(told: &Told) -> String {
@@ -53,6 +55,14 @@ pub(crate) fn markdown(told: &Told) -> String {
     }
     for check in result.checks.iter().filter(|check| !check.ok) {
         say(&format!("- check failed: {} {}, needs {}", cell(&check.name), cell(&check.measured), cell(&check.limit)));
+    }
+    if let Some(rehearsal) = &result.alerts {
+        say("");
+        say(&cell(&alerts::sentence(rehearsal)));
+        for alert in alerts::sorted(rehearsal).into_iter().filter(|alert| alerts::told(alert)).take(ALERTS) {
+            say(&format!("- {} **{}** {}", alerts::word(alert.verdict), cell(&alert.alert), cell(&alert.told)));
+        }
+        say("");
     }
     for finding in told::biting(result).take(FINDINGS) {
         say(&format!("- {} `{}`", cell(&finding.consequence), finding.place));

@@ -3,10 +3,10 @@
 use std::cmp::Ordering;
 use std::fmt::Write;
 
-use record::{Asked, Conclusion, Judgement, RunResult, WorkloadSeries};
+use record::{AlertRehearsal, Asked, Conclusion, Judgement, RunResult, WorkloadSeries};
 
 use crate::told;
-use crate::{sentences, words};
+use crate::{alerts, sentences, words};
 
 /// Heights of a sparkline.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -42,6 +42,10 @@ pub fn terminal(result: &RunResult, asked: &Asked, width: usize, color: bool) ->
             out.line(&format!("  {word}  {}: {}", expected.told, expected.seen));
         }
     }
+    if let Some(told) = &result.alerts {
+        out.head("Alerts");
+        alerts::lines(told).iter().for_each(|line| out.line(line));
+    }
     for check in result.checks.iter().filter(|check| !check.ok) {
         out.head("Check failed");
         out.line(&format!("  {}: {}, needs {}", check.name, check.measured, check.limit));
@@ -50,6 +54,18 @@ pub fn terminal(result: &RunResult, asked: &Asked, width: usize, color: bool) ->
         out.head("Run it again");
         out.whole(&format!("  {}", asked.command));
     }
+    out.into_text()
+}
+
+/// All alerts of a rehearsal, in at most `width` columns.
+pub fn terminal_alerts(rehearsal: &AlertRehearsal, width: usize, color: bool) -> String {
+    let mut out = Out::new(width, color);
+    alerts::lines(rehearsal).iter().for_each(|line| out.line(line.strip_prefix("  ").unwrap_or(line)));
+    for alert in alerts::sorted(rehearsal).into_iter().filter(|alert| !alerts::told(alert)) {
+        out.line(&format!("{}  {} {}", alerts::word(alert.verdict), alert.alert, alert.told));
+        alert.because.iter().for_each(|why| out.line(&format!("    {}", words::sentence(why))));
+    }
+    rehearsal.notes.iter().for_each(|note| out.line(note));
     out.into_text()
 }
 

@@ -206,6 +206,15 @@ pub(crate) fn failures(result: &RunResult) -> Vec<(Cause, u64)> {
     all
 }
 
+/// Whether a section of the report has anything to tell.
+pub(crate) fn has(result: &RunResult, section: &str) -> bool {
+    match section {
+        "faults" => !result.faults.is_empty(),
+        "alerts" => result.alerts.is_some(),
+        _ => true,
+    }
+}
+
 /// Requests that failed for another reason than a rate limiter.
 pub(crate) fn failed_beside_limits(result: &RunResult) -> u64 {
     failures(result).into_iter().filter(|(cause, _)| *cause != Cause::Limited).map(|(_, n)| n).sum()

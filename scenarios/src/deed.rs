@@ -123,6 +123,14 @@ impl Plan {
         })
     }
 
+    /// CPU that something else takes on a node from now on, if that is what the fault, or its end, changes.
+    pub fn noise(&self, fault: usize, over: bool) -> Option<(usize, Millicores)> {
+        match self.faults[fault].kind {
+            FaultKind::NoisyNeighbour { node, cpu } => Some((node, if over { Millicores::ZERO } else { cpu })),
+            _ => None,
+        }
+    }
+
     /// Something else takes `noise` of a node's CPU, or no longer does. What is left is shared in proportion to the
     /// requests of the pods there, as CPU weights are made from them; each keeps at least its request.
     fn shares(&self, node: usize, noise: Option<Millicores>, cluster: &Cluster) -> Vec<Deed> {

@@ -16,6 +16,7 @@
 //! | `environment.json` | the machine, the wall clock | at the end |
 //! | `replications.json` | [`Replications`]: many seeds, instead of all of the above but `run.json` | at the end |
 
+mod alert;
 mod capacity;
 mod chart;
 mod chronicle;
@@ -35,11 +36,13 @@ mod result;
 /// The tokens that rehearsed clients carry.
 pub mod token;
 mod verdict;
+mod wall;
 mod watch;
 mod window;
 /// The headers that rehearsed requests carry.
 pub mod wire;
 
+pub use alert::{AlertPeak, AlertRehearsal, AlertResult, AlertSpell, AlertVerdict};
 pub use capacity::{
     BoundTold, Capacity, CapacityPlan, CapacityStep, Confirmed, Footing, FrontierPoint, Growth, Loss, Motion, Rung,
     ScaleDelay, Sensitivity, TargetTold, Users,

@@ -145,6 +145,21 @@ impl Cause {
         [Self::None].into_iter().chain(Self::ALL).find(|cause| *cause as u8 == byte)
     }
 
+    /// As the value of a metric's label.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "ok",
+            Self::Limited => "limited",
+            Self::ServerError => "server_error",
+            Self::ClientError => "client_error",
+            Self::Gateway => "gateway",
+            Self::Refused => "refused",
+            Self::Reset => "reset",
+            Self::Timeout => "timeout",
+            Self::NotSent => "not_sent",
+        }
+    }
+
     /// For people.
     pub const fn label(self) -> &'static str {
         match self {

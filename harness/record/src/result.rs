@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use units::Seed;
 
+use crate::alert::AlertRehearsal;
 use crate::verdict::{NotJudged, Verdict};
 use crate::{Cause, ExitCode, FaultResult, Happening, LostRequest, ScalingDecision, ScalingResult, StepCurve};
 
@@ -136,6 +137,9 @@ pub struct RunResult {
     /// The first of the requests that failed, by a rate limiter or otherwise.
     #[serde(default)]
     pub lost: Vec<LostRequest>,
+    /// What the platform's own alerts made of the run; `None`: it has no rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alerts: Option<AlertRehearsal>,
 }
 
 /// What was played.

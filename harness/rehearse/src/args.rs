@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Capacity(crate::capacity::CapacityArgs),
     /// Every failure we know against a candidate: go or no-go
     Release(crate::release::ReleaseArgs),
+    /// Which Prometheus alerts would have fired in a finished run, when, and which could not have
+    Alerts(crate::alerts::AlertsArgs),
     /// List the scenarios that are shipped: how long each is, and what plays it
     List,
     /// Say what can run on this machine, what is missing, and how to get it

@@ -8,6 +8,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use units::Nanos;
 
+use crate::alerts::Server;
 use crate::args::{DriverKind, LiveArgs, PlayArgs};
 use crate::failure::Failure;
 use crate::live::Page;
@@ -64,8 +65,13 @@ impl Embedded {
         self.carries.map(|carries| format!("driver and gateway carry about {carries:.0} requests/s"))
     }
 
-    /// Plays the rehearsal once.
-    pub(crate) fn play(&self, rehearsal: &Rehearsal, progress: &mut Progress) -> Result<Observed, Failure> {
+    /// Plays the rehearsal once, with the platform's Prometheus if it has one.
+    pub(crate) fn play(
+        &self,
+        rehearsal: &Rehearsal,
+        progress: &mut Progress,
+        server: Option<&mut Server>,
+    ) -> Result<Observed, Failure> {
         if let Some(page) = &self.page {
             progress.serve(page.clone());
         }
@@ -78,7 +84,8 @@ impl Embedded {
         let (plan, watches) = (Arc::clone(&rehearsal.plan), rehearsal.watches.clone());
         let lag_allowed = reports::lag_allowed(rehearsal.tightest_limit());
         let settings = EmbeddedSettings { lag_allowed, ..self.settings.clone() };
-        let played = self.runtime.block_on(stage::play(plan, watches, settings, progress, self.interrupts.clone()));
+        let (interrupts, scraper) = (self.interrupts.clone(), server.map(|server| &mut server.scraper));
+        let played = self.runtime.block_on(stage::play_scraped(plan, watches, settings, progress, interrupts, scraper));
         progress.close();
         Ok(played?)
     }

@@ -2,6 +2,7 @@
 //! crates below know.
 
 mod against;
+mod alerts;
 mod args;
 mod capacity;
 mod confirm;
@@ -48,6 +49,7 @@ fn main() -> Process {
         Command::History(args) => keep::history(&args),
         Command::Capacity(args) => capacity::run(&args),
         Command::Release(args) => release::run(&args),
+        Command::Alerts(args) => alerts::alerts(&args),
         Command::List => told::list(),
         Command::Doctor => Ok(doctor::doctor()),
         Command::Completions { shell } => {

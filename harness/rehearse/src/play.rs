@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
+use ::alerts::Store;
 use record::{
     Comparison, Conclusion, Deaf, Environment, ExitCode, Expected, Finding, Limit, Observation, Observed,
     PlatformStamp, RunFolder, RunResult,
@@ -12,6 +13,7 @@ use scenarios::Plan;
 use simulation::Settings;
 use units::Nanos;
 
+use crate::alerts::{self, Server};
 use crate::args::{Format, LiveArgs, PlayArgs, RunArgs, Undecided};
 use crate::embedded::Embedded;
 use crate::failure::Failure;
@@ -152,10 +154,11 @@ fn play(
     with_twin: bool,
 ) -> Result<Ended, Failure> {
     let mut environment = began.environment(machine::raise_open_files());
+    let mut server = Server::of(&rehearsal.plan);
     let (result, twin) = match stage {
         Stage::Embedded(embedded) => {
             environment.notes.extend(embedded.carried().map(|carried| ("self-probe".to_owned(), carried)));
-            let mut observed = embedded.play(rehearsal, progress)?;
+            let mut observed = embedded.play(rehearsal, progress, server.as_mut())?;
             let seen = std::mem::take(&mut observed.observations);
             let result = conclude(rehearsal, EMBEDDED, observed);
             let twin = match result.conclusion {
@@ -167,11 +170,14 @@ fn play(
         }
         Stage::Simulated => {
             let watches = rehearsal.watches.clone();
-            let simulated = simulation::simulate(&rehearsal.plan, watches, &Settings::default(), progress)?;
+            let scraper = server.as_mut().map(|server| &mut server.scraper);
+            let settings = Settings::default();
+            let simulated = simulation::simulate_scraped(&rehearsal.plan, watches, &settings, progress, scraper)?;
             (conclude(rehearsal, SIMULATED, simulated.observed), None)
         }
     };
-    Ok(Ended { result, twin, environment })
+    let (result, series) = alerts::rehearsed(server, result);
+    Ok(Ended { result, twin, series, environment })
 }
 
 /// `rehearse report`.
@@ -291,6 +297,8 @@ fn findings(rehearsal: &Rehearsal) -> Vec<Finding> {
 struct Ended {
     result: RunResult,
     twin: Option<Twin>,
+    /// What the platform's Prometheus scraped, and what the rehearsal itself saw.
+    series: Store,
     environment: Environment,
 }
 
@@ -340,6 +348,7 @@ fn write(args: &PlayArgs, progress: &Progress, ended: &Ended) -> Result<(PathBuf
         folder.write_json("twin.json", twin)?;
     }
     folder.environment(&ended.environment)?;
+    alerts::keep(folder, &ended.series, &ended.environment)?;
     let history = args.history.as_deref();
     let comparison = history.map(|history| crate::keep::remember(history, folder.path())).transpose()?.flatten();
     let rendered = reports::render(folder.path())?;

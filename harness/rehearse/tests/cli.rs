@@ -42,7 +42,7 @@ fn simulate_smoke_passes_and_leaves_a_whole_run_folder() {
         "summary.md",
         "junit.xml",
         "metrics.om",
-        "series.om",
+        "series.om.gz",
     ] {
         let length = fs::metadata(run.join(file)).unwrap_or_else(|e| panic!("{file}: {e}")).len();
         assert!(length > 50, "{file} has {length} bytes");

@@ -43,6 +43,8 @@ pub(crate) struct Call {
     pub(crate) calling: Nanos,
     /// Time spent here and in the calls it made.
     pub(crate) hops: Hops,
+    /// When it reached its pod.
+    pub(crate) reached: Nanos,
 }
 
 /// Who waits for it.

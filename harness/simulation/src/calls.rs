@@ -75,7 +75,10 @@ impl World<'_> {
     }
 
     pub(crate) fn reached(&mut self, id: CallId) {
-        let Some(&mut Call { id: request, parent, target, pod, .. }) = self.call(id) else { return };
+        let now = self.now;
+        let Some(call) = self.call(id) else { return };
+        call.reached = now;
+        let Call { id: request, parent, target, pod, .. } = *call;
         if matches!(parent, Parent::Probe(_)) {
             return self.probe_reached(id, pod);
         }
@@ -209,6 +212,7 @@ impl World<'_> {
             pod.answered += u64::from(!matches!(call.parent, Parent::Probe(_)));
             pod.reached
         });
+        self.count(&call, status);
         match call.parent {
             Parent::Gateway { session, generation } => {
                 if self.sessions[session].generation != generation {

@@ -59,6 +59,7 @@ impl World<'_> {
             failed: false,
             calling: Nanos::ZERO,
             hops: Hops::default(),
+            reached: self.now,
         };
         CallId { slot: self.calls.insert(Some(call)), life: self.lives }
     }

@@ -24,6 +24,7 @@ impl World<'_> {
         } else {
             EventKind::FaultBegan { fault: fault.name.clone(), what: plan.fault_in_words(fault) }
         });
+        self.noise.extend(plan.noise(usize::from(index), over));
         let Some(control) = &self.control else { return };
         for deed in plan.deeds(usize::from(index), over, control.state()) {
             match deed {

@@ -15,6 +15,7 @@ mod place;
 mod queue;
 mod reads;
 mod replicate;
+mod scraped;
 mod slab;
 mod timeouts;
 mod traffic;
@@ -22,4 +23,4 @@ mod world;
 
 pub use queue::EventQueue;
 pub use replicate::{Arm, Trial, all_cores, in_order, replicate};
-pub use world::{Settings, Simulated, SimulationError, simulate};
+pub use world::{Settings, Simulated, SimulationError, simulate, simulate_scraped};

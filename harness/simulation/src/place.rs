@@ -1,5 +1,7 @@
 //! Where pods live in virtual time: each has a station, or a gateway's state, while its container runs.
 
+use std::collections::BTreeMap;
+
 use cluster::{Traffic, Usage};
 use gateway::{Connections, Upstreams, Zones};
 use model::Station;
@@ -19,7 +21,12 @@ pub(crate) struct Pod {
     pub(crate) terminating: bool,
     /// Whether packets get to its node: neither cut off nor without power.
     pub(crate) reached: bool,
+    /// The requests that its process has answered: what it shows a Prometheus.
+    pub(crate) requests: Requests,
 }
+
+/// Requests by route and status: counts by bucket, and their time.
+pub(crate) type Requests = BTreeMap<(u16, u16), (Vec<u64>, Nanos)>;
 
 /// What a new connection to a pod meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,12 +94,21 @@ impl NginxProcess {
 
 impl Pod {
     pub(crate) const fn new(workload: WorkloadId) -> Self {
-        Self { workload, process: Process::None, started: Nanos::ZERO, answered: 0, terminating: false, reached: true }
+        Self {
+            workload,
+            process: Process::None,
+            started: Nanos::ZERO,
+            answered: 0,
+            terminating: false,
+            reached: true,
+            requests: Requests::new(),
+        }
     }
 
     /// Starts its container.
     pub(crate) fn start(&mut self, plan: &Plan, now: Nanos) {
         (self.started, self.answered) = (now, 0);
+        self.requests.clear();
         self.process = match &plan.platform.gateway {
             Some(gateway) if gateway.workload == self.workload => {
                 Process::Gateway(NginxProcess::new(&gateway.config, cores(plan)))

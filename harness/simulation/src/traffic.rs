@@ -433,6 +433,9 @@ impl World<'_> {
         if let Some(referee) = &mut self.referee {
             referee.observe(observation);
         }
+        if let Some(scraper) = &mut self.scraper {
+            scraper.answered(observation);
+        }
         self.ended[match scenarios::ending(observation.cause) {
             Ending::Answered => 0,
             Ending::Rejected => 1,

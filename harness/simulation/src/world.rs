@@ -1,14 +1,16 @@
 //! One simulated run: its state, its event loop and its end.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use alerts::Scraper;
 use cluster::{
     ClusterConfig, ControlInput, ControlPlane, ControlWake, Endpoints, Host, PodId, Question, service_proxy,
 };
 use model::data::{DataEffect, DataInput, DataLayer};
 use record::{Chronicle, EventKind, Listener, Observation, Observed, Recorder, RecorderPlan, Second, Watch};
 use scenarios::{Arrival, Arrivals, Ending, Network, Plan, Referee, Watchdog};
-use units::{Nanos, Out, Wake};
+use units::{Millicores, Nanos, Out, Wake};
 
 use crate::call::{Call, CallId};
 use crate::client::{Connections, Session};
@@ -167,6 +169,10 @@ pub(crate) struct World<'a> {
     pub(crate) chronicle: Chronicle,
     pub(crate) recorder: Option<Recorder>,
     pub(crate) observations: Vec<Observation>,
+    /// The platform's Prometheus, if it is played.
+    pub(crate) scraper: Option<&'a mut Scraper>,
+    /// CPU that something else takes on a node.
+    pub(crate) noise: BTreeMap<usize, Millicores>,
     watches: Vec<Watch>,
     arrivals: Arrivals<'a>,
     next_arrival: Option<Arrival>,
@@ -180,6 +186,17 @@ pub fn simulate(
     watches: Vec<Watch>,
     settings: &Settings,
     listener: &mut dyn Listener,
+) -> Result<Simulated, SimulationError> {
+    simulate_scraped(plan, watches, settings, listener, None)
+}
+
+/// The same with the platform's Prometheus, which scrapes from the stand-up on.
+pub fn simulate_scraped(
+    plan: &Plan,
+    watches: Vec<Watch>,
+    settings: &Settings,
+    listener: &mut dyn Listener,
+    scraper: Option<&mut Scraper>,
 ) -> Result<Simulated, SimulationError> {
     let config = ClusterConfig { seed: plan.load.seed, ..settings.cluster.clone() };
     let mut world = World {
@@ -213,6 +230,8 @@ pub fn simulate(
         chronicle: Chronicle::default(),
         recorder: None,
         observations: Vec::new(),
+        scraper,
+        noise: BTreeMap::new(),
         watches,
         arrivals: Arrivals::new(&plan.load),
         next_arrival: None,
@@ -246,6 +265,9 @@ impl World<'_> {
     /// here, unless it was ready on the very second.
     fn begin_load(&mut self) {
         self.load_start = self.now.ceil_to_second() + Nanos::from_secs(1);
+        if let Some(scraper) = &mut self.scraper {
+            scraper.load_begins(self.load_start);
+        }
         let mut referee = Referee::new(self.plan, self.load_start);
         for event in self.chronicle.events() {
             referee.event(Nanos::from_micros(event.at_us), &event.kind); // what stands when load begins
@@ -311,6 +333,10 @@ impl World<'_> {
         if self.load_start < Nanos::MAX {
             self.plan.load.milestones(self.load_start, self.now).into_iter().for_each(|kind| self.note(kind));
             self.watch();
+        }
+        if let Some(scraper) = self.scraper.take() {
+            scraper.second(self.now, self);
+            self.scraper = Some(scraper);
         }
         self.tell();
     }

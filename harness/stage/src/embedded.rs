@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use alerts::Scraper;
 use cluster::{ClusterConfig, Host};
 use driver::{Driver, Orders, Pulse, Report, Sender, Update};
 use record::{
@@ -52,7 +53,19 @@ pub async fn play(
     watches: Vec<Watch>,
     settings: EmbeddedSettings,
     listener: &mut dyn Listener,
+    interrupt: watch::Receiver<u32>,
+) -> Result<Observed, StageError> {
+    play_scraped(plan, watches, settings, listener, interrupt, None).await
+}
+
+/// The same with the platform's Prometheus, which scrapes from the start of the load on.
+pub async fn play_scraped(
+    plan: Arc<Plan>,
+    watches: Vec<Watch>,
+    settings: EmbeddedSettings,
+    listener: &mut dyn Listener,
     mut interrupt: watch::Receiver<u32>,
+    scraper: Option<&mut Scraper>,
 ) -> Result<Observed, StageError> {
     check(&plan, &settings)?;
     let mut standing = Standing::begin(Arc::clone(&plan), &settings.cluster, listener)?;
@@ -80,7 +93,7 @@ pub async fn play(
     let state = DriverState { workers, ..DriverState::default() };
     let lag_allowed = settings.lag_allowed;
     let ending = Ending::default();
-    let run = Run { plan, driver, state, lag_allowed, contract, standing, watches, observations, ending };
+    let run = Run { plan, driver, state, lag_allowed, contract, standing, watches, observations, scraper, ending };
     run.load(&mut interrupt).await
 }
 
@@ -128,6 +141,7 @@ struct Run<'a> {
     standing: Standing<'a>,
     watches: Vec<Watch>,
     observations: Option<Vec<Observation>>,
+    scraper: Option<&'a mut Scraper>,
     ending: Ending,
 }
 
@@ -141,6 +155,9 @@ impl Run<'_> {
         let load_end = load_start + load.end();
         self.standing.host.note(EventKind::PlatformReady);
         self.standing.host.fabric.load_starts(load_start);
+        if let Some(scraper) = &mut self.scraper {
+            scraper.load_begins(load_start);
+        }
         let mut faults = VecDeque::from(self.plan.fault_edges());
         let doors = self.doors();
         self.driver.update(&doors).await?;
@@ -186,6 +203,9 @@ impl Run<'_> {
                 now = clock.until(second) => {
                     load.milestones(load_start, second).into_iter().for_each(|kind| self.standing.host.note(kind));
                     self.stood_still("the platform", &heart.stalls());
+                    if let Some(scraper) = &mut self.scraper {
+                        scraper.second(second, &self.standing);
+                    }
                     recorder.drain_intervals(now, &mut intervals);
                     self.tell(second, &recorder, &intervals, &frames);
                     intervals.clear();
@@ -207,6 +227,9 @@ impl Run<'_> {
                         recorder.observe(&observation);
                         frames.extend_from_slice(&observation.encode());
                         referee.observe(&observation);
+                        if let Some(scraper) = &mut self.scraper {
+                            scraper.answered(&observation);
+                        }
                         if let Some(watchdog) = &mut watchdog {
                             watchdog.ended(observation.cause);
                         }

@@ -27,7 +27,7 @@ mod standing;
 mod tls;
 
 pub use budget::open_files_needed;
-pub use embedded::{EmbeddedSettings, check, play};
+pub use embedded::{EmbeddedSettings, check, play, play_scraped};
 pub use error::StageError;
 pub use front::FrontDoor;
 pub use lease::{AddressLease, ONE_ADDRESS};

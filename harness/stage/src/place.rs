@@ -137,13 +137,14 @@ impl Place {
             let station = Station::new(profile.station(limits.cpu, limits.memory), started);
             let around = Around { pod: id, started, data: Arc::clone(&self.data), feed: self.feed.clone() };
             let station = LiveStation::new(station, self.clock.clone(), Arc::new(around));
+            let edges = alerts::Edges::of(&self.plan.platform, workload).edges;
             let service = MockService {
                 number: id.0 as u16 + 1,
                 profile,
                 health: workload.containers.first().map(health_paths).unwrap_or_default(),
                 seed: self.plan.load.seed,
                 station,
-                metrics: server::Metrics::default(),
+                metrics: server::Metrics::new(edges),
                 records: Arc::clone(&self.records),
                 outbound: Arc::new(PodOutbound {
                     plan: Arc::clone(&self.plan),
@@ -259,6 +260,22 @@ impl Place {
             })
         };
         self.pods.iter().filter_map(standing).collect()
+    }
+
+    /// Whether a pod answers new connections, and its usage so far.
+    pub(crate) fn seen(&self, id: PodId) -> Option<(bool, Nanos, Bytes)> {
+        let pod = self.pods.get(&id)?;
+        let running = pod.running.as_ref()?;
+        let (cpu, memory) = running.usage();
+        Some((pod.reached && !running.listening.ending(), cpu, memory))
+    }
+
+    /// What a pod's process counted of its requests.
+    pub(crate) fn requests(&self, id: PodId, tell: &mut alerts::Tell<'_>) {
+        let running = self.pods.get(&id).and_then(|pod| pod.running.as_ref());
+        if let Some(Running { accounts: Accounts::Service(service), .. }) = running {
+            service.metrics.each(tell);
+        }
     }
 
     /// Asks a container how it is, from its node. The future ends within the probe's timeout.

@@ -1,15 +1,17 @@
 //! A platform that stands live: control, place and edge, and the loop that feeds the control side. No load yet.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use alerts::{PodSight, Sight};
 use clock::Clock;
 use cluster::{ClusterConfig, ControlInput, ControlPlane, Host, PodId};
 use driver::Door;
 use record::{Chronicle, EventKind, Listener};
 use scenarios::{Deed, FaultEdge, Plan};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use units::Nanos;
+use units::{Bytes, Millicores, Nanos};
 
 use crate::fabric::Fabric;
 use crate::front::{Front, FrontDoor};
@@ -30,6 +32,8 @@ pub struct Standing<'a> {
     pub(crate) inputs: UnboundedReceiver<News>,
     pub(crate) clock: Clock,
     pub(crate) front: Option<Front>,
+    /// CPU that something else takes on a node.
+    noise: BTreeMap<usize, Millicores>,
 }
 
 /// A pod whose container runs.
@@ -77,7 +81,7 @@ impl<'a> Standing<'a> {
             doors_changed: false,
         };
         let front = Front::open(&host.plan, host.place.lease(), &host.fabric)?;
-        let mut standing = Self { control, host, inputs, clock, front };
+        let mut standing = Self { control, host, inputs, clock, front, noise: BTreeMap::new() };
         if standing.host.place.lease().is_one() {
             standing.host.note(EventKind::Substituted {
                 what: "an address for each pod and client".to_owned(),
@@ -154,6 +158,7 @@ impl<'a> Standing<'a> {
         } else {
             EventKind::FaultBegan { fault: fault.name.clone(), what: plan.fault_in_words(fault) }
         });
+        self.noise.extend(plan.noise(edge.fault, edge.over));
         for deed in plan.deeds(edge.fault, edge.over, self.control.state()) {
             match deed {
                 Deed::Act(action) => self.feed(ControlInput::Act(action))?,
@@ -222,6 +227,34 @@ impl<'a> Standing<'a> {
             None => "its pods started, but did not all pass their readiness probes".into(),
         };
         StageError::NeverReady { within: READY_WITHIN, why }
+    }
+}
+
+/// What the platform's Prometheus sees.
+impl Sight for Standing<'_> {
+    fn pods(&self) -> Vec<PodSight<'_>> {
+        let here = self.control.state().pods().filter(|(_, record)| record.started.is_some() && record.gone.is_none());
+        here.map(|(id, record)| {
+            let (answers, cpu, memory) = self.host.place.seen(id).unwrap_or((false, Nanos::ZERO, Bytes::ZERO));
+            PodSight {
+                id: id.0,
+                name: &record.name,
+                workload: record.workload,
+                node: record.node,
+                answers,
+                cpu,
+                memory,
+            }
+        })
+        .collect()
+    }
+
+    fn requests(&self, pod: u32, tell: &mut alerts::Tell<'_>) {
+        self.host.place.requests(PodId(pod), tell);
+    }
+
+    fn noise(&self, node: usize) -> f64 {
+        self.noise.get(&node).map_or(0.0, |noise| noise.get() as f64 / 1_000.0)
     }
 }
 

@@ -40,14 +40,14 @@ pub enum Need {
     Chromium,
     /// axe-core from npm, as `reports/browser/package-lock.json` pins it: `npm ci` there installs it.
     Axe,
-    /// `promtool`, which comes with Prometheus.
-    Promtool,
+    /// `prometheus` and its `promtool`: the real one's verdict on metrics, rules and expressions.
+    Prometheus,
 }
 
 impl Need {
     /// All there are, in the order in which help tells them.
     pub const ALL: [Self; 7] =
-        [Self::Kustomize, Self::Nginx, Self::Go, Self::ControlPlane, Self::Chromium, Self::Axe, Self::Promtool];
+        [Self::Kustomize, Self::Nginx, Self::Go, Self::ControlPlane, Self::Chromium, Self::Axe, Self::Prometheus];
 
     /// The word that `REHEARSE_REQUIRE` and `cargo xtask test --require` know it by.
     pub fn name(self) -> &'static str {
@@ -58,7 +58,7 @@ impl Need {
             Self::ControlPlane => "control-plane",
             Self::Chromium => "chromium",
             Self::Axe => "axe",
-            Self::Promtool => "promtool",
+            Self::Prometheus => "prometheus",
         }
     }
 
@@ -71,7 +71,7 @@ impl Need {
             Self::ControlPlane => &[("etcd", "--version")],
             Self::Chromium => &[("chromium", "--version")],
             Self::Axe => &[],
-            Self::Promtool => &[("promtool", "--version")],
+            Self::Prometheus => &[("promtool", "--version")],
         }
     }
 

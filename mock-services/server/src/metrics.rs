@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use units::{Bytes, Nanos};
 
@@ -16,24 +16,46 @@ pub const EDGES_MS: [u64; 12] = [100, 200, 300, 400, 500, 600, 800, 1_000, 1_500
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Requests of one pod, counted by route and status.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Metrics {
+    /// Upper edges of the buckets, in order.
+    edges: Arc<[Nanos]>,
     series: Mutex<BTreeMap<(String, u16), Series>>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Series {
     /// One more than there are edges: the last is beyond all of them.
-    buckets: [u64; EDGES_MS.len() + 1],
+    buckets: Vec<u64>,
     sum: Nanos,
 }
 
+/// With the edges of [`EDGES_MS`].
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new(EDGES_MS.into_iter().map(Nanos::from_millis).collect())
+    }
+}
+
 impl Metrics {
+    /// With these upper edges, in order.
+    pub fn new(edges: Arc<[Nanos]>) -> Self {
+        Self { edges, series: Mutex::default() }
+    }
+
+    /// Calls `tell` with route, status, counts by bucket and summed time.
+    pub fn each(&self, mut tell: impl FnMut(&str, u16, &[u64], Nanos)) {
+        for ((route, status), series) in &*self.series.lock().unwrap_or_else(PoisonError::into_inner) {
+            tell(route, *status, &series.buckets, series.sum);
+        }
+    }
+
     /// A request of `route` (such as `POST /token`) was answered with `status` after `took`.
     pub fn observe(&self, route: &str, status: u16, took: Nanos) {
-        let bucket = EDGES_MS.iter().position(|edge| took <= Nanos::from_millis(*edge)).unwrap_or(EDGES_MS.len());
+        let bucket = self.edges.partition_point(|edge| *edge < took);
         let mut all = self.series.lock().unwrap_or_else(PoisonError::into_inner);
         let series = all.entry((route.to_owned(), status)).or_default();
+        series.buckets.resize(self.edges.len() + 1, 0);
         series.buckets[bucket] += 1;
         series.sum += took;
     }
@@ -68,7 +90,7 @@ impl Metrics {
             let (labels, mut so_far) = (labels(key), 0);
             for (index, count) in series.buckets.iter().enumerate() {
                 so_far += count;
-                let edge = EDGES_MS.get(index).map_or("+Inf".to_owned(), |ms| format!("{:?}", *ms as f64 / 1_000.0));
+                let edge = self.edges.get(index).map_or("+Inf".to_owned(), |edge| format!("{:?}", edge.as_secs_f64()));
                 line(format_args!("http_request_duration_seconds_bucket{{{labels},le=\"{edge}\"}} {so_far}"));
             }
             line(format_args!("http_request_duration_seconds_count{{{labels}}} {so_far}"));

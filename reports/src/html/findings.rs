@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use record::{Finding, RunResult};
 
 use crate::html::{glance, section};
-use crate::{told, words};
+use crate::{alerts, told, words};
 
 /// What was not rehearsed, as far as it is told one by one.
 const ABSENT: usize = 40;
@@ -25,6 +25,7 @@ pub(super) fn findings(result: &RunResult) -> Markup {
                 n => { (words::sentence(&words::some(n, "thing bites", "things bite"))) " that no objective shows." },
             }
         }
+        @if let Some(said) = alerts::in_short(result) { p { (said) " " a href="#alerts" { "Alerts" } " has each of them." } }
         @if !biting.is_empty() { (list(&biting)) }
         @if result.verdicts.iter().any(|v| v.note.is_some()) { div.gap { (disagreements(result)) } }
         @if !absent.is_empty() {

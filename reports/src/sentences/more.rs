@@ -2,7 +2,7 @@
 
 use record::{Cause, Judgement, RunResult};
 
-use crate::{told, words};
+use crate::{alerts, told, words};
 
 /// Everything else a reader must not miss.
 pub(crate) fn what_else(result: &RunResult) -> String {
@@ -32,6 +32,7 @@ pub(crate) fn what_else(result: &RunResult) -> String {
             format!("Of {due}, {failed} did not succeed: {}.", told::failures_in_words(some))
         }
     });
+    say.extend(alerts::in_short(result));
     let findings: Vec<_> = told::biting(result).collect();
     if let Some(first) = findings.first() {
         let more = findings.len() - 1;

@@ -1,7 +1,16 @@
 //! The wall clock of a run folder: RFC 3339 in UTC, as `environment.json` has it.
 
+use crate::Environment;
+
+impl Environment {
+    /// When the run began, seconds since 1970; `None` if [`Self::started`] is no such time.
+    pub fn started_s(&self) -> Option<i64> {
+        seconds(&self.started)
+    }
+}
+
 /// Seconds since 1970 of `2026-11-23T02:10:00Z`; `None` if it is none.
-pub(crate) fn seconds(text: &str) -> Option<i64> {
+fn seconds(text: &str) -> Option<i64> {
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
     let mut date = date.splitn(3, '-').map(str::parse::<i64>);
     let mut next = || date.next()?.ok();
