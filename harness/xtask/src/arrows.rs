@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("platform", &["units"]),
     ("alerts", &["platform", "record", "units"]),
     ("manifests", &["platform", "units"]),
+    ("manifests-fuzz", &["manifests"]),
     ("cluster", &["platform", "record", "units"]),
     ("gateway", &["platform", "units"]),
     ("model", &["units"]),
