@@ -402,6 +402,19 @@ impl<'a> Checker<'a> {
         })
     }
 
+    /// By overlay.
+    pub(crate) fn scale(&mut self, file: &BTreeMap<String, At<Percent>>) -> BTreeMap<String, f64> {
+        let mut scale = BTreeMap::new();
+        for (overlay, share) in file {
+            match self.get(share) {
+                Some(Percent(0)) => self.wrong(share.place, "none of the load is none at all: leave the overlay out"),
+                Some(share) => drop(scale.insert(overlay.clone(), share.share())),
+                None => {}
+            }
+        }
+        scale
+    }
+
     pub(crate) fn abort(&mut self, file: &AbortFile) -> Option<Abort> {
         let (when, lasts) = (self.get(&file.when), self.get(&file.r#for));
         let seconds = lasts.map(|lasts| lasts.0.as_secs() as u32);

@@ -45,7 +45,10 @@ impl Cursor {
             let segment = curve.get(self.index)?;
             let within = segment.arrivals();
             if area - self.area < within {
-                return Some(self.start + Nanos::from_secs_f64(segment.reaches(area - self.area)));
+                let due = Nanos::from_secs_f64(segment.reaches(area - self.area));
+                // By rounding it may lie at the end, which is no part of the segment; of the last one nobody's.
+                let last = self.index + 1 == curve.len();
+                return (due < segment.duration || !last).then(|| self.start + due.min(segment.duration));
             }
             self.area += within;
             self.start += segment.duration;
@@ -79,6 +82,18 @@ mod tests {
         assert_eq!(dues.len(), 100);
         assert!((dues[18] - 6.0).abs() < 1e-6, "18 = 6²/2"); // area t²/2
         assert!((dues[50] - 10.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn nothing_is_due_at_the_end_whatever_rounding_does() {
+        let rate = Rate::per_second;
+        for (first, peak) in (1..40).flat_map(|first| (1..40).map(move |peak| (first, first + peak))) {
+            let part = |secs, r| Segment::constant(Nanos::from_secs(secs), rate(r));
+            let curve = [part(4, first), part(3, peak), part(13, first)];
+            let dues = dues(&curve);
+            assert_eq!(dues.len() as u64, 17 * first + 3 * peak, "{first} and {peak}");
+            assert!(dues.iter().all(|due| *due < 20.0), "{first} and {peak}");
+        }
     }
 
     #[test]

@@ -66,6 +66,9 @@ pub(crate) struct Spec {
     pub(crate) journeys: BTreeMap<String, JourneyFile>,
     /// How many of them come, and when.
     pub(crate) load: Vec<LoadFile>,
+    /// How much of the load an overlay takes that is smaller than the one which the load is sized for, by its name.
+    #[serde(default)]
+    pub(crate) scale: BTreeMap<String, At<Percent>>,
     /// What goes wrong meanwhile.
     #[serde(default)]
     pub(crate) faults: Vec<FaultFile>,

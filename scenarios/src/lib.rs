@@ -46,7 +46,7 @@ pub use network::{Network, Verdict, party};
 pub use payload::{Payload, PayloadKind};
 pub use problem::{Place, Problem, ScenarioError};
 pub use referee::{Referee, ending};
-pub use resolve::{Call, Entry, Plan, ResolveError, Target, generic_profile};
+pub use resolve::{Call, Entry, Plan, ResolveError, Target, generic_profile, ingress_door};
 pub use scenario::Scenario;
 pub use schema::schema;
 pub use vary::{Autoscaling, LoadScale, Variation, VariationError};

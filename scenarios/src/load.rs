@@ -149,6 +149,16 @@ pub struct StatusRange {
 }
 
 impl Step {
+    /// Whether its requests have a body.
+    pub fn has_body(&self) -> bool {
+        self.payload.is_some() || matches!(self.method.as_str(), "POST" | "PUT" | "PATCH")
+    }
+
+    /// The `content-type` of its requests' body.
+    pub fn content_type(&self) -> Option<&'static str> {
+        self.has_body().then(|| self.payload.map_or("application/json", |payload| payload.content_type()))
+    }
+
     /// What a request of this step came to that got `status`, when the protocol alone says `cause`: a scenario may
     /// want a 404, and may not want a 200. No status (0) is never what was wanted.
     pub fn judge(&self, status: u16, cause: Cause) -> Cause {

@@ -7,9 +7,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use gateway::{Request, Routed, ingress};
 use model::{Declared, Profile, RouteId};
-use platform::{Action, GatewayConfig, Node, Platform, PortRef, ServiceId, Workload, WorkloadId};
+use platform::{Action, GatewayConfig, Node, Platform, PortRef, ServiceId, Workload, WorkloadId, WorkloadKind};
 use record::{Cause, ScenarioStamp, StepId};
-use units::Seed;
+use units::{Nanos, Seed};
 
 use crate::bind::Binder;
 use crate::problem::{Problem, nearest};
@@ -41,7 +41,8 @@ pub struct Plan {
     /// What the ingress controller in front is configured with, if a step goes through it.
     pub ingress: Option<Arc<GatewayConfig>>,
     targets: Vec<Target>,
-    calls: Vec<Vec<Vec<Call>>>, // by workload, by route
+    servers: Vec<Vec<Option<Call>>>, // by step: what each server of its upstream would be asked
+    calls: Vec<Vec<Vec<Call>>>,      // by workload, by route
 }
 
 /// Where a step goes.
@@ -139,10 +140,13 @@ impl Plan {
         let gateway = platform.gateway.as_ref().ok_or(ResolveError::NoGateway)?;
         let gateway_port = router.gateway_port(gateway.service, gateway.workload).ok_or(ResolveError::NoGateway)?;
         let mut binder = Binder { platform: &platform, nodes: &nodes, problems: Vec::new() };
-        let mut targets = Vec::new();
+        let (mut targets, mut servers) = (Vec::new(), Vec::new());
         for (step, place) in load.steps.iter().zip(&scenario.steps) {
             match router.target(gateway_port, step) {
-                Ok(target) => targets.push(target),
+                Ok((target, others)) => {
+                    targets.push(target);
+                    servers.push(others);
+                }
                 Err(why) => binder.problems.push(Problem {
                     place: *place,
                     what: format!("step `{}` ({} {}): {why}", step.name, step.method, step.path),
@@ -172,6 +176,7 @@ impl Plan {
             gateway_port,
             ingress,
             targets,
+            servers,
             calls,
             profiles,
             platform,
@@ -183,9 +188,54 @@ impl Plan {
         &self.targets[usize::from(step.0)]
     }
 
+    /// What the server with this number asks, of the upstream that a step goes to behind the gateway; `None` where no
+    /// Service answers such a request.
+    pub fn server(&self, step: StepId, server: u16) -> Option<Call> {
+        *self.servers[usize::from(step.0)].get(usize::from(server))?
+    }
+
     /// The calls that serving a route makes, in order.
     pub fn calls(&self, workload: WorkloadId, route: RouteId) -> &[Call] {
         &self.calls[usize::from(workload.0)][usize::from(route.0)]
+    }
+
+    /// How long the slowest workload takes to be ready at least, by what its probes declare: nobody asks a pod before its
+    /// `initialDelaySeconds`, and the pods of an ordered StatefulSet come one after the other.
+    pub fn slowest_start(&self) -> Nanos {
+        let asked = |probe: &platform::Probe| probe.initial_delay + probe.period * u64::from(probe.success_threshold);
+        let start = |workload: &Workload| {
+            let of = |container: &platform::Container| {
+                let probes = [&container.startup, &container.readiness];
+                probes.into_iter().flatten().fold(Nanos::ZERO, |sum, probe| sum + asked(probe))
+            };
+            let pod = workload.containers.iter().map(of).max().unwrap_or(Nanos::ZERO) + workload.min_ready;
+            match workload.kind {
+                WorkloadKind::StatefulSet { parallel: false, .. } => pod * u64::from(workload.replicas.unwrap_or(1)),
+                _ => pod,
+            }
+        };
+        self.platform.workloads.iter().map(start).max().unwrap_or(Nanos::ZERO)
+    }
+
+    /// The workloads that can never start, in words that follow a reason: by its profile the process alone holds more than
+    /// its container may. Empty if there is none.
+    pub fn starved(&self) -> String {
+        let starved = |id: WorkloadId| {
+            let workload = self.platform.workload(id);
+            let (limit, idle) = (workload.containers.first()?.limits.memory?, self.profile(id).memory);
+            (idle > limit).then(|| format!("{} ({idle}, limit {limit})", workload.name))
+        };
+        let gateway = self.platform.gateway.as_ref().map(|gateway| gateway.workload);
+        let all: Vec<String> =
+            self.platform.workload_ids().filter(|id| Some(*id) != gateway).filter_map(starved).collect();
+        match all.as_slice() {
+            [] => String::new(),
+            all => format!(
+                "; by their profiles these hold more memory at rest than their containers may: {}: raise \
+                 `resources.limits.memory`, or measure and correct the profile",
+                all.join(", ")
+            ),
+        }
     }
 
     /// The costs of a workload.
@@ -221,7 +271,7 @@ impl Router<'_> {
     }
 
     /// Past the ingress controller where that is wanted, or where the gateway alone does not take the step.
-    fn target(&self, port: u16, step: &crate::Step) -> Result<Target, String> {
+    fn target(&self, port: u16, step: &crate::Step) -> Result<(Target, Vec<Option<Call>>), String> {
         let host = step.host.to_ascii_lowercase();
         let known = |config: &&GatewayConfig| config.servers.iter().any(|server| server.names.contains(&host));
         let Some(ingress) = self.ingress.as_deref().filter(known) else {
@@ -236,37 +286,44 @@ impl Router<'_> {
         })
     }
 
-    fn through_ingress(&self, config: &GatewayConfig, port: u16, step: &crate::Step) -> Result<Target, String> {
-        let host = step.host.to_ascii_lowercase();
-        let tls = config.servers.iter().any(|server| server.tls && server.names.contains(&host));
-        let entry = if tls { 443 } else { 80 };
+    fn through_ingress(
+        &self,
+        config: &GatewayConfig,
+        port: u16,
+        step: &crate::Step,
+    ) -> Result<(Target, Vec<Option<Call>>), String> {
+        let (entry, tls) = ingress_door(config, &step.host);
         let (routed, path) = routed(config, entry, tls, step, &step.path, "the ingress controller")?;
         let ends_there = Target { ingress: Some(routed), gateway: None, behind: None };
-        let Routed::To(location) = routed else { return Ok(ends_there) };
-        let Action::Proxy { upstream, .. } = &config.location(location).action else { return Ok(ends_there) };
-        let Some(server) = config.upstream(*upstream).servers.first() else { return Ok(ends_there) };
+        let none = Vec::new();
+        let Routed::To(location) = routed else { return Ok((ends_there, none)) };
+        let Action::Proxy { upstream, .. } = &config.location(location).action else { return Ok((ends_there, none)) };
+        let Some(server) = config.upstream(*upstream).servers.first() else { return Ok((ends_there, none)) };
         let service = self.service(&server.host)?;
         if self.platform.gateway.as_ref().is_some_and(|gateway| gateway.service == service) {
-            return Ok(Target { ingress: Some(routed), ..self.at_gateway(port, step, &path)? });
+            let (target, servers) = self.at_gateway(port, step, &path)?;
+            return Ok((Target { ingress: Some(routed), ..target }, servers));
         }
         let behind = self.route_of(service, &server.host, &step.method, &path)?;
-        Ok(Target { behind: Some(behind), ..ends_there })
+        Ok((Target { behind: Some(behind), ..ends_there }, none))
     }
 
-    fn at_gateway(&self, port: u16, step: &crate::Step, path: &str) -> Result<Target, String> {
+    fn at_gateway(&self, port: u16, step: &crate::Step, path: &str) -> Result<(Target, Vec<Option<Call>>), String> {
         let config = &self.platform.gateway.as_ref().ok_or("there is no gateway")?.config;
         let (routed, _) = routed(config, port, false, step, path, "the gateway")?;
         let ends_there = Target { ingress: None, gateway: Some(routed), behind: None };
-        let Routed::To(location) = routed else { return Ok(ends_there) };
+        let Routed::To(location) = routed else { return Ok((ends_there, Vec::new())) };
         let declared = config.location(location);
-        let Action::Proxy { upstream, uri } = &declared.action else { return Ok(ends_there) };
+        let Action::Proxy { upstream, uri } = &declared.action else { return Ok((ends_there, Vec::new())) };
         let host = match config.upstream(*upstream).servers.first() {
             Some(server) => &server.host,
             None => return Err(format!("upstream `{}` has no server", config.upstream(*upstream).name)),
         };
         let path = gateway::rewrite(&declared.matches, uri.as_deref(), path);
         let behind = self.service_route(host, &step.method, &path)?;
-        Ok(Target { behind: Some(behind), ..ends_there })
+        let asks = |server: &platform::UpstreamServer| self.service_route(&server.host, &step.method, &path).ok();
+        let servers = config.upstream(*upstream).servers.iter().map(asks).collect();
+        Ok((Target { behind: Some(behind), ..ends_there }, servers))
     }
 
     fn service(&self, host: &str) -> Result<ServiceId, String> {
@@ -306,6 +363,13 @@ impl Router<'_> {
         };
         profile.routes.iter().map(|route| route.calls.iter().map(resolve).collect()).collect()
     }
+}
+
+/// The port at which an ingress controller takes requests for a host, and whether over TLS: where it can, it does.
+pub fn ingress_door(config: &GatewayConfig, host: &str) -> (u16, bool) {
+    let host = host.to_ascii_lowercase();
+    let tls = config.servers.iter().any(|server| server.tls && server.names.contains(&host));
+    (if tls { 443 } else { 80 }, tls)
 }
 
 /// What an nginx does with a step's request, and the path that it passes on. What it answers itself is refused unless the

@@ -1,5 +1,7 @@
 //! A scenario that was read: what can be checked without a platform is checked here, all of it at once.
 
+use std::collections::BTreeMap;
+
 use units::{Nanos, Seed};
 
 use crate::check::Checker;
@@ -22,6 +24,7 @@ pub struct Scenario {
     pub digest: String,
     pub(crate) text: String,
     pub(crate) plan: LoadPlan,
+    scale: BTreeMap<String, f64>,
     pub(crate) steps: Vec<Place>, // where each step's request stands
     pub(crate) faults: Vec<Planned>,
     pub(crate) expect: Vec<ExpectFile>,
@@ -78,6 +81,7 @@ impl Scenario {
         let faults = checker.faults(&document.spec.faults, &plan);
         checker.expectations(&document.spec.expect, &plan);
         let contract = checker.contract(&document.spec);
+        let scale = checker.scale(&document.spec.scale);
         let abort = document.spec.abort.as_ref().and_then(|abort| checker.abort(abort));
         if !checker.problems.is_empty() {
             return Err(refuse(checker.problems));
@@ -89,6 +93,7 @@ impl Scenario {
             digest: digest(text),
             text: text.to_owned(),
             plan,
+            scale,
             steps,
             faults,
             expect: document.spec.expect,
@@ -100,6 +105,11 @@ impl Scenario {
     /// The load plan of this scenario under `seed`.
     pub fn load(&self, seed: Seed) -> LoadPlan {
         LoadPlan { seed, ..self.plan.clone() }
+    }
+
+    /// How much of its load an overlay takes, where the scenario says so; 0 < share ≤ 1.
+    pub fn scale_on(&self, overlay: &str) -> Option<f64> {
+        self.scale.get(overlay).copied()
     }
 
     /// Its file.

@@ -240,3 +240,46 @@ fn fix_replicas(platform: &mut Platform, by: &Variation) {
         workloads[usize::from(workload.0)].replicas = Some(*replicas);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Scenario;
+
+    fn load(load: &str) -> LoadPlan {
+        let text = format!(
+            "apiVersion: rehearse/v1\nkind: Scenario\nmetadata: {{name: t, question: q}}\nspec:\n  host: h\n  \
+             timeout: 1s\n  phases: [{{name: all, kind: steady, duration: 60s}}]\n  journeys:\n    j: {{flow: f, \
+             steps: [{{name: a, request: GET /a}}]}}\n    k: {{flow: f, steps: [{{name: b, request: GET /b}}]}}\n  \
+             load:\n{load}"
+        );
+        Scenario::parse(&text, "t.yaml").unwrap().load(Seed::new(1))
+    }
+
+    const MIXED: &str = "    - {mix: {j: 50 %, k: 50 %}, clients: 10, rate: {all: 8/s}}\n    - {journey: j, clients: 1, \
+                         rate: {all: 2/s}}\n    - {journey: k, users: {all: 0 to 20}}\n";
+
+    #[test]
+    fn twice_the_load_comes_from_twice_the_addresses() {
+        let twice = load(MIXED).scaled(2.0).unwrap();
+        let rates: Vec<_> = twice.streams.iter().map(|stream| stream.peak()).collect();
+        assert_eq!(rates, [8.0, 8.0, 4.0]);
+        let ranges: Vec<_> = twice.streams.iter().map(|stream| (stream.first_client, stream.clients)).collect();
+        assert_eq!(ranges, [(0, 20), (0, 20), (20, 1)], "a mix shares its addresses, and one address stays one");
+        assert_eq!((twice.crowds[0].peak(), twice.crowds[0].first_client, twice.crowds[0].clients), (40, 21, 40));
+        assert_eq!(twice.clients, 61);
+        assert_eq!(load(MIXED).scaled(1.0).unwrap(), load(MIXED));
+    }
+
+    #[test]
+    fn what_cannot_be_scaled_is_refused() {
+        let plan = load(MIXED);
+        for by in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert!(matches!(plan.scaled(by), Err(VariationError::Factor(_))), "{by}");
+        }
+        assert!(matches!(plan.scaled(1e5), Err(VariationError::Clients(_))));
+        assert!(matches!(plan.scaled(1e-4), Err(VariationError::Nobody)));
+        let replay = load("    - {journey: j, clients: 1, replay: {times: [1s]}}\n");
+        assert_eq!(replay.scaled(2.0), Err(VariationError::Replay));
+    }
+}

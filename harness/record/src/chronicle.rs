@@ -6,6 +6,9 @@ use units::Nanos;
 
 use crate::{Event, EventKind, ScalingDecision, WorkloadPoint, WorkloadSeries};
 
+/// Pods that are named where many share a reason.
+const SHOWN: usize = 4;
+
 /// Collects events in the order in which they happened.
 #[derive(Clone, Debug, Default)]
 pub struct Chronicle {
@@ -51,6 +54,36 @@ impl Chronicle {
             }
         }
         names
+    }
+
+    /// Why not all pods are ready, in words: those that fit no node, that restart, or that never became ready.
+    pub fn unready(&self) -> String {
+        let mut waiting: BTreeMap<&str, Option<&str>> = BTreeMap::new(); // and why a pod was last restarted
+        for event in &self.events {
+            match &event.kind {
+                EventKind::PodStarted { pod } | EventKind::PodReady { pod, ready: false } => {
+                    waiting.entry(pod).or_default();
+                }
+                EventKind::PodRestarted { pod, reason } => drop(waiting.insert(pod, Some(reason))),
+                EventKind::PodReady { pod, ready: true }
+                | EventKind::PodSucceeded { pod }
+                | EventKind::PodGone { pod } => drop(waiting.remove(pod.as_str())),
+                _ => {}
+            }
+        }
+        let mut by_reason: BTreeMap<Option<&str>, Vec<&str>> = BTreeMap::new();
+        waiting.into_iter().for_each(|(pod, why)| by_reason.entry(why).or_default().push(pod));
+        let told = |(why, pods): (Option<&str>, Vec<&str>)| {
+            let shown = pods.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+            let more = if pods.len() > SHOWN { format!(" and {} more", pods.len() - SHOWN) } else { String::new() };
+            let what = why.map_or("started, but did not pass their readiness probes".to_owned(), |why| {
+                format!("are restarted again and again ({why})")
+            });
+            format!("{shown}{more} {what}")
+        };
+        let lost = self.unschedulable().map(|(pod, reason)| format!("pod {pod} fits no node: {reason}"));
+        let all: Vec<String> = lost.into_iter().chain(by_reason.into_iter().map(told)).collect();
+        if all.is_empty() { "its pods never started".to_owned() } else { all.join("; ") }
     }
 
     /// Every sync of every autoscaler.

@@ -205,7 +205,11 @@ fn begin(args: &PlayArgs, rehearsal: &Rehearsal, began: &Began, show: Show) -> R
         folder.begun(&recover::Begun::of(rehearsal, findings(rehearsal)))?;
     }
     let head = head(rehearsal);
-    let told = format!("{} on {}, {} backend, seed {}", head.scenario, head.platform, head.backend, head.seed);
+    let sized = rehearsal.sized.map_or(String::new(), |share| {
+        let share = crate::resolve::percent(share);
+        format!("; {share} of its load, its size for this overlay (all of it: --scale 1)")
+    });
+    let told = format!("{} on {}, {} backend, seed {}{sized}", head.scenario, head.platform, head.backend, head.seed);
     let mut progress = Progress::new(folder, head, show, live)?;
     progress.say(&told);
     Ok(progress)

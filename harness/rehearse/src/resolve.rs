@@ -27,6 +27,8 @@ pub(crate) struct Rehearsal {
     /// Documented objectives that the scenario says nothing about.
     pub(crate) not_judged: Vec<NotJudged>,
     pub(crate) asked: Asked,
+    /// The share of its load that the scenario gives to this overlay, where nobody asked for another.
+    pub(crate) sized: Option<f64>,
     pub(crate) stand_ins: Vec<StandIn>,
     /// What lint says of the platform, under the project's choices.
     pub(crate) findings: Vec<Finding>,
@@ -62,7 +64,8 @@ impl Rehearsal {
         let platform = Arc::new(loaded.platform);
         let profiles = project.profiles()?;
         let plan = Plan::resolve_entering(&scenario, platform, nodes, &profiles, seed, entry)?;
-        let load = match (args.rate, args.scale) {
+        let sized = scenario.scale_on(&stamp.overlay).filter(|_| args.rate.is_none() && args.scale.is_none());
+        let load = match (args.rate, args.scale.or(sized)) {
             (Some(rate), _) => LoadScale::Peak(rate),
             (None, Some(factor)) => LoadScale::Times(factor),
             (None, None) => LoadScale::AsWritten,
@@ -82,9 +85,18 @@ impl Rehearsal {
             platform: stamp,
             nodes: described,
         };
-        let stand_ins = stand_ins(&plan, way_in, backend);
+        let mut stand_ins = stand_ins(&plan, way_in, backend);
+        stand_ins.extend(sized.map(|share| StandIn {
+            what: "the load".into(),
+            how: format!(
+                "{} of what is written, the scenario's size for overlay {}",
+                percent(share),
+                asked.platform.overlay
+            ),
+            origin: Origin::Assumed,
+        }));
         let (plan, scenario_text) = (Arc::new(plan), scenario.text().to_owned());
-        Ok(Self { plan, objectives, watches, not_judged, asked, stand_ins, findings, scenario_text, profiles })
+        Ok(Self { plan, objectives, watches, not_judged, asked, sized, stand_ins, findings, scenario_text, profiles })
     }
 
     /// Another scenario on the same platform and nodes, under the same seed.
@@ -177,6 +189,11 @@ pub(crate) fn command(args: &PlayArgs, backend: &str) -> String {
     words.extend(args.nodes.iter().map(|nodes| format!("--nodes {}", nodes.display())));
     words.extend(args.objective.iter().map(|objective| format!("--objective '{objective}'")));
     words.join(" ")
+}
+
+/// A share in words.
+pub(crate) fn percent(share: f64) -> String {
+    format!("{:.3}", share * 100.0).trim_end_matches('0').trim_end_matches('.').to_owned() + " %"
 }
 
 fn describe(node: &Node) -> String {

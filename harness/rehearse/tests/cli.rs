@@ -207,3 +207,78 @@ fn shells_complete_what_there_is() {
         assert!(out.contains(word) && out.contains("goose-native"), "{shell}: {out}");
     }
 }
+
+#[test]
+fn what_makes_no_sense_is_refused_with_its_place_before_anything_starts() {
+    let folder = TempDir::new().unwrap();
+    let smoke = scenarios::find("smoke").unwrap().text;
+    let with = |faults: &str| smoke.replace("  load:\n", &format!("  faults:\n{faults}  load:\n"));
+    let kill = "    - {at: 30s, podKill: {workload: auth-servce}}\n";
+    let twice = "    - {name: a, at: 30s, nodeLoss: {node: general-a-1}}\n    - {name: b, at: 40s, nodeDrain: {node: \
+                 general-a-1}}\n";
+    for (name, text) in [
+        ("nan.yaml", smoke.replace("step: 24/s, probe", "step: NaN/s, probe")),
+        ("negative.yaml", smoke.replace("duration: 45s", "duration: -45s")),
+        ("nobody.yaml", smoke.replace("{warm-up: 6/s, step: 24/s, probe: 24/s}", "{step: 0/s}").replace("60/s", "0/s")),
+        ("lost.yaml", with(kill)),
+        ("twice.yaml", with(twice)),
+        ("big.yaml", smoke.replace("times: 3}", "times: 3, payload: document 60Mi}")),
+    ] {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    for (case, args, words) in [
+        ("no number", vec!["nan.yaml"], vec!["nan.yaml:", "NaN/s", "no rate"]),
+        ("negative time", vec!["negative.yaml"], vec!["negative.yaml:", "`-45s` is no duration"]),
+        ("no arrivals", vec!["nobody.yaml"], vec!["nobody.yaml:", "nobody ever arrives"]),
+        ("an unknown workload", vec!["lost.yaml"], vec!["lost.yaml:", "did you mean `auth-service`?"]),
+        ("faults that exclude each other", vec!["twice.yaml"], vec!["twice.yaml:", "exclude each other"]),
+        ("a body that the gateway refuses", vec!["big.yaml"], vec!["big.yaml:", "413"]),
+        ("no factor", vec!["smoke", "--scale", "NaN"], vec!["NaN", "above zero"]),
+        ("nothing at all", vec!["smoke", "--scale", "0"], vec!["above zero"]),
+        ("a negative rate", vec!["smoke", "--rate=-5"], vec!["-5", "above zero"]),
+        ("too much", vec!["smoke", "--scale", "1000000"], vec!["client addresses"]),
+        ("no time", vec!["smoke", "--duration", "0s"], vec!["--duration 0s"]),
+        ("a duration without a unit", vec!["smoke", "--duration", "5"], vec!["--duration"]),
+        (
+            "a fault would be cut",
+            vec!["redis-outage", "--duration", "40s"],
+            vec!["redis-outage.yaml:", "outside the run"],
+        ),
+    ] {
+        let all: Vec<&str> = ["simulate"].into_iter().chain(args).collect();
+        let (code, out, err) = told(&rehearse(folder.path(), &all));
+        assert_eq!((code, out.as_str()), (2, ""), "{case}: {err}");
+        for word in words {
+            assert!(err.contains(word), "{case}: `{word}` is not in: {err}");
+        }
+        assert!(!folder.path().join("rehearsals").exists(), "{case}: a run folder was made for nothing");
+    }
+}
+
+#[test]
+fn many_seeds_have_one_verdict_and_the_same_bytes_on_any_number_of_threads() {
+    let told_by = |threads: &str| {
+        let folder = TempDir::new().unwrap();
+        let args = ["simulate", "smoke", "--seeds", "4", "--threads", threads, "--format", "json", "--scale", "0.5"];
+        let (code, out, err) = told(&rehearse(folder.path(), &args));
+        assert_eq!((code, err.as_str()), (0, ""), "{out}");
+        assert_eq!(fs::read_to_string(run_folder(folder.path()).join("replications.json")).unwrap(), out);
+        out
+    };
+    let (one, three) = (told_by("1"), told_by("3"));
+    assert_eq!(one, three);
+    let all: record::Replications = serde_json::from_str(&one).unwrap();
+    let seeds: Vec<u64> = all.arms[0].runs.iter().map(|run| run.seed.get()).collect();
+    assert_eq!((seeds, all.arms[0].passed), (vec![1, 2, 3, 4], 4));
+    assert!(all.command.ends_with("--scale 0.5 --seeds 4"), "{}", all.command);
+}
+
+#[test]
+fn a_forecast_is_compared_with_the_autoscaler_as_declared() {
+    let folder = TempDir::new().unwrap();
+    let (code, out, err) = told(&rehearse(folder.path(), &["simulate", "hpa-step", "--seeds", "2", "--predictive"]));
+    assert!(code == 0 || code == 91, "{out}{err}");
+    for word in ["as declared", "with a forecast", "first pods added", "pods × minutes"] {
+        assert!(out.contains(word), "`{word}` is not in: {out}");
+    }
+}

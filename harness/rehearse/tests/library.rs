@@ -85,3 +85,21 @@ fn steps_that_cannot_be_routed_are_told_all_at_once() {
     let error = resolve(&text, "s.yaml").unwrap_err().to_string();
     assert!(error.matches("no location").count() >= 2, "{error}");
 }
+
+#[test]
+fn a_lost_cache_comes_back_as_the_manifests_have_it() {
+    use model::data::{Recovery, SentinelConfig};
+    let recovery = |overlay: &str| {
+        let loaded = manifests::load(&manifests::Source::BuiltIn, overlay).unwrap();
+        let shipped = scenarios::find("redis-outage").unwrap();
+        let scenario = Scenario::parse(shipped.text, shipped.file).unwrap();
+        let (nodes, profiles) = (manifests::load_nodes(None).unwrap(), model::shipped().unwrap());
+        let plan = Plan::resolve(&scenario, Arc::new(loaded.platform), nodes, &profiles, Seed::new(1)).unwrap();
+        plan.data_config().cache.recovery
+    };
+    // Two pods and three sentinels, of which two must agree.
+    assert_eq!(recovery("production"), Recovery::Sentinel(SentinelConfig::DOCUMENTED));
+    // One pod: there is nothing to promote, and 50 MiB at most to read again.
+    let Recovery::Restart { start, size, .. } = recovery("development") else { panic!("nothing can be promoted") };
+    assert_eq!((start >= units::Nanos::from_secs(1), size), (true, units::Bytes::from_mebi(50)));
+}

@@ -99,7 +99,7 @@ impl<'a> Standing<'a> {
     /// Feeds the control side until every workload is ready and the dialers know.
     pub async fn ready(&mut self) -> Result<(), StageError> {
         while !self.control.settled() {
-            let patience = self.clock.until(READY_WITHIN);
+            let patience = self.clock.until(self.ready_within());
             tokio::select! {
                 news = self.inputs.recv() => self.hear(heard(news))?,
                 _ = patience => return Err(self.never_ready()),
@@ -221,12 +221,13 @@ impl<'a> Standing<'a> {
         &self.host.chronicle
     }
 
+    fn ready_within(&self) -> Nanos {
+        READY_WITHIN + self.host.plan.slowest_start()
+    }
+
     fn never_ready(&self) -> StageError {
-        let why = match self.host.chronicle.unschedulable() {
-            Some((pod, reason)) => format!("pod {pod}: {reason}"),
-            None => "its pods started, but did not all pass their readiness probes".into(),
-        };
-        StageError::NeverReady { within: READY_WITHIN, why }
+        let why = format!("{}{}", self.host.chronicle.unready(), self.host.plan.starved());
+        StageError::NeverReady { within: self.ready_within(), why }
     }
 }
 
