@@ -262,7 +262,7 @@ mod tests {
     #[test]
     fn twice_the_load_comes_from_twice_the_addresses() {
         let twice = load(MIXED).scaled(2.0).unwrap();
-        let rates: Vec<_> = twice.streams.iter().map(|stream| stream.peak()).collect();
+        let rates: Vec<_> = twice.streams.iter().map(Stream::peak).collect();
         assert_eq!(rates, [8.0, 8.0, 4.0]);
         let ranges: Vec<_> = twice.streams.iter().map(|stream| (stream.first_client, stream.clients)).collect();
         assert_eq!(ranges, [(0, 20), (0, 20), (20, 1)], "a mix shares its addresses, and one address stays one");

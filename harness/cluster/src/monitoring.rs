@@ -374,3 +374,59 @@ fn predict_linear(points: &VecDeque<(Nanos, f64)>, now: Nanos, ahead: Nanos) -> 
     let slope = products / squares;
     Some(mean_y - slope * mean_x + slope * ahead.as_secs_f64())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples(every: u64, values: &[u64]) -> VecDeque<(Nanos, u64)> {
+        (0..).map(|n| Nanos::from_secs(600 + n * every)).zip(values.iter().copied()).collect()
+    }
+
+    #[test]
+    fn rates_are_extrapolated_as_prometheus_does() {
+        let at = |secs| Nanos::from_secs(secs);
+        let two_minutes = at(120);
+        let steady: Vec<u64> = (0..9).map(|n| 1_000 + 150 * n).collect();
+        for (case, values, now, want) in [
+            ("ten a second over a full window", &steady[..], 720, Some(10.0)),
+            // 600 to 720: nine samples, of which the one at the open left end does not count; the gap is filled.
+            ("the same a little later", &steady[..], 727, Some(10.0)),
+            ("two samples fill a quarter of the window", &[1_000, 1_150], 615, Some(150.0 * (22.5 / 15.0) / 120.0)),
+            ("one sample is no rate", &[1_000], 615, None),
+            ("a counter that began at zero goes no further back", &[0, 150], 615, Some(150.0 / 120.0)),
+        ] {
+            let got = rate(&samples(15, values), at(now), two_minutes);
+            let close = match (got, want) {
+                (Some(got), Some(want)) => (got - want).abs() < 1e-9,
+                (got, want) => got == want,
+            };
+            assert!(close, "{case}: {got:?} instead of {want:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_followed() {
+        let points: VecDeque<(Nanos, f64)> =
+            (0..5_u32).map(|n| (Nanos::from_secs(u64::from(15 * n)), f64::from(n))).collect();
+        let ahead = predict_linear(&points, Nanos::from_secs(60), Nanos::from_secs(600));
+        assert!((ahead.unwrap() - 44.0).abs() < 1e-9, "{ahead:?}");
+    }
+
+    #[test]
+    fn names_say_what_is_counted() {
+        for (name, want) in [
+            ("http_requests_per_second", Some(Quantity::Rate)),
+            ("http_requests", Some(Quantity::Rate)),
+            ("http_requests_waiting", Some(Quantity::Waiting)),
+            ("queue_depth", Some(Quantity::Waiting)),
+            ("http_requests_in_flight", Some(Quantity::InFlight)),
+            ("http_requests_forecast", Some(Quantity::Forecast)),
+            ("http_request_duration_seconds", None),
+            ("kafka_consumergroup_lag", None),
+            ("temperature", None),
+        ] {
+            assert_eq!(Quantity::of(name), want, "{name}");
+        }
+    }
+}

@@ -7,6 +7,22 @@ use rustc_hash::FxHashMap;
 
 use crate::Key;
 
+/// Connections that an nginx of so many workers has for clients and for servers behind: `worker_connections`, of which
+/// each worker uses one for each socket that it listens on (`ngx_event_process_init`). Without a bound in the
+/// configuration: as many as can be counted.
+pub fn room(config: &GatewayConfig, workers: u32) -> u32 {
+    if config.worker_connections == 0 {
+        return u32::MAX;
+    }
+    let mut sockets: Vec<_> = config.servers.iter().map(|server| (server.port, server.address)).collect();
+    sockets.sort_unstable();
+    sockets.dedup();
+    // A port that is listened on at any address has one socket.
+    let any = |port: u16| sockets.contains(&(port, None));
+    let count = sockets.iter().filter(|(port, address)| address.is_none() || !any(*port)).count();
+    config.worker_connections.saturating_sub(count as u32).saturating_mul(workers.max(1))
+}
+
 /// The zones of `limit_conn` of one gateway pod.
 ///
 /// A request is counted from the moment it passed `limit_req` until it ends. The memory of a zone is not bounded here:

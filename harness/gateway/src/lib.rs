@@ -10,6 +10,7 @@ mod connections;
 mod exchange;
 mod hashing;
 pub mod ingress;
+mod kept;
 mod path;
 mod replay;
 mod request;
@@ -19,8 +20,9 @@ mod upstream;
 mod zone;
 mod zones;
 
-pub use connections::Connections;
+pub use connections::{Connections, room};
 pub use exchange::{Answer, Ask, Broken, Exchange, Reply, ReplyFrom, allowed};
+pub use kept::{Kept, keeps};
 pub use replay::{Ending, Offered, Outcome, Replay, Script, Try, Verdict};
 pub use request::{Headers, Request, real_ip};
 pub use route::{Resolved, Routed, resolve, rewrite, route, server_of};

@@ -12,7 +12,7 @@ use platform::{Balance, ConnUse, GatewayConfig, LocationId, ZoneId};
 use units::Nanos;
 
 use crate::{
-    Answer, Ask, Broken, Choice, Connections, Exchange, Key, Peer, Reply, ReplyFrom, Request, Resolved, Routed,
+    Answer, Ask, Broken, Choice, Connections, Exchange, Kept, Key, Peer, Reply, ReplyFrom, Request, Resolved, Routed,
     Upstreams, Zones, resolve,
 };
 
@@ -130,6 +130,8 @@ pub struct Try {
     pub peer: Peer,
     /// How it ended.
     pub ending: Ending,
+    /// It went over a connection that was kept.
+    pub kept: bool,
 }
 
 /// Some gateway pods with one configuration, each with limits and upstreams of its own.
@@ -145,6 +147,7 @@ struct Pod {
     zones: Zones,
     connections: Connections,
     upstreams: Upstreams,
+    kept: Kept<()>,
     in_use: u32,
 }
 
@@ -155,6 +158,8 @@ struct Going {
     pod: usize,
     held: bool,
     connected: bool,
+    /// How many requests its connection to the peer has served.
+    served: u32,
     outcome: Outcome,
 }
 
@@ -175,12 +180,10 @@ impl<'c> Replay<'c> {
             zones: Zones::new(config),
             connections: Connections::new(config),
             upstreams: Upstreams::new(config),
+            kept: Kept::new(config, workers),
             in_use: 0,
         };
-        let connections_max = match config.worker_connections {
-            0 => u32::MAX,
-            each => each.saturating_mul(workers.max(1)),
-        };
+        let connections_max = crate::room(config, workers);
         Self { config, pods: (0..pods.max(1)).map(pod).collect(), connections_max }
     }
 
@@ -225,7 +228,7 @@ impl<'c> Replay<'c> {
             ended: offered.at,
         };
         let ask = exchange.begin(self.config);
-        going[index] = Some(Going { exchange, resolved, pod, held: false, connected: false, outcome });
+        going[index] = Some(Going { exchange, resolved, pod, held: false, connected: false, served: 0, outcome });
         if !full {
             self.pods[pod].in_use += 1;
             self.drive(agenda, going, requests, index, offered.at, ask);
@@ -328,11 +331,17 @@ impl<'c> Replay<'c> {
                 Ask::Send(peer) => {
                     (pod.in_use, on.connected) = (pod.in_use + 1, true);
                     let ending = ending(config, &offered.script, peer, on.outcome.tries.len());
-                    on.outcome.tries.push(Try { peer, ending });
+                    let keeps = keeps(config, on.resolved.routed, peer);
+                    let kept = if keeps { pod.kept.take(peer, now, |()| true) } else { None };
+                    on.served = kept.map_or(0, |((), served)| served);
+                    on.outcome.tries.push(Try { peer, ending, kept: kept.is_some() });
                     return later(now + took(config, on.resolved.routed, offered.lasts, ending), Wake::Answered);
                 }
                 Ask::Free(peer, failed) => {
                     pod.upstreams.free(peer, failed, now);
+                    if !failed && keeps(config, on.resolved.routed, peer) {
+                        pod.kept.give(peer, now, (), on.served + 1);
+                    }
                     Answer::Freed
                 }
                 Ask::Reply(reply) => {
@@ -351,6 +360,10 @@ impl<'c> Replay<'c> {
             ask = on.exchange.proceed(config, now, answer);
         }
     }
+}
+
+fn keeps(config: &GatewayConfig, routed: Routed, peer: Peer) -> bool {
+    matches!(routed, Routed::To(id) if crate::keeps(config, config.location(id), peer.upstream))
 }
 
 /// What a server answers.

@@ -29,8 +29,14 @@ pub(crate) enum Dialled {
 }
 
 impl World<'_> {
-    /// Opens a connection to a Service: an endpoint is chosen, and refuses if its pod does.
-    pub(crate) fn dial(&mut self, id: RequestId, parent: Parent, target: scenarios::Call) -> Dialled {
+    /// Opens a connection to a Service, unless one is `kept`: an endpoint is chosen, and refuses if its pod does.
+    pub(crate) fn dial(
+        &mut self,
+        id: RequestId,
+        parent: Parent,
+        target: scenarios::Call,
+        kept: Option<PodId>,
+    ) -> Dialled {
         let from = match parent {
             Parent::Gateway { session, .. } => self.sessions[session].gateway,
             Parent::Call(call) => PodId(self.call(call).map_or(0, |call| call.pod)),
@@ -41,16 +47,29 @@ impl World<'_> {
             Verdict::Answer { status } => return Dialled::Answer(status),
             Verdict::Lost | Verdict::Unresolved => return Dialled::Silent,
         };
-        let draw = self.plan.load.seed.draw(id, Purpose::Endpoint);
-        let to = (target.service, self.plan.platform.service(target.service));
-        let endpoints = self.endpoints.reachable(target.service, Some(from));
-        let Some(pod) = self.affinities.choose(self.now, to, Caller::Pod(from), endpoints, draw) else {
-            return Dialled::Refused;
-        };
+        let Some(pod) = kept.or_else(|| self.choose(id, from, target)) else { return Dialled::Refused };
         match self.pods[pod.0 as usize].as_ref().map_or(Door::Refuses, super::place::Pod::door) {
             Door::Open => Dialled::Call(self.new_call(id, parent, target, pod), delay),
             Door::Refuses => Dialled::Refused,
             Door::Silent => Dialled::Silent,
+        }
+    }
+
+    /// The endpoint that a new connection goes to.
+    fn choose(&mut self, id: RequestId, from: PodId, target: scenarios::Call) -> Option<PodId> {
+        let draw = self.plan.load.seed.draw(id, Purpose::Endpoint);
+        let to = (target.service, self.plan.platform.service(target.service));
+        let endpoints = self.endpoints.reachable(target.service, Some(from));
+        let pod = self.affinities.choose(self.now, to, Caller::Pod(from), endpoints, draw)?;
+        self.chose(pod);
+        Some(pod)
+    }
+
+    /// An endpoint was chosen for a new connection.
+    pub(crate) fn chose(&mut self, pod: PodId) {
+        let now = self.now;
+        if let Some(audit) = &mut self.audit {
+            audit.dialled.push((now, pod));
         }
     }
 
@@ -154,7 +173,7 @@ impl World<'_> {
                 return;
             };
             call.next += 1;
-            let dialled = self.dial(id.call(u32::from(index)), Parent::Call(parent), *next);
+            let dialled = self.dial(id.call(u32::from(index)), Parent::Call(parent), *next, None);
             let Some(call) = self.call(parent) else { return };
             let (at, event) = match dialled {
                 Dialled::Call(child, delay) => (self.settings.hop + delay, Event::Reached { call: child }),

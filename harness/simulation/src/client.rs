@@ -25,6 +25,8 @@ pub(crate) struct Session {
     pub(crate) streaming: bool,
     pub(crate) pod: u16,
     pub(crate) hops: Hops,
+    /// How many requests the connection has served that its request goes over behind the gateway.
+    pub(crate) served: u32,
     /// When its request first went to a server behind the gateway; zero before.
     pub(crate) first_sent: Nanos,
     /// Its request at that nginx.

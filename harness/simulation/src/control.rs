@@ -84,7 +84,10 @@ impl World<'_> {
 }
 
 impl Host for World<'_> {
-    fn bound(&mut self, pod: PodId, workload: WorkloadId, _: &str) {
+    fn bound(&mut self, pod: PodId, workload: WorkloadId, name: &str) {
+        if let Some(audit) = &mut self.audit {
+            audit.bound(pod, name);
+        }
         let index = pod.0 as usize;
         if self.pods.len() <= index {
             self.pods.resize_with(index + 1, || None);

@@ -4,10 +4,8 @@
 //! Owns its state and what it holds of each session while the gateway has the request. Its rules are those of
 //! [`gateway::ingress`]. Assumed: one pod, as its own manifests have, which nothing befalls.
 
-use std::net::{IpAddr, Ipv4Addr};
-
 use cluster::PodId;
-use gateway::{Answer, Exchange, Headers, Key, Peer, Reply, ReplyFrom, Routed};
+use gateway::{Answer, Exchange, Key, Peer, Reply, ReplyFrom, Routed};
 use platform::{Balance, GatewayConfig, LocationId, ServiceId};
 use units::{Nanos, RequestId};
 
@@ -17,8 +15,6 @@ use crate::client::Nginx;
 use crate::place::{Door, NginxProcess, Pod};
 use crate::world::{Event, World};
 
-/// Its address in the pod network, which the gateway sees.
-const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 244, 255, 254);
 /// Endpoints that it tries before it gives up: `proxy-next-upstream-tries`.
 const TRIES: usize = 3;
 
@@ -44,15 +40,6 @@ pub(crate) struct Waiting {
 const NOTHING: Waiting =
     Waiting { exchange: Exchange::new(Routed::Nothing), held: None, open: false, from: ReplyFrom::Upstream };
 
-/// The headers that it adds.
-struct Forwarded(IpAddr);
-
-impl Headers for Forwarded {
-    fn header(&self, name: &str) -> Option<String> {
-        matches!(name, "x-forwarded-for" | "x-real-ip").then(|| self.0.to_string())
-    }
-}
-
 impl Ingress {
     pub(crate) fn new(config: &GatewayConfig) -> Self {
         Self { process: NginxProcess::new(config, 1), turns: 0, waiting: Vec::new() }
@@ -73,28 +60,16 @@ impl Ingress {
 }
 
 impl World<'_> {
-    /// Who a gateway's limits take a session's client for, behind the ingress controller: that, unless its header is
-    /// believed.
-    pub(crate) fn seen_through_ingress(&self, session: u32) -> IpAddr {
-        let s = &self.sessions[session];
-        let client = IpAddr::V4(s.journey.arrival.client.address.into());
-        let Some(gateway) = &self.plan.platform.gateway else { return client };
-        let server = match self.plan.target(s.step).gateway {
-            Some(Routed::To(id)) => id.server,
-            _ => return client,
-        };
-        let rule = &gateway.config.servers[usize::from(server)].real_ip;
-        gateway::real_ip(rule, IpAddr::V4(ADDRESS), &Forwarded(client))
-    }
-
     /// The ingress controller sends a session's request on at `at`.
     pub(crate) fn forward_from_ingress(&mut self, session: u32, at: Nanos, peer: Peer) -> Dialled {
         let plan = self.plan;
         let s = self.sessions[session];
         let target = plan.target(s.step);
         let Some(config) = &plan.ingress else { return Dialled::Refused };
-        let balance = &config.upstream(peer.upstream).balance;
-        let hashed = matches!(balance, Balance::Hash { .. }).then(|| Key::v4(s.journey.arrival.client.address).0);
+        let hashed = match &config.upstream(peer.upstream).balance {
+            Balance::Hash { key, .. } => self.seen(&s).map(|seen| Key::of_bytes(seen.value(key).as_bytes()).0),
+            _ => None,
+        };
         if target.gateway.is_some() {
             let Some(gateway) = &plan.platform.gateway else { return Dialled::Refused };
             let Some((pod, door)) = self.endpoint(gateway.service, hashed) else { return Dialled::Refused };
@@ -134,7 +109,12 @@ impl World<'_> {
             *turns = (*turns + 1) % order.len();
             order.rotate_left(*turns);
         }
-        order.into_iter().take(TRIES).map(|pod| (pod, door(pod))).find(|(_, door)| *door != Door::Refuses)
+        let met: Vec<(PodId, Door)> = order.into_iter().take(TRIES).map(|pod| (pod, door(pod))).collect();
+        let takes = met.iter().position(|(_, door)| *door != Door::Refuses);
+        for (pod, _) in &met[..takes.map_or(met.len(), |at| at + 1)] {
+            self.chose(*pod);
+        }
+        takes.map(|at| met[at])
     }
 
     /// The gateway has answered at `at`, or its answer is given up: the ingress controller has the request again.

@@ -4,6 +4,7 @@
 //! from `gateway`, `cluster` and `model`, the very machines that the live stage drives. Same plan, same seed, same
 //! bytes.
 
+mod audit;
 mod call;
 mod calls;
 mod client;
@@ -11,6 +12,7 @@ mod control;
 mod data;
 mod faults;
 mod ingress;
+mod keys;
 mod place;
 mod queue;
 mod reads;
@@ -21,6 +23,7 @@ mod timeouts;
 mod traffic;
 mod world;
 
+pub use audit::Audit;
 pub use queue::EventQueue;
 pub use replicate::{Arm, Trial, all_cores, in_order, replicate};
 pub use world::{Settings, Simulated, SimulationError, simulate, simulate_scraped};

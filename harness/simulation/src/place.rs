@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use cluster::{Traffic, Usage};
-use gateway::{Connections, Upstreams, Zones};
+use cluster::{PodId, Traffic, Usage};
+use gateway::{Connections, Kept, Upstreams, Zones};
 use model::Station;
 use platform::{GatewayConfig, WorkloadId};
 use scenarios::Plan;
@@ -57,11 +57,13 @@ pub(crate) struct NginxProcess {
     pub(crate) zones: Zones,
     pub(crate) connections: Connections,
     pub(crate) upstreams: Upstreams,
+    /// Connections that it keeps to pods behind its upstreams' Services.
+    pub(crate) kept: Kept<PodId>,
     pub(crate) cpu: Nanos,
     /// Connections in use, of clients and to peers. Idle ones are closed when their place is needed
     /// (`ngx_drain_connections`).
     used: u32,
-    /// `worker_connections` of all workers.
+    /// How many there may be.
     most: u32,
 }
 
@@ -73,15 +75,16 @@ impl NginxProcess {
             zones: Zones::new(config),
             connections: Connections::new(config),
             upstreams: Upstreams::new(config),
+            kept: Kept::new(config, workers),
             cpu: Nanos::ZERO,
             used: 0,
-            most: config.worker_connections.saturating_mul(workers.max(1)),
+            most: gateway::room(config, workers),
         }
     }
 
     /// Takes a connection into use; `false`: `worker_connections are not enough`.
     pub(crate) fn open(&mut self) -> bool {
-        let room = self.used < self.most || self.most == 0;
+        let room = self.used < self.most;
         self.used += u32::from(room);
         room
     }

@@ -38,6 +38,27 @@ pub struct Trial<'a> {
 ///
 /// Every arm gets the same seeds (*common random numbers*), so differences between arms are paired and their noise
 /// cancels.
+///
+/// ```no_run
+/// # fn plan() -> scenarios::Plan { unimplemented!() }
+/// use scenarios::{LoadScale, Variation};
+/// use simulation::{Arm, Settings, all_cores, replicate};
+/// use units::Seed;
+///
+/// // How many requests fail at one, two and four times the load, on seeds 1 to 5?
+/// let plan = plan();
+/// let arm = |times| {
+///     let more = Variation { load: LoadScale::Times(times), ..Variation::default() };
+///     Ok(Arm { plan: plan.varied(&more)?, settings: Settings::default() })
+/// };
+/// let arms = [1.0, 2.0, 4.0].into_iter().map(arm).collect::<Result<Vec<_>, scenarios::VariationError>>()?;
+/// let seeds: Vec<Seed> = (1..=5).map(Seed::new).collect();
+/// let failed = replicate(&arms, &seeds, &[], all_cores(), |_, played| {
+///     let steps = played.map(|played| played.observed.recording.steps);
+///     steps.map(|steps| steps.iter().flat_map(|step| step.failed.values()).sum::<u64>())
+/// });
+/// # Ok::<(), scenarios::VariationError>(())
+/// ```
 pub fn replicate<R: Send>(
     arms: &[Arm],
     seeds: &[Seed],
@@ -90,4 +111,24 @@ pub fn in_order<R: Send>(count: usize, threads: NonZeroUsize, work: impl Fn(usiz
 /// As many threads as this process may use cores.
 pub fn all_cores() -> NonZeroUsize {
     thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_is_that_of_the_question_on_any_number_of_threads() {
+        let want: Vec<usize> = (0..100).map(|n| n * n).collect();
+        for threads in [1, 2, 7, 200] {
+            let got = in_order(100, NonZeroUsize::new(threads).unwrap(), |index| {
+                if index % 3 == 0 {
+                    thread::yield_now();
+                }
+                index * index
+            });
+            assert_eq!(got, want, "{threads} threads");
+        }
+        assert_eq!(in_order(0, NonZeroUsize::MIN, |index| index), Vec::<usize>::new());
+    }
 }

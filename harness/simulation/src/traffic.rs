@@ -1,10 +1,9 @@
 //! The traffic side: a session's request through the gateway to its service, and its answer.
 
-use std::net::IpAddr;
-
 use cluster::PodId;
 use cluster::service_proxy::Caller;
-use gateway::{Answer, Ask, Broken, Choice, Exchange, Key, Peer, Reply, ReplyFrom, Routed};
+use gateway::{Answer, Ask, Broken, Choice, Exchange, Kept, Key, Peer, Reply, ReplyFrom, Routed};
+use platform::{Balance, GatewayConfig};
 use record::{Cause, Hops, Observation, StepId};
 use scenarios::{Arrival, Ending, Journey, Next, Party, Verdict};
 use units::{Nanos, Purpose, RequestId};
@@ -31,6 +30,7 @@ impl World<'_> {
             streaming: false,
             pod: 0,
             hops: Hops::default(),
+            served: 0,
             first_sent: Nanos::ZERO,
             exchange: Exchange::new(Routed::Nothing),
             held: None,
@@ -41,6 +41,7 @@ impl World<'_> {
     /// A session's request is due, and a client is never late here.
     pub(crate) fn send(&mut self, session: u32) {
         self.requests = self.requests.wrapping_add(1);
+        self.under_way += 1;
         let generation = self.requests;
         let (id, client) = {
             let session = &mut self.sessions[session];
@@ -155,7 +156,11 @@ impl World<'_> {
         let draw = self.plan.load.seed.draw(id, Purpose::Endpoint);
         let (to, caller) = ((service, self.plan.platform.service(service)), Caller::Outside(client));
         match self.affinities.choose(self.now, to, caller, self.endpoints.ready(service), draw) {
-            Some(pod) => (pod, door(pod)),
+            Some(pod) => {
+                let met = door(pod);
+                self.chose(pod);
+                (pod, met)
+            }
             None => (PodId(0), Door::Refuses),
         }
     }
@@ -185,13 +190,7 @@ impl World<'_> {
             None => Exchange::new(routed).by(&plan.load.steps[usize::from(s.step.0)].method),
             Some(_) => s.exchange,
         };
-        let address = s.journey.arrival.client.address;
-        let mut client = IpAddr::V4(address.into());
-        let mut key = Key::v4(address);
-        if s.at == Nginx::Gateway && target.ingress.is_some() {
-            client = self.seen_through_ingress(session);
-            key = Key::of(client);
-        }
+        let Some(seen) = self.seen(&s) else { return };
         loop {
             let ask = match answer {
                 None => exchange.begin(config),
@@ -208,24 +207,36 @@ impl World<'_> {
             answer = Some(match ask {
                 Ask::Offer(location) => {
                     let limits = &config.location(location).limits;
-                    Answer::Offered(process.zones.offer(limits, key, || at_gateway))
+                    Answer::Offered(process.zones.offer_each(
+                        limits,
+                        |limit| seen.limit_key(limit),
+                        || at_gateway,
+                        |_, _| {},
+                    ))
                 }
                 Ask::Hold(location) => {
                     let limits = &config.location(location).conn_limits;
-                    let held = process.connections.hold(limits, |_| Some(key)).is_ok();
+                    let held = process.connections.hold(limits, |limit| seen.conn_key(*limit)).is_ok();
                     self.sessions[session].held = held.then_some(location);
                     Answer::Held(held)
                 }
                 Ask::Pick(upstream) => {
-                    let address = address.to_be_bytes();
-                    // A hash of whatever key spreads clients: no header is known here.
-                    let choice =
-                        Choice { tried: exchange.tried(), client, key: &address, draw: key.0, now: at_gateway };
+                    let (key, draw) = match &config.upstream(upstream).balance {
+                        Balance::Hash { key, .. } => (seen.value(key), 0),
+                        // As the live gateway, which knows the request by its header.
+                        Balance::Random { .. } => (String::new(), Key::of_bytes(s.id.to_string().as_bytes()).0),
+                        _ => (String::new(), 0),
+                    };
+                    let (tried, client) = (exchange.tried(), seen.client());
+                    let choice = Choice { tried, client, key: key.as_bytes(), draw, now: at_gateway };
                     Answer::Picked(process.upstreams.pick(upstream, &choice))
                 }
                 Ask::Free(peer, failed) => {
                     process.upstreams.free(peer, failed, at_gateway);
                     process.close();
+                    if !failed && s.at == Nginx::Gateway && keeps(config, routed, peer) && s.pod > 0 {
+                        process.kept.give(peer, at_gateway, PodId(u32::from(s.pod) - 1), s.served + 1);
+                    }
                     Answer::Freed
                 }
                 Ask::Until(at) => {
@@ -269,17 +280,17 @@ impl World<'_> {
         let dialled = if s.at == Nginx::Ingress {
             self.forward_from_ingress(session, at_gateway, peer)
         } else {
-            let Some(target) = self.plan.target(s.step).behind.and_then(|first| self.at_server(first, peer)) else {
-                return Dialled::Refused;
-            };
+            let Some(target) = self.plan.server(s.step, peer.server) else { return Dialled::Refused };
+            let kept = self.take_kept(&s, peer, at_gateway);
             let tries = &mut self.sessions[session];
+            tries.served = kept.map_or(0, |(_, served)| served);
             if s.first_sent == Nanos::ZERO {
                 tries.first_sent = at_gateway;
             } else {
                 tries.hops.retry_us = (at_gateway - s.first_sent).as_micros() as u32;
             }
             let parent = Parent::Gateway { session, generation: s.generation };
-            self.dial(s.id.call(0), parent, target)
+            self.dial(s.id.call(0), parent, target, kept.map(|(pod, _)| pod))
         };
         if let Dialled::Call(call, delay) = dialled {
             self.sessions[session].pod = self.call(call).map_or(0, |call| call.pod as u16 + 1);
@@ -288,18 +299,23 @@ impl World<'_> {
         dialled
     }
 
-    /// The step's call at another server of its upstream, which has the same routes.
-    fn at_server(&self, first: scenarios::Call, peer: Peer) -> Option<scenarios::Call> {
-        let platform = &self.plan.platform;
-        if peer.server == 0 {
-            return Some(first);
+    /// A connection that a session's gateway keeps to a server, and how many requests it has served. One to a pod that
+    /// has ended is closed; one to a pod that vanished without a word is only found out by using it.
+    fn take_kept(&mut self, s: &Session, peer: Peer, now: Nanos) -> Option<(PodId, u32)> {
+        let config = &self.plan.platform.gateway.as_ref()?.config;
+        if !keeps(config, self.plan.target(s.step).gateway?, peer) {
+            return None;
         }
-        let config = &platform.gateway.as_ref()?.config;
-        let server = &config.upstream(peer.upstream).servers[usize::from(peer.server)];
-        let service = platform.service_named(&server.host)?;
-        let workload = platform.selected_by(platform.service(service)).next()?;
-        let same = usize::from(first.route.0) < self.plan.profile(workload).routes.len();
-        same.then_some(scenarios::Call { service, workload, ..first })
+        let Process::Gateway(process) = &mut self.pods.get_mut(s.gateway.0 as usize)?.as_mut()?.process else {
+            return None;
+        };
+        let mut kept = std::mem::replace(&mut process.kept, Kept::new(&GatewayConfig::default(), 0));
+        let open = |pod: &PodId| self.pods[pod.0 as usize].as_ref().is_some_and(|pod| pod.door() != Door::Refuses);
+        let taken = kept.take(peer, now, open);
+        if let Some(process) = self.nginx(Nginx::Gateway, s.gateway) {
+            process.kept = kept;
+        }
+        taken
     }
 
     /// The peer of a session's request does not answer: the gateway gives up on it after its read timeout, counted from
@@ -372,6 +388,7 @@ impl World<'_> {
             gap_us: 0,
         };
         self.observe(&observation);
+        self.under_way -= 1;
         self.sessions[session].generation = 0; // nothing that still comes for this request is heard
         let mut journey = s.journey;
         match journey.proceed(&self.plan.load, done, cause) {
@@ -386,18 +403,14 @@ impl World<'_> {
         let over = &mut self.sessions[session];
         (over.exchange, over.held, over.open) = (Exchange::new(Routed::Nothing), None, false);
         let plan = self.plan;
-        let through = plan.target(s.step).ingress.is_some();
-        let key = match s.held {
-            Some(_) if through && s.at == Nginx::Gateway => Key::of(self.seen_through_ingress(session)),
-            _ => Key::v4(s.journey.arrival.client.address),
-        };
+        let seen = s.held.and_then(|_| self.seen(&s));
         let config = match s.at {
             Nginx::Gateway => plan.platform.gateway.as_ref().map(|gateway| &gateway.config),
             Nginx::Ingress => plan.ingress.as_deref(),
         };
         if let (Some(config), Some(process)) = (config, self.nginx(s.at, s.gateway)) {
-            if let Some(held) = s.held {
-                process.connections.release(&config.location(held).conn_limits, |_| Some(key));
+            if let Some((held, seen)) = s.held.zip(seen) {
+                process.connections.release(&config.location(held).conn_limits, |limit| seen.conn_key(*limit));
             }
             // If the client is gone, the connection behind closes, too.
             if let Some(peer) = s.exchange.at_peer() {
@@ -458,4 +471,9 @@ impl World<'_> {
             self.queue.schedule(next, Event::ClientTimeouts);
         }
     }
+}
+
+/// Whether requests at a location go over connections that its upstream keeps.
+fn keeps(config: &GatewayConfig, routed: Routed, peer: Peer) -> bool {
+    matches!(routed, Routed::To(id) if gateway::keeps(config, config.location(id), peer.upstream))
 }

@@ -12,6 +12,7 @@ use record::{Chronicle, EventKind, Listener, Observation, Observed, Recorder, Re
 use scenarios::{Arrival, Arrivals, Ending, Network, Plan, Referee, Watchdog};
 use units::{Millicores, Nanos, Out, Wake};
 
+use crate::audit::Audit;
 use crate::call::{Call, CallId};
 use crate::client::{Connections, Session};
 use crate::ingress::Ingress;
@@ -31,6 +32,8 @@ pub struct Settings {
     pub hop: Nanos,
     /// Keep every observation, for comparison with a live run.
     pub keep_observations: bool,
+    /// Keep what a check of the simulator needs: [`Simulated::audit`].
+    pub audit: bool,
     /// Play databases and caches with their connections, queues and losses. Without it their time is a plain wait, as
     /// mock pods of a live run have it.
     pub data_layer: bool,
@@ -42,6 +45,7 @@ impl Default for Settings {
             cluster: ClusterConfig::default(),
             hop: Nanos::from_micros(150),
             keep_observations: false,
+            audit: false,
             data_layer: true,
         }
     }
@@ -54,6 +58,8 @@ pub struct Simulated {
     pub observed: Observed,
     /// Events of the queue: the measure of the work done.
     pub events: u64,
+    /// Facts from within, if [`Settings::audit`] asks for them.
+    pub audit: Option<Audit>,
 }
 
 /// Why a simulated run has no result.
@@ -69,7 +75,7 @@ pub enum SimulationError {
     },
 }
 
-/// How long the platform may take to become ready.
+/// How long the platform may take to become ready, beside what its probes wait for.
 const READY_WITHIN: Nanos = Nanos::from_secs(600);
 
 /// What can be due.
@@ -173,6 +179,9 @@ pub(crate) struct World<'a> {
     pub(crate) scraper: Option<&'a mut Scraper>,
     /// CPU that something else takes on a node.
     pub(crate) noise: BTreeMap<usize, Millicores>,
+    pub(crate) audit: Option<Audit>,
+    /// Requests that clients have under way.
+    pub(crate) under_way: u32,
     watches: Vec<Watch>,
     arrivals: Arrivals<'a>,
     next_arrival: Option<Arrival>,
@@ -232,6 +241,8 @@ pub fn simulate_scraped(
         observations: Vec::new(),
         scraper,
         noise: BTreeMap::new(),
+        audit: settings.audit.then(Audit::default),
+        under_way: 0,
         watches,
         arrivals: Arrivals::new(&plan.load),
         next_arrival: None,
@@ -246,8 +257,9 @@ impl World<'_> {
     fn play(&mut self) -> Result<(), SimulationError> {
         self.control(ControlInput::Start);
         self.queue.schedule(Nanos::from_secs(1), Event::Second);
+        let within = self.ready_within();
         while self.recorder.is_none() {
-            self.step().filter(|()| self.now <= READY_WITHIN).ok_or_else(|| self.never_ready())?;
+            self.step().filter(|()| self.now <= within).ok_or_else(|| self.never_ready())?;
             if self.control.as_ref().is_some_and(ControlPlane::settled) {
                 self.begin_load();
             }
@@ -333,6 +345,9 @@ impl World<'_> {
         if self.load_start < Nanos::MAX {
             self.plan.load.milestones(self.load_start, self.now).into_iter().for_each(|kind| self.note(kind));
             self.watch();
+            if let Some(audit) = &mut self.audit {
+                audit.under_way.push((self.now, self.under_way));
+            }
         }
         if let Some(scraper) = self.scraper.take() {
             scraper.second(self.now, self);
@@ -375,12 +390,13 @@ impl World<'_> {
         }
     }
 
+    fn ready_within(&self) -> Nanos {
+        READY_WITHIN + self.plan.slowest_start()
+    }
+
     fn never_ready(&self) -> SimulationError {
-        let why = match self.chronicle.unschedulable() {
-            Some((pod, reason)) => format!("pod {pod}: {reason}"),
-            None => "its pods started, but did not all pass their readiness probes".into(),
-        };
-        SimulationError::NeverReady { within: READY_WITHIN, why }
+        let why = format!("{}{}", self.chronicle.unready(), self.plan.starved());
+        SimulationError::NeverReady { within: self.ready_within(), why }
     }
 
     fn finish(mut self) -> Simulated {
@@ -402,7 +418,7 @@ impl World<'_> {
             interrupted: false,
             limited_by: None,
         };
-        Simulated { observed, events: self.queue.scheduled() }
+        Simulated { observed, events: self.queue.scheduled(), audit: self.audit }
     }
 }
 

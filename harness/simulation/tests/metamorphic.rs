@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use manifests::Source;
-use record::{Deaf, Hops, Observation};
-use scenarios::{Plan, Scenario};
+use platform::WorkloadId;
+use record::{Cause, Deaf, Hops, Observation};
+use scenarios::{Autoscaling, LoadScale, Plan, Scenario, Variation};
 use simulation::{Settings, simulate};
-use units::{Nanos, Seed};
+use units::{Bytes, Millicores, Nanos, Seed};
 
 fn queued(hops: &Hops) -> u32 {
     hops.queue_us + hops.downstream_queue_us
@@ -69,4 +70,92 @@ fn names_change_nothing() {
     assert_ne!(renamed[0].1.step, plain[0].1.step, "the test is out of date");
     let same = |(step, o): &(String, Observation)| (step.clone(), Observation { step: record::StepId(0), ..*o });
     assert!(renamed.iter().map(same).eq(plain.iter().map(same)));
+}
+
+fn plan(text: &str, platform: platform::Platform, profiles: &BTreeMap<String, model::Profile>) -> Plan {
+    let scenario = Scenario::parse(text, "s.yaml").unwrap_or_else(|error| panic!("{error}"));
+    let nodes = manifests::load_nodes(None).unwrap();
+    Plan::resolve(&scenario, Arc::new(platform), nodes, profiles, Seed::new(1))
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn production() -> platform::Platform {
+    manifests::load(&Source::BuiltIn, "production").unwrap().platform
+}
+
+fn observe(plan: &Plan) -> Vec<Observation> {
+    let settings = Settings { keep_observations: true, data_layer: false, ..Settings::default() };
+    simulate(plan, vec![], &settings, &mut Deaf).unwrap().observed.observations
+}
+
+#[test]
+fn twice_the_load_on_twice_the_replicas_is_no_worse() {
+    let text = scenarios::find("smoke").unwrap().text.replace("step: 24/s, probe: 24/s", "step: 16/s");
+    let mut plan = plan(&text, production(), &model::shipped().unwrap());
+    for node in &mut plan.nodes {
+        // Room for twice as many pods.
+        node.cpu = Millicores::new(2 * node.cpu.get());
+        node.memory = Bytes::new(2 * node.memory.get());
+        node.pods *= 2;
+    }
+    let still = Variation { autoscaling: Autoscaling::Off, ..Variation::default() };
+    let one = plan.varied(&still).unwrap();
+    let twice = |id: WorkloadId| Some((id, 2 * one.platform.workload(id).replicas?));
+    let deployments = one
+        .platform
+        .workload_ids()
+        .filter(|id| matches!(one.platform.workload(*id).kind, platform::WorkloadKind::Deployment));
+    let double =
+        Variation { load: LoadScale::Times(2.0), replicas: deployments.filter_map(twice).collect(), ..still.clone() };
+    let two = plan.varied(&double).unwrap();
+    let p95 = |plan: &Plan| {
+        let mut all: Vec<Nanos> = observe(plan).iter().filter(|o| o.ok()).map(Observation::response).collect();
+        all.sort_unstable();
+        (all.len(), all[all.len() * 95 / 100])
+    };
+    let ((few, before), (many, after)) = (p95(&one), p95(&two));
+    assert!(many > few * 19 / 10, "{few} and {many} requests");
+    // Twice as many queues of the same length: what differs is chance.
+    assert!(after.as_secs_f64() < 1.05 * before.as_secs_f64(), "{before} and then {after}");
+}
+
+#[test]
+fn without_a_limiter_nobody_is_refused_and_no_fewer_are_let_in() {
+    let text = scenarios::find("rate-limit").unwrap().text;
+    let (limited, mut free) = (production(), production());
+    let config = &mut free.gateway.as_mut().unwrap().config;
+    for location in config.servers.iter_mut().flat_map(|server| &mut server.locations) {
+        location.limits.clear();
+    }
+    let profiles = model::shipped().unwrap();
+    let count = |platform| {
+        let observed = observe(&plan(text, platform, &profiles));
+        let refused = observed.iter().filter(|o| o.cause == Cause::Limited).count();
+        (observed.len() - refused, refused)
+    };
+    let ((admitted, refused), (all, none)) = (count(limited), count(free));
+    assert!(refused > 100, "the test is out of date: {refused} were refused");
+    assert!(none == 0 && all >= admitted + refused, "{admitted} of {}, and then {all}", admitted + refused);
+}
+
+#[test]
+fn names_of_services_change_nothing() {
+    let (old, new) = ("user-profile-service", "zz-who-is-who");
+    let rendered = include_str!("../../../kind-config/platform/rendered/production.yaml");
+    let text = scenarios::find("smoke").unwrap().text.replace("step: 24/s, probe: 24/s", "step: 2/s");
+    let played = |name: &str| {
+        let file = format!("{}/{name}.yaml", env!("CARGO_TARGET_TMPDIR"));
+        std::fs::write(&file, rendered.replace(old, name)).unwrap();
+        let platform = manifests::load(&Source::parse(&file), "").unwrap().platform;
+        let mut profiles = model::shipped().unwrap();
+        for profile in profiles.values_mut() {
+            let calls = profile.routes.iter_mut().flat_map(|route| &mut route.calls);
+            calls.filter(|call| call.service == old).for_each(|call| call.service = name.into());
+        }
+        if let Some(own) = profiles.remove(old) {
+            profiles.insert(name.into(), model::Profile { workload: name.into(), ..own });
+        }
+        observe(&plan(&text, platform, &profiles))
+    };
+    assert_eq!(played(old), played(new));
 }

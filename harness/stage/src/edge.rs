@@ -4,14 +4,16 @@ mod body;
 mod headers;
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use clock::Clock;
+use cluster::PodId;
 use gateway::{
-    Answer, Ask, Broken, Choice, Connections, Exchange, Key, Peer, Reply, ReplyFrom, Resolved, Routed, Upstreams, Zones,
+    Answer, Ask, Broken, Choice, Connections, Exchange, Kept, Key, Peer, Reply, ReplyFrom, Resolved, Routed, Upstreams,
+    Zones,
 };
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
@@ -38,6 +40,8 @@ pub(crate) struct Edge {
     zones: Zones,
     connections: Connections,
     upstreams: Upstreams,
+    /// Where the connections lead that it keeps.
+    kept: Mutex<Kept<PodId>>,
     /// The Service of each upstream's servers, resolved as nginx does: once, at the start.
     services: Vec<Vec<Option<ServiceId>>>,
     fabric: Arc<Fabric>,
@@ -54,6 +58,7 @@ impl Edge {
             zones: Zones::new(&config),
             connections: Connections::new(&config),
             upstreams: Upstreams::new(&config),
+            kept: Mutex::new(Kept::new(&config, config.worker_processes)),
             config,
             ingresses: Vec::new(),
             origin,
@@ -202,12 +207,18 @@ struct Held {
     counted: Vec<(ConnUse, Option<Key>)>,
     /// The peer that has it, and whether it failed.
     peer: Option<(Peer, bool)>,
+    /// The pod behind, if the connection to it is worth keeping, and how many requests it has served.
+    leads: Option<(PodId, u32)>,
 }
 
 impl Held {
     fn free(&mut self) {
         if let Some((peer, failed)) = self.peer.take() {
-            self.edge.upstreams.free(peer, failed, self.edge.clock.now());
+            let now = self.edge.clock.now();
+            self.edge.upstreams.free(peer, failed, now);
+            if let Some((pod, served)) = self.leads.take().filter(|_| !failed) {
+                self.edge.kept().give(peer, now, pod, served);
+            }
         }
     }
 }
@@ -236,6 +247,10 @@ impl Edge {
             Verdict::Answer { status } => Some(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY)),
             Verdict::Lost | Verdict::Unresolved => std::future::pending().await,
         }
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept<PodId>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The Ingress that speaks for a host.
@@ -267,7 +282,7 @@ impl Port {
         body: Bytes,
     ) -> Response<EdgeBody> {
         let (edge, config) = (&self.edge, &*self.edge.config);
-        let mut held = Held { edge: Arc::clone(edge), counted: Vec::new(), peer: None };
+        let mut held = Held { edge: Arc::clone(edge), counted: Vec::new(), peer: None, leads: None };
         let client = edge.fabric.stands_for(resolved.client);
         let mut exchange = Exchange::new(resolved.routed).by(asked.method).from_client(config, client);
         let mut upstream = None;
@@ -319,8 +334,16 @@ impl Port {
                 }
                 Ask::Send(peer) => {
                     tries.another(edge.clock.now());
-                    match self.send(peer, resolved, asked, head, body.clone()).await {
-                        Ok(response) => Answer::Replied(upstream.insert(response).status()),
+                    let keeps = resolved.location().is_some_and(|id| {
+                        gateway::keeps(config, config.location(id), peer.upstream) && edge.ingresses.is_empty()
+                    });
+                    let open = |pod: &PodId| edge.fabric.stands(*pod);
+                    let kept = keeps.then(|| edge.kept().take(peer, edge.clock.now(), open)).flatten();
+                    match self.send(peer, resolved, asked, head, body.clone(), kept.map(|(pod, _)| pod)).await {
+                        Ok((response, met)) => {
+                            held.leads = met.filter(|_| keeps).map(|pod| (pod, kept.map_or(0, |(_, n)| n) + 1));
+                            Answer::Replied(upstream.insert(response).status())
+                        }
                         Err(NoAnswer::Connect) => Answer::Broken(Broken::Connect),
                         Err(NoAnswer::ConnectTimeout) => Answer::Broken(Broken::ConnectTimeout),
                         Err(NoAnswer::Reset) => Answer::Broken(Broken::Reset),
@@ -342,7 +365,8 @@ impl Port {
         asked: &gateway::Request<'_>,
         head: &request::Parts,
         body: Bytes,
-    ) -> Result<Answered, NoAnswer> {
+        kept: Option<PodId>,
+    ) -> Result<(Answered, Option<PodId>), NoAnswer> {
         let (edge, config) = (&self.edge, &self.edge.config);
         let service = edge.services[usize::from(peer.upstream.0)][usize::from(peer.server)].ok_or(NoAnswer::Connect)?;
         let declared = resolved.location().map(|id| config.location(id)).ok_or(NoAnswer::Connect)?;
@@ -366,7 +390,7 @@ impl Port {
             answer: Duration::from_nanos(declared.read_timeout.get()),
             silence: None,
         };
-        edge.fabric.ask(edge.origin, service, behind, request, within, declared.buffering).await
+        edge.fabric.ask(edge.origin, service, behind, request, within, declared.buffering, kept).await
     }
 
     fn reply(

@@ -214,16 +214,23 @@ impl Fabric {
         self.network.verdict(now - start, from, to, asked, self.plan.load.seed, id)
     }
 
-    /// Opens a connection to a Service: kube-proxy's choice, drawn for this request, so that the simulator makes the
-    /// same one.
+    /// Whether a connection to a pod would still stand: it neither ended nor refuses. One that vanished without a word is
+    /// only found out by using it.
+    pub(crate) fn stands(&self, pod: PodId) -> bool {
+        self.placed(pod).is_some_and(|placed| placed.runs || !placed.reached)
+    }
+
+    /// Opens a connection to a Service: to the pod whose connection is `kept`, or by kube-proxy's choice, drawn for this
+    /// request, so that the simulator makes the same one.
     async fn dial(
         &self,
         from: Origin,
         source: Ipv4Addr,
         to: ServiceId,
         id: RequestId,
+        kept: Option<PodId>,
     ) -> Result<(TcpStream, PodId), NoAnswer> {
-        let pod = self.choose(from, to, id).ok_or(NoAnswer::Connect)?;
+        let pod = kept.or_else(|| self.choose(from, to, id)).ok_or(NoAnswer::Connect)?;
         match self.placed(pod) {
             Some(placed) if !placed.reached => std::future::pending().await,
             Some(placed) if placed.runs => Ok((connect(source, placed.address.bind).await?, pod)),
@@ -231,7 +238,9 @@ impl Fabric {
         }
     }
 
-    /// Sends one request to a Service on a connection of its own, and reads the answer: to its end if it is `whole`.
+    /// Sends one request to a Service on a connection of its own, and reads the answer: to its end if it is `whole`. Tells
+    /// which pod it met, if it met one. Where a connection is `kept`, it goes to that pod: what is kept is where it leads.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of one question")]
     pub(crate) async fn ask(
         &self,
         from: Origin,
@@ -240,7 +249,8 @@ impl Fabric {
         request: Request<Full<Bytes>>,
         within: Within,
         whole: bool,
-    ) -> Result<Answered, NoAnswer> {
+        kept: Option<PodId>,
+    ) -> Result<(Answered, Option<PodId>), NoAnswer> {
         let (source, verdict) = match from {
             Origin::Outside(address) => (address, Verdict::UNDISTURBED),
             Origin::Pod(pod) => {
@@ -251,12 +261,12 @@ impl Fabric {
         };
         let delay = match verdict {
             Verdict::Pass { delay } => delay,
-            Verdict::Answer { status } => return Ok(Answered::Whole(answered(status))),
+            Verdict::Answer { status } => return Ok((Answered::Whole(answered(status)), None)),
             Verdict::Lost | Verdict::Unresolved => {
                 return timeout(within.connect, std::future::pending()).await.map_err(|_| NoAnswer::ConnectTimeout)?;
             }
         };
-        let dialled = timeout(within.connect, self.dial(from, source, to, id)).await;
+        let dialled = timeout(within.connect, self.dial(from, source, to, id, kept)).await;
         let (stream, pod) = dialled.map_err(|_| NoAnswer::ConnectTimeout)??;
         if delay > Nanos::ZERO {
             self.clock.until(self.clock.now() + delay).await;
@@ -264,7 +274,7 @@ impl Fabric {
         if !whole {
             return timeout(within.answer, begin(stream, request))
                 .await?
-                .map(|(head, rest)| Answered::Passed(head, rest));
+                .map(|(head, rest)| (Answered::Passed(head, rest), Some(pod)));
         }
         let answer = timeout(within.answer, exchange(stream, request));
         match within.silence {
@@ -276,7 +286,7 @@ impl Fabric {
                 }
             }
         }
-        .map(Answered::Whole)
+        .map(|whole| (Answered::Whole(whole), Some(pod)))
     }
 
     /// Ends when a pod has not been reached for so long.

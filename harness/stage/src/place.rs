@@ -402,7 +402,8 @@ impl Outbound for PodOutbound {
                 silence: Some(LIBRARY_CONNECT),
             };
             let from = Origin::Pod(self.pod);
-            let answered = self.fabric.ask(from, service, id, request, within, true).await.map_err(|_| Unreachable)?;
+            let asked = self.fabric.ask(from, service, id, request, within, true, None).await;
+            let (answered, _) = asked.map_err(|_| Unreachable)?;
             let hops = answered.headers().get(wire::HOPS).and_then(|hops| Hops::from_header(hops.to_str().ok()?));
             Ok(Answer { status: answered.status(), hops: hops.unwrap_or_default() })
         })

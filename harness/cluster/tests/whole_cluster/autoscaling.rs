@@ -2,8 +2,9 @@
 
 use crate::world::{SERVICE, WEB, World, nodes, platform};
 use cluster::{Action, ControlInput, ControlWake, PodId, ProbeKind};
+use platform::{Autoscaler, Labels, Metric, MetricId, MetricSource, MetricTarget, Platform, Selector};
 use record::EventKind;
-use units::{Millicores, Nanos};
+use units::{Milli, Millicores, Nanos};
 
 fn world(seed: u64) -> World {
     World::new(platform(), nodes(6, 4), seed)
@@ -190,4 +191,65 @@ fn a_workload_without_a_cpu_request_is_not_scaled_and_says_why() {
     assert_eq!(last.scaling_active, "FailedGetResourceMetric");
     let error = last.metrics[0].error.as_deref().unwrap();
     assert!(error.starts_with("failed to get cpu utilization: missing request for cpu in container app of Pod web-"));
+}
+
+/// The web workload, scaled on one custom or external metric.
+fn scaled_on(source: MetricSource, per_pod: i64) -> Platform {
+    let mut platform = platform();
+    let target = MetricTarget::AverageValue(Milli::new(per_pod * 1_000));
+    platform.autoscalers =
+        vec![Autoscaler { metrics: vec![Metric { source, target }], ..platform.autoscalers.remove(0) }];
+    platform
+}
+
+fn metric(name: &str, labels: &[(&str, &str)]) -> MetricId {
+    let labels: Labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let selector = (!labels.is_empty()).then(|| Selector { labels, expressions: vec![] });
+    MetricId { name: name.into(), selector }
+}
+
+#[test]
+fn custom_and_external_metrics_are_answered_from_the_pods_own_counters() {
+    let forecast = metric("http_requests_forecast", &[("service", "web")]);
+    let rate = MetricSource::Pods(metric("http_requests_per_second", &[]));
+    let all = MetricSource::External(metric("http_requests", &[("service", "web")]));
+    for (case, source, pods) in [
+        ("each pod's request rate", rate, 6),
+        ("the request rate of a Service", all, 6),
+        // A line through half an hour takes a step for a climb, and goes on climbing until the step is out of sight.
+        ("where the request rate leads", MetricSource::External(forecast), 10),
+    ] {
+        let mut world = World::new(scaled_on(source, 25), nodes(6, 4), 1);
+        // A core and a half is 150 requests a second of 10 ms: six pods at 25 each. All that is there beforehand is
+        // little, so that the rate over two minutes has settled.
+        world.place.load = |secs| if secs >= 30 { 1_500 } else { 0 };
+        world.run_until(1_500);
+        let last = world.decisions().last().unwrap().1;
+        assert_eq!((last.desired, last.scaling_active.as_str()), (pods, "ValidMetricFound"), "{case}: {last:?}");
+        let first = world.rescales()[0];
+        assert!((45..100).contains(&first.0) && first.2 > first.1, "{case}: {:?}", world.rescales());
+    }
+}
+
+#[test]
+fn a_forecast_asks_for_pods_before_the_rate_does() {
+    let ramp = |secs: u64| if secs < 60 { 0 } else { 300 + secs.min(900) };
+    let first = |source| {
+        let mut world = World::new(scaled_on(source, 25), nodes(6, 4), 1);
+        world.place.load = ramp;
+        world.run_until(900);
+        let grown = world.rescales().into_iter().find(|(_, _, after)| *after >= 5);
+        grown.map_or(u64::MAX, |(at, ..)| at)
+    };
+    let rate = first(MetricSource::Pods(metric("http_requests_per_second", &[])));
+    let forecast = first(MetricSource::External(metric("http_requests_forecast", &[("service", "web")])));
+    assert!(forecast + 60 < rate, "{forecast} s and {rate} s");
+}
+
+#[test]
+fn a_metric_that_nobody_counts_fails_as_without_an_adapter() {
+    let mut world = World::new(scaled_on(MetricSource::Pods(metric("temperature", &[])), 25), nodes(6, 4), 1);
+    world.run_until(60);
+    let last = world.decisions().last().unwrap().1;
+    assert_eq!((last.desired, last.scaling_active.as_str()), (2, "FailedGetPodsMetric"), "{last:?}");
 }

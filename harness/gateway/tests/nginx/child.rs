@@ -60,15 +60,48 @@ impl Nginx {
         )
     }
 
+    /// The same with so many connections.
+    pub(crate) fn start_small(http: &str, connections: u64, port: u16) -> Self {
+        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("{kind}_temp_path {kind};\n"))
+            .concat();
+        Self::start_with(
+            &format!(
+                "worker_processes 1;\nerror_log debug.log debug_http;\nevents {{ worker_connections {connections}; }}\n\
+                 http {{\n{temporary}{http}\n}}\n"
+            ),
+            port,
+        )
+    }
+
+    /// The same with several workers, and hence a master.
+    pub(crate) fn start_workers(http: &str, workers: u32, port: u16) -> Self {
+        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("{kind}_temp_path {kind};\n"))
+            .concat();
+        Self::spawn(
+            &format!(
+                "worker_processes {workers};\nerror_log error.log;\nevents {{ worker_connections 1024; }}\n\
+                 http {{\n{temporary}{http}\n}}\n"
+            ),
+            "daemon off; pid nginx.pid;",
+            port,
+        )
+    }
+
     /// The same with a whole file.
     pub(crate) fn start_with(text: &str, port: u16) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("nginx.conf"), text).unwrap();
         // Without a master there is one process: its log is the order of its decisions, and no root is needed.
         let command = "daemon off; master_process off; pid nginx.pid;";
+        Self::spawn(text, if text.contains("\npid ") { "daemon off; master_process off;" } else { command }, port)
+    }
+
+    fn spawn(text: &str, globals: &str, port: u16) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("nginx.conf"), text).unwrap();
         let child = Command::new("nginx")
             .args(["-p", &format!("{}/", folder.path().display()), "-c", "nginx.conf", "-e", "start.log"])
-            .args(["-g", if text.contains("\npid ") { "daemon off; master_process off;" } else { command }])
+            .args(["-g", globals])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -93,7 +126,12 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        self.child.kill().and_then(|()| self.child.wait()).expect("our own child can be killed");
+        // A master takes its workers with it only if it is asked to end.
+        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        if !asked.is_ok_and(|status| status.success()) {
+            self.child.kill().expect("our own child can be killed");
+        }
+        self.child.wait().expect("our own child ends");
     }
 }
 

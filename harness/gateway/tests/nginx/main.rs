@@ -7,7 +7,9 @@
 
 mod child;
 mod decisions;
+mod ingress;
 mod known;
+mod lasting;
 mod limits;
 mod routes;
 mod shipped;

@@ -1,7 +1,9 @@
 //! Raw requests from chosen addresses, so that any bytes can be sent, and an upstream that tells what it was asked.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
-use std::time::Duration;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -62,8 +64,18 @@ pub(crate) async fn exchange(stream: &mut TcpStream, request: &[u8]) -> Response
     }
 }
 
+/// Targets that upstreams of this process were asked for.
+static ASKED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// Waits until an upstream was asked for a target, which nobody else asks for.
+pub(crate) async fn until_asked(target: &str) {
+    while !ASKED.lock().unwrap().contains(target) {
+        pause(Duration::from_millis(5)).await;
+    }
+}
+
 /// An upstream that answers 200 with the target it was asked for; 500 where that contains `fail`, and where it contains
-/// `reset` it hangs up.
+/// `reset` it hangs up. `slow` takes 0.4 s, `linger` 3 s.
 pub(crate) async fn upstream() -> u16 {
     let listener = TcpListener::bind((ADDRESS, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -71,18 +83,22 @@ pub(crate) async fn upstream() -> u16 {
         while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {
                 let mut bytes = Vec::new();
-                while !bytes.ends_with(b"\r\n\r\n") {
+                while !is_whole(&bytes) {
                     if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
                         return;
                     }
                 }
                 let text = String::from_utf8_lossy(&bytes);
                 let target = text.split(' ').nth(1).unwrap_or_default();
+                ASKED.lock().unwrap().insert(target.to_owned());
                 if target.contains("reset") {
                     return;
                 }
                 if target.contains("slow") {
                     pause(Duration::from_millis(400)).await;
+                }
+                if target.contains("linger") {
+                    pause(Duration::from_secs(3)).await;
                 }
                 let status = if target.contains("fail") { "500 Failed" } else { "200 OK" };
                 let length = target.len();
@@ -95,8 +111,61 @@ pub(crate) async fn upstream() -> u16 {
     port
 }
 
+/// Whether a request has come with its body.
+fn is_whole(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    body.len() >= length.unwrap_or(0)
+}
+
+/// Our own clock, for what takes whole seconds.
+#[expect(clippy::disallowed_methods, reason = "nginx does not tell these instants")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
 /// Waits; how exactly does not matter, since nginx tells its own instants.
 #[expect(clippy::disallowed_methods, reason = "paces requests whose instants nginx tells")]
 pub(crate) async fn pause(time: Duration) {
     tokio::time::sleep(time).await;
+}
+
+/// An upstream that keeps its connections as long as it is not told to close them, or spoken to in HTTP/1.0. Its answers
+/// name the connection, counted from 1, in `X-Connection`; `linger` takes 0.3 s.
+pub(crate) async fn keeping_upstream() -> u16 {
+    let listener = TcpListener::bind((ADDRESS, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let mut number = 0;
+        while let Ok((mut stream, _)) = listener.accept().await {
+            number += 1;
+            tokio::spawn(async move {
+                loop {
+                    let mut bytes = Vec::new();
+                    while !is_whole(&bytes) {
+                        if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
+                            return;
+                        }
+                    }
+                    let text = String::from_utf8_lossy(&bytes).into_owned();
+                    let target = text.split(' ').nth(1).unwrap_or_default().to_owned();
+                    ASKED.lock().unwrap().insert(target.clone());
+                    if target.contains("linger") {
+                        pause(Duration::from_millis(300)).await;
+                    }
+                    let parts =
+                        text.contains(" HTTP/1.0\r\n") || text.to_ascii_lowercase().contains("connection: close");
+                    let connection = if parts { "close" } else { "keep-alive" };
+                    let head = format!(
+                        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Connection: {number}\r\nConnection: {connection}\r\n\r\n"
+                    );
+                    if stream.write_all(head.as_bytes()).await.is_err() || parts {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    port
 }
