@@ -196,10 +196,9 @@ impl Plan {
         };
         headers.extend(there.map(|there| ("location".to_owned(), there)));
         headers.insert("server".to_owned(), "nginx".to_owned());
-        let plain =
-            foreseen.told.status.is_none_or(|status| matches!(status, 200 | 201 | 204 | 206 | 301..=304 | 307 | 308));
-        let conditional = at.filter(|_| plain).map_or(&[][..], |location| &location.conditional_headers);
-        for (name, value) in at.map_or(&[][..], |location| &location.headers).iter().chain(conditional) {
+        let in_force = config.in_force(resolved.server, resolved.location());
+        let status = foreseen.told.status.unwrap_or(200); // a pod's answer is a good one
+        for (name, value) in in_force.into_iter().flat_map(|location| location.added_headers(status)) {
             headers.insert(name.to_ascii_lowercase(), value.clone());
         }
         if let Some(ingress) = ingress {

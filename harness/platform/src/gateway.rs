@@ -235,6 +235,8 @@ pub struct Server {
     pub real_ip: RealIp,
     /// `merge_slashes off`.
     pub keeps_slashes: bool,
+    /// What is in force where no location takes the request: its headers are added to the 404.
+    pub outside: Location,
     /// Locations in the order of the file; those inside others name their [`Location::parent`].
     pub locations: Vec<Location>,
     /// Where it was declared.
@@ -267,6 +269,14 @@ pub enum RealIpHeader {
 }
 
 impl GatewayConfig {
+    /// What is in force for a request that a location took, or none of a server's.
+    pub fn in_force(&self, server: Option<u16>, location: Option<LocationId>) -> Option<&Location> {
+        match location {
+            Some(id) => Some(self.location(id)),
+            None => server.map(|server| &self.servers[usize::from(server)].outside),
+        }
+    }
+
     /// A location by its id.
     pub fn location(&self, id: LocationId) -> &Location {
         &self.servers[usize::from(id.server)].locations[usize::from(id.location)]

@@ -155,7 +155,8 @@ impl Handler for Port {
             headers::locate(response.headers_mut(), &there);
         }
         let status = response.status().as_u16();
-        headers::add(response.headers_mut(), status, location);
+        let in_force = self.edge.config.in_force(resolved.server, resolved.location());
+        headers::add(response.headers_mut(), status, in_force);
         if let Some(ingress) = ingress {
             headers::cors(response.headers_mut(), ingress, &head.headers, head.method == hyper::Method::OPTIONS);
         }

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use gateway::{Answer, Ask, Broken, Choice, Exchange, Reply, ReplyFrom, Routed, Upstreams, Zones};
+use gateway::{Answer, Ask, Broken, Choice, Exchange, Reply, ReplyFrom, Request, Routed, Upstreams, Zones};
 use platform::GatewayConfig;
 use units::Nanos;
 
@@ -54,12 +54,15 @@ fn ours(config: &GatewayConfig, zones: &Zones, port: u16, host: &str, target: &s
     }
 }
 
-/// The security headers that the location that answers is to add; `None` where no location is asked.
-fn headers(config: &GatewayConfig, port: u16, host: &str, target: &str) -> Option<Vec<(String, String)>> {
-    match gateway::route(config, port, host, target) {
-        Routed::To(id) | Routed::Redirect(id) => Some(config.location(id).headers.clone()),
-        Routed::Answer { .. } | Routed::Nothing | Routed::Malformed => None,
+/// The security headers that are to be added to an answer of `status`, by a location or by none; `None` where no request
+/// was understood.
+fn headers(config: &GatewayConfig, port: u16, host: &str, target: &str, status: u16) -> Option<Vec<(String, String)>> {
+    let resolved = gateway::resolve(config, &Request::new(port, host, target));
+    if resolved.routed == Routed::Malformed {
+        return None;
     }
+    let in_force = config.in_force(resolved.server, resolved.location())?;
+    Some(in_force.added_headers(status).cloned().collect())
 }
 
 fn has(response: &Response, headers: &[(String, String)], case: &str) {
@@ -113,7 +116,7 @@ async fn every_documented_location_answers_alike() {
         // Only our upstream answers with the target it saw; nginx's own pages name nginx.
         let from_upstream = response.body == target;
         assert_eq!(reply.from == ReplyFrom::Upstream, from_upstream, "{case}: {reply:?} {response:?}");
-        if let Some(headers) = headers(&config, port, host, target) {
+        if let Some(headers) = headers(&config, port, host, target, response.status) {
             assert!(headers.len() >= 3, "{case}: the file adds security headers");
             has(&response, &headers, case);
         }
@@ -137,7 +140,9 @@ async fn limited_locations_refuse_alike() {
         for nth in 0..60 {
             let target = format!("{path}x?n={nth}&c={of}");
             let response = exchange(&mut connect(client(of), port).await, &get(API, &target)).await;
-            let Some(headers) = headers(&config, port, API, &target) else { panic!("{target} has a location") };
+            let Some(headers) = headers(&config, port, API, &target, response.status) else {
+                panic!("{target} has a location")
+            };
             has(&response, &headers, &target);
             assert!([200, 503].contains(&response.status), "{response:?}");
             assert_eq!(response.status == 200, response.body == target, "{response:?}");

@@ -68,6 +68,7 @@ pub(super) fn server(
     made.real_ip = real_ip(reader, block, Some(&outer.real_ip))?;
     let (steps, answer) = rewrite::phase(reader, block)?;
     made.rewrites = steps;
+    made.outside = settings.0.clone();
     for inner in block {
         if let ("location", Some(inside)) = (inner.name.as_str(), &inner.block) {
             let within = location::Within { settings: &settings, parent: None, outer };

@@ -65,6 +65,14 @@ pub struct Location {
     pub place: Place,
 }
 
+impl Location {
+    /// What `add_header` adds to an answer of `status` (`ngx_http_headers_filter`).
+    pub fn added_headers(&self, status: u16) -> impl Iterator<Item = &(String, String)> {
+        let plain = matches!(status, 200 | 201 | 204 | 206 | 301..=304 | 307 | 308);
+        self.headers.iter().chain(self.conditional_headers.iter().filter(move |_| plain))
+    }
+}
+
 impl Default for Location {
     fn default() -> Self {
         Self {

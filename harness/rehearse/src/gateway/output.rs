@@ -76,10 +76,9 @@ pub(super) fn line(config: &GatewayConfig, number: usize, offered: &Offered, out
         told.insert("text".into(), json!(text));
     }
     let mut headers = Map::new();
-    if let Some(declared) = outcome.location.map(|id| config.location(id)) {
-        let plain = matches!(outcome.reply.status, 200 | 201 | 204 | 206 | 301..=304 | 307 | 308);
-        let conditional = declared.conditional_headers.iter().filter(|_| plain);
-        headers.extend(declared.headers.iter().chain(conditional).map(|(name, value)| (name.clone(), json!(value))));
+    if let Some(declared) = config.in_force(outcome.server, outcome.location) {
+        let added = declared.added_headers(outcome.reply.status);
+        headers.extend(added.map(|(name, value)| (name.clone(), json!(value))));
     }
     told.insert("headers".into(), Value::Object(headers));
     told.insert("ended".into(), json!(outcome.ended.as_secs_f64()));

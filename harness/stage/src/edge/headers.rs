@@ -60,11 +60,9 @@ pub(crate) fn passed_on(
 }
 
 /// What the gateway adds to an answer of `status`, its own or another's.
-pub(crate) fn add(headers: &mut HeaderMap, status: u16, location: Option<&Location>) {
+pub(crate) fn add(headers: &mut HeaderMap, status: u16, in_force: Option<&Location>) {
     headers.insert(SERVER, HeaderValue::from_static("nginx"));
-    let plain = matches!(status, 200 | 201 | 204 | 206 | 301..=304 | 307 | 308);
-    let conditional = location.filter(|_| plain).map_or(&[][..], |location| &location.conditional_headers);
-    for (name, value) in location.map_or(&[][..], |location| &location.headers).iter().chain(conditional) {
+    for (name, value) in in_force.into_iter().flat_map(|location| location.added_headers(status)) {
         let name = HeaderName::from_bytes(name.as_bytes());
         if let (Ok(name), Ok(value)) = (name, value.parse()) {
             headers.insert(name, value);
