@@ -205,7 +205,13 @@ fn wrote(args: &InitArgs, profiles: &BTreeMap<String, Profile>, routes: &Routes)
 fn missing(routes: &Routes, platform: &Platform) -> String {
     let mut text = String::new();
     let others: Vec<String> = platform.not_rehearsed.iter().map(|(what, place)| format!("{what}, {place}")).collect();
-    for (head, items) in [("without a step", &routes.left_out), ("not rehearsed", &others)] {
+    let silent = silent(platform);
+    let kinds = [
+        ("without a step", &routes.left_out),
+        ("stood up and not asked, since they do not speak HTTP", &silent),
+        ("not rehearsed", &others),
+    ];
+    for (head, items) in kinds {
         if items.is_empty() {
             continue;
         }
@@ -218,6 +224,21 @@ fn missing(routes: &Routes, platform: &Platform) -> String {
         }
     }
     text
+}
+
+/// Services that lead to pods which do not speak HTTP: each with how its first port is called.
+fn silent(platform: &Platform) -> Vec<String> {
+    let one = |service: &platform::Service| {
+        let mut pods = platform.selected_by(service).peekable();
+        pods.peek()?;
+        if pods.any(|id| manifests::serves_http(platform, id)) {
+            return None;
+        }
+        let port = service.ports.first()?;
+        let name = port.name.as_ref().map_or(String::new(), |name| format!(" ({name})"));
+        Some(format!("Service/{} on port {}{name}", service.name, port.port))
+    };
+    platform.services.iter().filter_map(one).collect()
 }
 
 fn told_list(names: &[String]) -> String {

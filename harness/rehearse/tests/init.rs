@@ -94,6 +94,10 @@ const INIT: [&str; 3] = ["init", "--platform", "tree"];
 
 #[test]
 fn a_tree_that_nobody_prepared_is_ready_to_rehearse() {
+    let grpc = workload("ledger", 9000)
+        .replace("{name: http, containerPort", "{name: grpc, containerPort")
+        .replace("httpGet: {path: /ready, port: http}", "tcpSocket: {port: grpc}")
+        .replace("{port: 80, targetPort: http}", "{name: grpc, port: 50051, targetPort: grpc}");
     for (case, last, wants, steps, stand_in) in [
         (
             "Ingresses without a controller",
@@ -113,6 +117,13 @@ fn a_tree_that_nobody_prepared_is_ready_to_rehearse() {
             "Services alone",
             "",
             vec!["the way in: a stand-in: 2 pods of nginx, configured from the Services that speak HTTP"],
+            vec!["GET /cart/", "GET /front/"],
+            "the way in",
+        ),
+        (
+            "one that speaks gRPC",
+            &grpc,
+            vec!["stood up and not asked, since they do not speak HTTP: 1\n  Service/ledger on port 50051 (grpc)\n"],
             vec!["GET /cart/", "GET /front/"],
             "the way in",
         ),

@@ -46,18 +46,21 @@ fn today() -> u64 {
 }
 
 impl Subject {
-    /// Draws new cases and asks the oracle now. `PROVE_CASES`, `PROVE_RELEASES` and `PROVE_SEED` say which.
+    /// Draws new cases and asks the oracle now. `PROVE_CASES`, `PROVE_RELEASES` and `PROVE_SEED` say which; with
+    /// `PROVE_FIRST` they begin at that number, so that one that differs is asked again alone.
     #[expect(clippy::print_stderr, reason = "the figures are what this is run for")]
     pub(crate) fn ask(&self) {
         let seed = from_environment("PROVE_SEED").map_or_else(today, |text| text.parse().unwrap());
         let count: u64 = from_environment("PROVE_CASES").map_or(1_000, |text| text.parse().unwrap());
+        let begin: u64 = from_environment("PROVE_FIRST").map_or(0, |text| text.parse().unwrap());
         let releases = from_environment("PROVE_RELEASES").unwrap_or_else(|| "1.34".to_owned());
         let mut told = Vec::new();
         for release in releases.split(',').map(|text| text.parse::<Release>().unwrap()) {
             let oracle = Oracle::build(release);
             let (mut differ, mut decisions) = (0, 0);
-            for first in (0..count).step_by(BATCH as usize) {
-                let cases: Vec<_> = (first..count.min(first + BATCH)).map(|number| (self.draw)(seed, number)).collect();
+            for first in (begin..begin + count).step_by(BATCH as usize) {
+                let cases: Vec<_> =
+                    (first..(begin + count).min(first + BATCH)).map(|number| (self.draw)(seed, number)).collect();
                 for (index, (case, theirs)) in cases.iter().zip(oracle.ask(self.name, &cases)).enumerate() {
                     decisions += (self.told)(&theirs);
                     if let Some(difference) = (self.difference)(&theirs, &(self.answer)(case, release)) {
