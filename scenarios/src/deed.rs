@@ -3,7 +3,7 @@
 //! Owns which pods and nodes a fault means at its instant. Disturbed connections need no deed: [`crate::Network`] is
 //! asked for every request and knows the time.
 
-use cluster::{Action, Cluster, Flaw, PodId, PodRecord};
+use cluster::{Action, Flaw, PodId, PodRecord};
 use model::data::DataInput;
 use platform::WorkloadId;
 use units::{Millicores, Nanos, Purpose};
@@ -46,8 +46,8 @@ impl Plan {
         edges
     }
 
-    /// What is to be done at the beginning or the end (`over`) of a fault, while `cluster` stands as it does.
-    pub fn deeds(&self, fault: usize, over: bool, cluster: &Cluster) -> Vec<Deed> {
+    /// What is to be done at the beginning or the end (`over`) of a fault, while all pods there have been stand as they do.
+    pub fn deeds(&self, fault: usize, over: bool, cluster: &[PodRecord]) -> Vec<Deed> {
         let act = |action| vec![Deed::Act(action)];
         let kill = |workload, pods, forced| self.kill(fault, workload, pods, forced, cluster);
         match (&self.faults[fault].kind, over) {
@@ -111,10 +111,10 @@ impl Plan {
         workload: WorkloadId,
         pods: u32,
         forced: bool,
-        cluster: &Cluster,
+        cluster: &[PodRecord],
     ) -> impl Iterator<Item = Deed> {
         let runs = |record: &PodRecord| record.workload == workload && record.started.is_some() && record.is_active();
-        let mut running: Vec<PodId> = cluster.pods().filter(|(_, record)| runs(record)).map(|(pod, _)| pod).collect();
+        let mut running: Vec<PodId> = by_id(cluster).filter(|(_, record)| runs(record)).map(|(pod, _)| pod).collect();
         let seed = self.load.seed.child("fault").child_nth(fault as u64);
         let count = running.len().min(pods as usize) as u64;
         (0..count).map(move |nth| {
@@ -133,16 +133,20 @@ impl Plan {
 
     /// Something else takes `noise` of a node's CPU, or no longer does. What is left is shared in proportion to the
     /// requests of the pods there, as CPU weights are made from them; each keeps at least its request.
-    fn shares(&self, node: usize, noise: Option<Millicores>, cluster: &Cluster) -> Vec<Deed> {
+    fn shares(&self, node: usize, noise: Option<Millicores>, cluster: &[PodRecord]) -> Vec<Deed> {
         let Some(has) = self.nodes.get(node).map(|node| node.cpu.get()) else { return Vec::new() };
         let left = has.saturating_sub(noise.map_or(0, Millicores::get));
         let request =
             |record: &PodRecord| self.platform.workload(record.workload).requests().cpu.map_or(0, Millicores::get);
         let there = |record: &PodRecord| record.node == Some(node) && record.gone.is_none();
         let pods: Vec<(PodId, u64)> =
-            cluster.pods().filter(|(_, record)| there(record)).map(|(pod, record)| (pod, request(record))).collect();
+            by_id(cluster).filter(|(_, record)| there(record)).map(|(pod, record)| (pod, request(record))).collect();
         let all: u64 = pods.iter().map(|(_, request)| request).sum();
         let share = |own: u64| own.max((u128::from(left) * u128::from(own) / u128::from(all.max(1))) as u64).max(1);
         pods.into_iter().map(|(pod, own)| Deed::Share(pod, noise.map(|_| Millicores::new(share(own))))).collect()
     }
+}
+
+fn by_id(pods: &[PodRecord]) -> impl Iterator<Item = (PodId, &PodRecord)> {
+    pods.iter().enumerate().map(|(index, record)| (PodId(index as u32), record))
 }

@@ -9,12 +9,11 @@ use std::sync::Arc;
 
 use platform::{Node, Platform, Probe, WorkloadId};
 use record::EventKind;
-use units::{Machine, Nanos, Out, Wake};
+use units::{Machine, Nanos, Wake};
 
-use crate::kubelet::images::Images;
+use crate::kubelets::{Bound, Collected, Kubelets, Said};
 use crate::{
-    Action, Cluster, ClusterConfig, Effect, Endpoints, Input, Kubelet, KubeletEffect, KubeletInput, PodId, ProbeKind,
-    Usage,
+    Action, Cluster, ClusterConfig, Effect, Endpoints, Input, KubeletInput, PodId, PodRecord, ProbeKind, Usage,
 };
 
 /// What the control side needs done where pods live.
@@ -90,6 +89,26 @@ pub enum ControlInput {
         /// Why.
         reason: String,
     },
+    /// A control plane that decides elsewhere has been heard of. Nothing to the rules.
+    Heard,
+}
+
+/// Who decides about pods: the rules of this crate, or a control plane elsewhere that is told and watched.
+pub trait ControlSide {
+    /// Takes in one input and everything that follows from it at this instant.
+    fn step(&mut self, now: Nanos, input: ControlInput, host: &mut dyn Host);
+    /// Whether every workload that serves has its replicas ready and the dialers know.
+    fn settled(&self) -> bool;
+    /// All pods there have been, by their ids.
+    fn records(&self) -> &[PodRecord];
+    /// What the platform still waits for, in words, where that is known.
+    fn waits_for(&self) -> Option<String> {
+        None
+    }
+    /// Why it decides no more, once it does not.
+    fn lost(&self) -> Option<&str> {
+        None
+    }
 }
 
 enum Control {
@@ -97,37 +116,18 @@ enum Control {
     Kubelet(PodId, KubeletInput),
 }
 
-/// A pod on its node.
-#[derive(Debug)]
-struct Slot {
-    /// `None`: its node lost its power.
-    kubelet: Option<Kubelet>,
-    /// How often it did: words meant for an earlier kubelet are void.
-    life: u32,
-    node: usize,
-    template: u32,
-}
-
-/// Probes of a kubelet are numbered from here for each life of its node.
-const NUMBERS_A_LIFE: u32 = 1 << 24;
-/// Timers of a kubelet likewise.
-const SLOTS_A_LIFE: u32 = 1 << 8;
-
 /// The cluster and its kubelets.
 #[derive(Debug)]
 pub struct ControlPlane {
     cluster: Cluster,
-    slots: Vec<Option<Slot>>,
-    images: Images,
-    platform: Arc<Platform>,
-    config: ClusterConfig,
+    kubelets: Kubelets,
 }
 
 impl ControlPlane {
     /// A cluster of `nodes` to which nothing is applied yet.
     pub fn new(platform: Arc<Platform>, nodes: Vec<Node>, config: ClusterConfig) -> Self {
         let cluster = Cluster::new(Arc::clone(&platform), nodes, config.clone());
-        Self { cluster, slots: Vec::new(), images: Images::default(), platform, config }
+        Self { cluster, kubelets: Kubelets::new(platform, config) }
     }
 
     /// Whether every workload has its replicas ready and the published endpoints say so.
@@ -140,67 +140,46 @@ impl ControlPlane {
         &self.cluster
     }
 
-    fn life(&self, pod: PodId) -> u32 {
-        self.slots.get(pod.0 as usize).and_then(Option::as_ref).map_or(0, |slot| slot.life)
-    }
-
     /// Takes in one input and everything that follows from it at this instant.
-    pub fn step(&mut self, now: Nanos, input: ControlInput, host: &mut impl Host) {
-        let mut todo = VecDeque::from([match input {
-            ControlInput::Start => Control::Cluster(Input::Start),
-            ControlInput::Wake(ControlWake::Cluster(wake)) => Control::Cluster(Input::Wake(wake)),
-            ControlInput::Wake(ControlWake::Kubelet(pod, wake)) => {
-                if wake.slot / SLOTS_A_LIFE != self.life(pod) {
-                    return;
-                }
-                let wake = Wake { slot: wake.slot % SLOTS_A_LIFE, ..wake };
-                Control::Kubelet(pod, KubeletInput::Wake(wake))
+    pub fn step(&mut self, now: Nanos, input: ControlInput, host: &mut (impl Host + ?Sized)) {
+        let first = match input {
+            ControlInput::Start => Some(Control::Cluster(Input::Start)),
+            ControlInput::Wake(ControlWake::Cluster(wake)) => Some(Control::Cluster(Input::Wake(wake))),
+            ControlInput::Act(action) => Some(Control::Cluster(Input::Act(action))),
+            ControlInput::Heard => None,
+            ControlInput::Wake(ControlWake::Kubelet(..))
+            | ControlInput::Probed { .. }
+            | ControlInput::Drained(_)
+            | ControlInput::Crashed { .. } => {
+                self.kubelets.meant(input).map(|(pod, input)| Control::Kubelet(pod, input))
             }
-            ControlInput::Probed { pod, question: Question { probe, number }, ok } => {
-                if number / NUMBERS_A_LIFE != self.life(pod) {
-                    return;
-                }
-                Control::Kubelet(pod, KubeletInput::Probed { probe, number: number % NUMBERS_A_LIFE, ok })
-            }
-            ControlInput::Act(action) => Control::Cluster(Input::Act(action)),
-            ControlInput::Drained(pod) => Control::Kubelet(pod, KubeletInput::Drained),
-            ControlInput::Crashed { pod, reason } => Control::Kubelet(pod, KubeletInput::Crashed { reason }),
-        }]);
+        };
+        let mut todo = VecDeque::from_iter(first);
         while let Some(next) = todo.pop_front() {
             match next {
                 Control::Cluster(input) => self.cluster(now, input, host, &mut todo),
-                Control::Kubelet(pod, input) => self.kubelet(now, pod, input, host, &mut todo),
+                Control::Kubelet(pod, input) => {
+                    let said = self.kubelets.step(now, pod, input, host).into_iter();
+                    todo.extend(said.map(|said| match said {
+                        Said::Status(pod, status) => Control::Cluster(Input::Pod(pod, status)),
+                        Said::Next(pod, input) => Control::Kubelet(pod, input),
+                    }));
+                }
             }
         }
     }
 
-    fn cluster(&mut self, now: Nanos, input: Input, host: &mut impl Host, todo: &mut VecDeque<Control>) {
+    fn cluster(&mut self, now: Nanos, input: Input, host: &mut (impl Host + ?Sized), todo: &mut VecDeque<Control>) {
         let mut out = Collected::default();
         self.cluster.step(now, input, &mut out);
         out.wakes.into_iter().for_each(|(at, wake)| host.wake(at, ControlWake::Cluster(wake)));
         for effect in out.effects {
             match effect {
                 Effect::RunPod { pod, workload, node, name, template, flaw } => {
-                    let index = pod.0 as usize;
-                    if self.slots.len() <= index {
-                        self.slots.resize_with(index + 1, || None);
-                    }
-                    let kubelet = Some(Kubelet::new(pod, self.platform.workload(workload), &self.config, flaw));
-                    match &mut self.slots[index] {
-                        Some(slot) => slot.kubelet = kubelet,
-                        none => {
-                            *none = Some(Slot { kubelet, life: 0, node, template });
-                            host.bound(pod, workload, &name);
-                        }
-                    }
+                    self.kubelets.bind(Bound { pod, workload, node, name: &name, template, flaw }, host);
                     todo.push_back(Control::Kubelet(pod, KubeletInput::Start));
                 }
-                Effect::LosePod { pod } => {
-                    if let Some(Some(slot)) = self.slots.get_mut(pod.0 as usize) {
-                        (slot.kubelet, slot.life) = (None, slot.life + 1);
-                        host.kill(pod);
-                    }
-                }
+                Effect::LosePod { pod } => self.kubelets.lose(pod, host),
                 Effect::Reach { pod, reachable } => host.reachable(pod, reachable),
                 Effect::StopPod { pod } => todo.push_back(Control::Kubelet(pod, KubeletInput::Stop)),
                 Effect::Endpoints(endpoints) => host.publish(endpoints),
@@ -209,65 +188,16 @@ impl ControlPlane {
             }
         }
     }
-
-    fn kubelet(
-        &mut self,
-        now: Nanos,
-        pod: PodId,
-        input: KubeletInput,
-        host: &mut impl Host,
-        todo: &mut VecDeque<Control>,
-    ) {
-        let Some(Some(Slot { kubelet: Some(kubelet), life, node, template })) = self.slots.get_mut(pod.0 as usize)
-        else {
-            return;
-        };
-        let mut out = Collected::default();
-        kubelet.step(now, input, &mut out);
-        for (at, wake) in out.wakes {
-            let wake = Wake { slot: wake.slot + *life * SLOTS_A_LIFE, ..wake };
-            host.wake(at, ControlWake::Kubelet(pod, wake));
-        }
-        for effect in out.effects {
-            match effect {
-                KubeletEffect::Pull { container, image } => {
-                    // A new template means a new image, whatever it is called.
-                    let image = format!("{image} of template {template}");
-                    let ready = self.images.pull(now, *node, &image, self.config.image_pull);
-                    todo.push_back(Control::Kubelet(pod, KubeletInput::Pulled { container, ready }));
-                }
-                KubeletEffect::StartContainer => host.start(pod),
-                KubeletEffect::Terminate => host.terminate(pod),
-                KubeletEffect::Kill => host.kill(pod),
-                KubeletEffect::Probe { probe, number } => {
-                    if let Some(spec) = kubelet.probe(probe) {
-                        let number = number + *life * NUMBERS_A_LIFE;
-                        host.probe(pod, Question { probe, number }, spec);
-                    }
-                }
-                KubeletEffect::Status(status) => todo.push_back(Control::Cluster(Input::Pod(pod, status))),
-            }
-        }
-    }
 }
 
-/// A machine's effects and wakes of one step.
-struct Collected<E> {
-    effects: Vec<E>,
-    wakes: Vec<(Nanos, Wake)>,
-}
-
-impl<E> Default for Collected<E> {
-    fn default() -> Self {
-        Self { effects: Vec::new(), wakes: Vec::new() }
+impl ControlSide for ControlPlane {
+    fn step(&mut self, now: Nanos, input: ControlInput, host: &mut dyn Host) {
+        Self::step(self, now, input, host);
     }
-}
-
-impl<E> Out<E> for Collected<E> {
-    fn emit(&mut self, effect: E) {
-        self.effects.push(effect);
+    fn settled(&self) -> bool {
+        Self::settled(self)
     }
-    fn wake(&mut self, at: Nanos, wake: Wake) {
-        self.wakes.push((at, wake));
+    fn records(&self) -> &[PodRecord] {
+        self.cluster.records()
     }
 }

@@ -100,6 +100,19 @@ impl Endpoints {
         Self { slices: vec![Slice::default(); services], generation: 0 }
     }
 
+    /// The next publication, in which the endpoints of `service`, whose declaration this is, are `all`. `None`: dialers
+    /// choose as before.
+    #[must_use]
+    pub fn with(&self, id: ServiceId, service: &Service, all: Vec<Endpoint>) -> Option<Self> {
+        let (old, new) = (self.slice(id)?, Slice::new(all, service));
+        if *old == new {
+            return None;
+        }
+        let mut next = Self { generation: self.generation + 1, ..self.clone() };
+        next.slices[usize::from(id.0)] = new;
+        Some(next)
+    }
+
     fn slice(&self, service: ServiceId) -> Option<&Slice> {
         self.slices.get(usize::from(service.0))
     }

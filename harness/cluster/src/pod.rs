@@ -88,7 +88,8 @@ pub struct PodRecord {
 }
 
 impl PodRecord {
-    pub(crate) fn new(name: String, workload: WorkloadId, created: Nanos) -> Self {
+    /// A pod that was just created.
+    pub fn new(name: String, workload: WorkloadId, created: Nanos) -> Self {
         Self {
             name,
             workload,

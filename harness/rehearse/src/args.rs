@@ -6,6 +6,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use record::ExitCode;
 use units::Nanos;
 
+use crate::play::Backend;
+
 /// Rehearse a Kubernetes platform before production does it for you.
 #[derive(Debug, Parser)]
 #[command(version, about, after_help = exit_codes(), max_term_width = 100)]
@@ -72,9 +74,25 @@ pub(crate) enum Command {
         /// The rule's id
         id: Option<String>,
     },
+    /// The programs of `--backend control-plane`: find them, or build them
+    #[command(subcommand)]
+    Kubernetes(crate::control_plane::KubernetesCommand),
+    /// Remove what runs left on this machine whose process was killed
+    Clean {
+        /// Only say what would be removed
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// The load driver; `run` starts it by itself
     #[command(hide = true)]
     Drive,
+    /// Becomes a program that dies with its parent; `run` starts it by itself
+    #[command(hide = true, name = crate::control_plane::CHILD)]
+    Child {
+        /// The parent's process id, the program, and its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<std::ffi::OsString>,
+    },
 }
 
 /// Of `gateway`.
@@ -118,6 +136,12 @@ pub(crate) struct RunArgs {
 /// How a live run is driven and shown.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct LiveArgs {
+    /// Who stands the platform up, and who decides
+    #[arg(long, value_enum, default_value_t = Backend::Embedded)]
+    pub(crate) backend: Backend,
+    /// The folder that has etcd and Kubernetes' programs, for `--backend control-plane`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) kube_bin_dir: Option<PathBuf>,
     /// Who puts requests on the wire: connections of our own, or goose's client
     #[arg(long, value_enum, default_value_t = DriverKind::Hyper)]
     pub(crate) driver: DriverKind,

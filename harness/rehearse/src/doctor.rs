@@ -32,6 +32,7 @@ pub(crate) fn doctor() -> ExitCode {
     let can = live.iter().all(|finding| finding.state != State::Missing);
     section("simulate: virtual time", &[fine("needs", "nothing: it runs wherever this program does")]);
     section("run: live on loopback (the embedded backend)", &live);
+    section("run --backend control-plane: live, decided by Kubernetes' own control plane", &control_plane());
     section("what tests and comparisons use, if it is there", &tools());
     told::out(if can {
         "\nBoth backends can run here. Begin with `rehearse run`.\n"
@@ -39,6 +40,13 @@ pub(crate) fn doctor() -> ExitCode {
         "\n`rehearse simulate` can run here, `rehearse run` cannot: see above.\n"
     });
     if can { ExitCode::Pass } else { ExitCode::Backend }
+}
+
+fn control_plane() -> Vec<Finding> {
+    match kubernetes::Programs::find(None) {
+        Ok(programs) => vec![fine("programs", programs.told())],
+        Err(error) => vec![lacking(State::Less, "programs", error.to_string(), "nothing else needs them")],
+    }
 }
 
 fn section(title: &str, findings: &[Finding]) {

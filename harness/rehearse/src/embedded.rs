@@ -1,7 +1,10 @@
 //! Live runs in this process: what is made once for a command, and serves each of its runs.
+//!
+//! Who decides is either our rules, or a control plane that each run starts for itself.
 
 use std::sync::Arc;
 
+use kubernetes::Programs;
 use record::{ExitCode, Observed};
 use stage::EmbeddedSettings;
 use tokio::runtime::Runtime;
@@ -14,7 +17,7 @@ use crate::failure::Failure;
 use crate::live::Page;
 use crate::progress::Progress;
 use crate::resolve::Rehearsal;
-use crate::{machine, probe};
+use crate::{control_plane, machine, probe};
 
 /// The embedded backend, ready to play.
 pub(crate) struct Embedded {
@@ -24,11 +27,13 @@ pub(crate) struct Embedded {
     page: Option<Page>,
     /// Requests a second that driver and gateway carry on this machine, if that was probed.
     carries: Option<f64>,
+    /// What a control plane is made of, where one decides.
+    programs: Option<Programs>,
 }
 
 impl Embedded {
     /// Serves the page, if one is asked for.
-    pub(crate) fn new(live: &LiveArgs) -> Result<Self, Failure> {
+    pub(crate) fn new(live: &LiveArgs, programs: Option<Programs>) -> Result<Self, Failure> {
         let driver = std::env::current_exe()
             .map_err(|error| Failure::usage(format!("cannot find the program that drives load: {error}")))?;
         let settings = EmbeddedSettings {
@@ -49,7 +54,7 @@ impl Embedded {
         let page = live.live.map(|port| runtime.block_on(Page::serve(port)).map_err(|error| unserved(port, &error)));
         let page = page.transpose()?;
         let interrupts = runtime.block_on(async { machine::interrupts() });
-        Ok(Self { runtime, settings, interrupts, page, carries: None })
+        Ok(Self { runtime, settings, interrupts, page, carries: None, programs })
     }
 
     /// Finds what this machine carries, and refuses a plan that asks for more or that it has no files for.
@@ -63,6 +68,11 @@ impl Embedded {
     /// What the probe found, in words.
     pub(crate) fn carried(&self) -> Option<String> {
         self.carries.map(|carries| format!("driver and gateway carry about {carries:.0} requests/s"))
+    }
+
+    /// Which control plane decides, where it is not ours.
+    pub(crate) fn decides(&self) -> Option<String> {
+        self.programs.as_ref().map(Programs::told)
     }
 
     /// Plays the rehearsal once, with the platform's Prometheus if it has one.
@@ -84,10 +94,18 @@ impl Embedded {
         let (plan, watches) = (Arc::clone(&rehearsal.plan), rehearsal.watches.clone());
         let lag_allowed = reports::lag_allowed(rehearsal.tightest_limit());
         let settings = EmbeddedSettings { lag_allowed, ..self.settings.clone() };
-        let (interrupts, scraper) = (self.interrupts.clone(), server.map(|server| &mut server.scraper));
-        let played = self.runtime.block_on(stage::play_scraped(plan, watches, settings, progress, interrupts, scraper));
+        let interrupts = self.interrupts.clone();
+        let played = self.runtime.block_on(async {
+            let scraper = server.map(|server| &mut server.scraper);
+            match &self.programs {
+                Some(programs) => {
+                    control_plane::play(programs, rehearsal, settings, progress, interrupts, scraper).await
+                }
+                None => Ok(stage::play_scraped(plan, watches, settings, progress, interrupts, scraper).await?),
+            }
+        });
         progress.close();
-        Ok(played?)
+        played
     }
 
     /// Pods and connections go with the runtime; nothing is worth waiting for.

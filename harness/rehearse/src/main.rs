@@ -6,6 +6,7 @@ mod alerts;
 mod args;
 mod capacity;
 mod confirm;
+mod control_plane;
 mod doctor;
 mod embedded;
 mod failure;
@@ -62,6 +63,9 @@ fn main() -> Process {
         Command::Init(args) => init::init(&args),
         Command::Lint(args) => lint::lint(&args),
         Command::Explain { id } => lint::explain(id.as_deref()),
+        Command::Kubernetes(command) => control_plane::command(&command),
+        Command::Clean { dry_run } => control_plane::clean(dry_run),
+        Command::Child { args } => control_plane::child(&args),
         Command::Drive => driver::drive().map(|()| ExitCode::Pass).map_err(|error| Failure::internal(&error)),
     };
     let code = ended.unwrap_or_else(|failure| {

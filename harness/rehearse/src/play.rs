@@ -25,11 +25,17 @@ use crate::{recover, told};
 
 const EMBEDDED: &str = "embedded";
 pub(crate) const SIMULATED: &str = "simulated";
+pub(crate) const CONTROL_PLANE: &str = "control-plane";
 
 /// Where a rehearsal is played.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Backend {
+    /// Servers in this process, under our own rules
+    #[default]
     Embedded,
+    /// The same servers, as pods of Kubernetes' own API server, controllers and scheduler
+    ControlPlane,
+    /// Virtual time, under our own rules: what `simulate` does
     Simulated,
 }
 
@@ -38,6 +44,7 @@ impl Backend {
         match self {
             Self::Embedded => EMBEDDED,
             Self::Simulated => SIMULATED,
+            Self::ControlPlane => CONTROL_PLANE,
         }
     }
 }
@@ -51,7 +58,11 @@ pub(crate) enum Stage {
 impl Stage {
     pub(crate) fn of(backend: Backend, live: &LiveArgs) -> Result<Self, Failure> {
         Ok(match backend {
-            Backend::Embedded => Self::Embedded(Box::new(Embedded::new(live)?)),
+            Backend::Embedded => Self::Embedded(Box::new(Embedded::new(live, None)?)),
+            Backend::ControlPlane => {
+                let programs = kubernetes::Programs::find(live.kube_bin_dir.as_deref())?;
+                Self::Embedded(Box::new(Embedded::new(live, Some(programs))?))
+            }
             Backend::Simulated => Self::Simulated,
         })
     }
@@ -73,7 +84,7 @@ impl Stage {
 
 /// `rehearse run`.
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
-    command(&args.play, Backend::Embedded, &args.live)
+    command(&args.play, args.live.backend, &args.live)
 }
 
 /// `rehearse simulate`.
@@ -158,9 +169,10 @@ fn play(
     let (result, twin) = match stage {
         Stage::Embedded(embedded) => {
             environment.notes.extend(embedded.carried().map(|carried| ("self-probe".to_owned(), carried)));
+            environment.notes.extend(embedded.decides().map(|decides| ("control plane".to_owned(), decides)));
             let mut observed = embedded.play(rehearsal, progress, server.as_mut())?;
             let seen = std::mem::take(&mut observed.observations);
-            let result = conclude(rehearsal, EMBEDDED, observed);
+            let result = conclude(rehearsal, &rehearsal.asked.backend, observed);
             let twin = match result.conclusion {
                 Conclusion::Interrupted => None,
                 _ if with_twin => Some(twin(rehearsal, &seen)?),

@@ -32,6 +32,8 @@ pub(crate) struct Rehearsal {
     pub(crate) stand_ins: Vec<StandIn>,
     /// What lint says of the platform, under the project's choices.
     pub(crate) findings: Vec<Finding>,
+    /// The platform's objects, as they are applied where something applies them.
+    pub(crate) objects: Vec<serde_json::Value>,
     /// The scenario's file.
     pub(crate) scenario_text: String,
     /// Costs by workload, for another scenario on the same platform.
@@ -95,8 +97,25 @@ impl Rehearsal {
             ),
             origin: Origin::Assumed,
         }));
+        let objects = if backend == crate::play::CONTROL_PLANE {
+            loaded.objects.iter().map(manifests::Object::to_json).collect()
+        } else {
+            Vec::new()
+        };
         let (plan, scenario_text) = (Arc::new(plan), scenario.text().to_owned());
-        Ok(Self { plan, objectives, watches, not_judged, asked, sized, stand_ins, findings, scenario_text, profiles })
+        Ok(Self {
+            plan,
+            objectives,
+            watches,
+            not_judged,
+            asked,
+            sized,
+            stand_ins,
+            findings,
+            objects,
+            scenario_text,
+            profiles,
+        })
     }
 
     /// Another scenario on the same platform and nodes, under the same seed.
@@ -178,6 +197,9 @@ fn scenario(project: &Project, args: &PlayArgs) -> Result<Scenario, Failure> {
 pub(crate) fn command(args: &PlayArgs, backend: &str) -> String {
     let verb = if backend == "simulated" { "simulate" } else { "run" };
     let mut words = vec![format!("rehearse {verb} {} --seed {}", args.scenario(), args.seed)];
+    if backend == crate::play::CONTROL_PLANE {
+        words.push(format!("--backend {backend}"));
+    }
     words.extend(args.rate.map(|rate| format!("--rate {rate}")));
     words.extend(args.scale.map(|factor| format!("--scale {factor}")));
     words.extend(args.duration.map(|steady| format!("--duration {steady}")));
@@ -228,7 +250,11 @@ fn adapter(plan: &Plan) -> Vec<StandIn> {
 /// What stands in for the real thing.
 fn stand_ins(plan: &Plan, way_in: Option<WayIn>, backend: &str) -> Vec<StandIn> {
     let rules = |what: &str, how: &str| StandIn { what: what.into(), how: how.into(), origin: Origin::Documented };
-    let mut all = vec![rules("the control plane", "rules of Kubernetes 1.34, played by rehearse")];
+    let mut all = if backend == crate::play::CONTROL_PLANE {
+        vec![rules("nodes and kubelets", "played by rehearse; what decides is Kubernetes' own control plane")]
+    } else {
+        vec![rules("the control plane", "rules of Kubernetes 1.34, played by rehearse")]
+    };
     all.push(match way_in {
         Some(WayIn { what, how, .. }) => StandIn { what, how, origin: Origin::Assumed },
         None => rules("the gateway", "rules of nginx on the manifests' own configuration, played by rehearse"),

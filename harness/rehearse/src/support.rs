@@ -14,6 +14,8 @@ pub(crate) enum Backend {
     Embedded,
     /// Virtual time.
     Simulated,
+    /// The same servers, as pods of Kubernetes' own control plane.
+    ControlPlane,
 }
 
 /// How a backend plays a fault.
@@ -24,14 +26,18 @@ pub(crate) enum Support {
     /// The same signs from another cause, which is told.
     Emulated(&'static str),
     /// Not at all, which is why.
-    #[expect(dead_code, reason = "both backends play every fault; the next one may not")]
+    #[expect(dead_code, reason = "all backends play every fault so far; the next one may not")]
     Refused(&'static str),
 }
 
 impl Backend {
     /// The one of this name in results and messages.
     fn named(name: &str) -> Self {
-        if name == "simulated" { Self::Simulated } else { Self::Embedded }
+        match name {
+            crate::play::SIMULATED => Self::Simulated,
+            crate::play::CONTROL_PLANE => Self::ControlPlane,
+            _ => Self::Embedded,
+        }
     }
 
     /// How it plays such a fault. Exhaustive, so that a new kind has to be decided here.
@@ -48,23 +54,31 @@ impl Backend {
                 | FaultKind::Rollback { .. },
             )
             | (Self::Simulated, _) => Native,
+            (Self::ControlPlane, FaultKind::NodeLoss { .. } | FaultKind::ZoneLoss { .. }) => {
+                Emulated("its lease is renewed no more; sockets of its pods stay open and nobody serves them")
+            }
+            (Self::ControlPlane, FaultKind::Partition { .. }) => {
+                Emulated("its lease is renewed no more; connections of its pods rest")
+            }
             (Self::Embedded, FaultKind::NodeLoss { .. } | FaultKind::ZoneLoss { .. }) => {
                 Emulated("sockets of its pods stay open and nobody serves them")
             }
             (Self::Embedded, FaultKind::Partition { .. }) => {
                 Emulated("connections of its pods rest; the kernel still shakes hands")
             }
-            (Self::Embedded, FaultKind::Latency { .. }) => Emulated("requests wait after they have connected"),
-            (Self::Embedded, FaultKind::Errors { .. }) => {
+            (Self::Embedded | Self::ControlPlane, FaultKind::Latency { .. }) => {
+                Emulated("requests wait after they have connected")
+            }
+            (Self::Embedded | Self::ControlPlane, FaultKind::Errors { .. }) => {
                 Emulated("answered in place of the called, who never sees it")
             }
-            (Self::Embedded, FaultKind::Blackhole { .. } | FaultKind::DnsFailure { .. }) => {
+            (Self::Embedded | Self::ControlPlane, FaultKind::Blackhole { .. } | FaultKind::DnsFailure { .. }) => {
                 Emulated("no connection is opened, and the caller waits until its timeout")
             }
-            (Self::Embedded, FaultKind::DatabaseLoss { .. } | FaultKind::RedisLoss { .. }) => {
+            (Self::Embedded | Self::ControlPlane, FaultKind::DatabaseLoss { .. } | FaultKind::RedisLoss { .. }) => {
                 Emulated("the servers are a model in this process; their pods are real listeners")
             }
-            (Self::Embedded, FaultKind::NoisyNeighbour { .. }) => {
+            (Self::Embedded | Self::ControlPlane, FaultKind::NoisyNeighbour { .. }) => {
                 Emulated("CPU is accounted, and pods of the node are given less of it")
             }
         }
@@ -78,6 +92,12 @@ pub(crate) fn check(plan: &Plan, backend: &str) -> Result<(), Failure> {
             "scenario {} goes through the ingress controller, which the {backend} backend does not play: simulate it, or \
              give its steps a host that the gateway takes",
             plan.scenario.name
+        )));
+    }
+    if !plan.platform.node_groups.is_empty() && Backend::named(backend) == Backend::ControlPlane {
+        return Err(Failure::usage(format!(
+            "the nodes file has node groups, and no cluster autoscaler runs on the {backend} backend: declare the nodes \
+             one by one"
         )));
     }
     let refused = |fault: &scenarios::Fault| match Backend::named(backend).support(&fault.kind) {
@@ -146,11 +166,12 @@ mod tests {
             Support::Refused(why) => format!("refused: {why}"),
         };
         let row = |(key, kind): &(&str, FaultKind)| {
-            let [live, simulated] = [Backend::Embedded, Backend::Simulated].map(|backend| word(backend.support(kind)));
-            format!("| `{key}` | {live} | {simulated} |\n")
+            let all = [Backend::Embedded, Backend::ControlPlane, Backend::Simulated];
+            let [live, real, simulated] = all.map(|backend| word(backend.support(kind)));
+            format!("| `{key}` | {live} | {real} | {simulated} |\n")
         };
         let rows: String = kinds().iter().map(row).collect();
-        format!("| fault | `run` (embedded) | `simulate` |\n|---|---|---|\n{rows}")
+        format!("| fault | `run` (embedded) | `run --backend control-plane` | `simulate` |\n|---|---|---|---|\n{rows}")
     }
 
     #[test]

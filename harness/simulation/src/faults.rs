@@ -26,7 +26,7 @@ impl World<'_> {
         });
         self.noise.extend(plan.noise(usize::from(index), over));
         let Some(control) = &self.control else { return };
-        for deed in plan.deeds(usize::from(index), over, control.state()) {
+        for deed in plan.deeds(usize::from(index), over, control.state().records()) {
             match deed {
                 Deed::Act(action) => self.control(ControlInput::Act(action)),
                 Deed::Data(input) => self.data(input),

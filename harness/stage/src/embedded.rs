@@ -17,7 +17,7 @@ use units::Nanos;
 
 use crate::ending::Ending;
 use crate::heart::{Heart, STALL};
-use crate::standing::{Standing, heard};
+use crate::standing::{ControlMaker, Standing, heard, rules};
 use crate::{StageError, budget};
 
 /// What a live run needs beyond the plan.
@@ -64,11 +64,25 @@ pub async fn play_scraped(
     watches: Vec<Watch>,
     settings: EmbeddedSettings,
     listener: &mut dyn Listener,
+    interrupt: watch::Receiver<u32>,
+    scraper: Option<&mut Scraper>,
+) -> Result<Observed, StageError> {
+    let control = rules(&settings.cluster);
+    play_under(plan, watches, settings, control, listener, interrupt, scraper).await
+}
+
+/// The same under a control side of one's own.
+pub async fn play_under(
+    plan: Arc<Plan>,
+    watches: Vec<Watch>,
+    settings: EmbeddedSettings,
+    control: ControlMaker,
+    listener: &mut dyn Listener,
     mut interrupt: watch::Receiver<u32>,
     scraper: Option<&mut Scraper>,
 ) -> Result<Observed, StageError> {
     check(&plan, &settings)?;
-    let mut standing = Standing::begin(Arc::clone(&plan), &settings.cluster, listener)?;
+    let mut standing = Standing::begin_under(Arc::clone(&plan), control, listener)?;
     let orders = Orders {
         plan: plan.load.clone(),
         epoch_ns: standing.clock.epoch(),

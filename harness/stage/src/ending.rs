@@ -89,12 +89,11 @@ impl Ending {
             limit: format!("at most {:.1} s (1 % of the load)", most.as_secs_f64()),
         });
         if let Some(error) = &self.stage {
-            checks.push(Check {
-                name: "every pod could be started".into(),
-                ok: false,
-                measured: told(error),
-                limit: "all of them".into(),
-            });
+            let (name, limit) = match error {
+                StageError::ControlLost(_) => ("the control plane ran to the end", "until then"),
+                _ => ("every pod could be started", "all of them"),
+            };
+            checks.push(Check { name: name.into(), ok: false, measured: told(error), limit: limit.into() });
         }
         checks
     }

@@ -59,6 +59,9 @@ pub enum StageError {
         /// What is known of the reason.
         why: String,
     },
+    /// The control plane, which runs elsewhere, is gone.
+    #[error("the control plane is lost: {0}")]
+    ControlLost(String),
     /// The load driver does not start.
     #[error(transparent)]
     Driver(#[from] driver::DriverError),

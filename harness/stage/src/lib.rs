@@ -27,9 +27,9 @@ mod standing;
 mod tls;
 
 pub use budget::open_files_needed;
-pub use embedded::{EmbeddedSettings, check, play, play_scraped};
+pub use embedded::{EmbeddedSettings, check, play, play_scraped, play_under};
 pub use error::StageError;
 pub use front::FrontDoor;
 pub use lease::{AddressLease, ONE_ADDRESS};
 pub use probe::carries;
-pub use standing::{Standing, StandingPod};
+pub use standing::{ControlMaker, Standing, StandingPod, Teller, rules};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use alerts::{PodSight, Sight};
 use clock::Clock;
-use cluster::{ClusterConfig, ControlInput, ControlPlane, Host, PodId};
+use cluster::{ClusterConfig, ControlInput, ControlPlane, ControlSide, Host, PodId};
 use driver::Door;
 use record::{Chronicle, EventKind, Listener};
 use scenarios::{Deed, FaultEdge, Plan};
@@ -23,11 +23,26 @@ use crate::{AddressLease, StageError};
 /// How long the platform may take to become ready.
 pub(crate) const READY_WITHIN: Nanos = Nanos::from_secs(180);
 
+/// How a control side tells that it has something to be heard: from any thread, at any time.
+pub type Teller = Arc<dyn Fn(ControlInput) + Send + Sync>;
+
+/// Makes the control side of a run, on the clock of the run.
+pub type ControlMaker = Box<dyn FnOnce(&Plan, Clock, Teller) -> Box<dyn ControlSide>>;
+
+/// The rules of `cluster` as control side, with these delays and the run's seed.
+pub fn rules(cluster: &ClusterConfig) -> ControlMaker {
+    let cluster = cluster.clone();
+    Box::new(move |plan, _, _| {
+        let config = ClusterConfig { seed: plan.load.seed, ..cluster };
+        Box::new(ControlPlane::new(Arc::clone(&plan.platform), plan.nodes.clone(), config))
+    })
+}
+
 /// A platform of pods that listen on leased addresses. Dropping it takes everything down.
 ///
 /// Its control side acts only inside [`Self::ready`] and [`Self::during`]; its pods answer at any time.
 pub struct Standing<'a> {
-    control: ControlPlane,
+    control: Box<dyn ControlSide>,
     pub(crate) host: LiveHost<'a>,
     pub(crate) inputs: UnboundedReceiver<News>,
     pub(crate) clock: Clock,
@@ -58,15 +73,24 @@ pub struct StandingPod {
 impl<'a> Standing<'a> {
     /// Leases addresses and applies the manifests. Needs a tokio runtime.
     pub fn begin(plan: Arc<Plan>, cluster: &ClusterConfig, listener: &'a mut dyn Listener) -> Result<Self, StageError> {
+        Self::begin_under(plan, rules(cluster), listener)
+    }
+
+    /// The same under a control side of one's own.
+    pub fn begin_under(
+        plan: Arc<Plan>,
+        control: ControlMaker,
+        listener: &'a mut dyn Listener,
+    ) -> Result<Self, StageError> {
         let lease = AddressLease::take()?;
         if plan.load.clients > lease.clients() {
             return Err(StageError::TooManyClients { clients: plan.load.clients, most: lease.clients() });
         }
         let clock = Clock::start();
-        let config = ClusterConfig { seed: plan.load.seed, ..cluster.clone() };
-        let control = ControlPlane::new(Arc::clone(&plan.platform), plan.nodes.clone(), config);
         let (feed, inputs) = unbounded_channel();
         let feed = Feed(feed);
+        let teller = feed.clone();
+        let control = control(&plan, clock.clone(), Arc::new(move |input| teller.tell(News::Control(input))));
         let fabric = Arc::new(Fabric::new(Arc::clone(&plan), clock.clone(), lease.is_one()));
         let place = Place::new(Arc::clone(&plan), lease, clock.clone(), Arc::clone(&fabric), feed.clone());
         let host = LiveHost {
@@ -159,7 +183,7 @@ impl<'a> Standing<'a> {
             EventKind::FaultBegan { fault: fault.name.clone(), what: plan.fault_in_words(fault) }
         });
         self.noise.extend(plan.noise(edge.fault, edge.over));
-        for deed in plan.deeds(edge.fault, edge.over, self.control.state()) {
+        for deed in plan.deeds(edge.fault, edge.over, self.control.records()) {
             match deed {
                 Deed::Act(action) => self.feed(ControlInput::Act(action))?,
                 Deed::Data(input) => self.host.place.data().tell(input),
@@ -175,6 +199,9 @@ impl<'a> Standing<'a> {
             self.host.place.drained(*pod);
         }
         self.control.step(self.clock.now(), input, &mut self.host);
+        if let Some(why) = self.control.lost() {
+            return Err(StageError::ControlLost(why.to_owned()));
+        }
         self.host.failure.take().map_or(Ok(()), Err)
     }
 
@@ -200,7 +227,7 @@ impl<'a> Standing<'a> {
     pub fn pods(&self) -> Vec<StandingPod> {
         let mut pods = self.host.place.pods();
         for pod in &mut pods {
-            pod.node = self.control.state().pod(pod.id).and_then(|record| record.node);
+            pod.node = self.control.records().get(pod.id.0 as usize).and_then(|record| record.node);
         }
         pods
     }
@@ -226,7 +253,10 @@ impl<'a> Standing<'a> {
     }
 
     fn never_ready(&self) -> StageError {
-        let why = format!("{}{}", self.host.chronicle.unready(), self.host.plan.starved());
+        let mut why = format!("{}{}", self.host.chronicle.unready(), self.host.plan.starved());
+        if let Some(what) = self.control.waits_for() {
+            why = format!("{why}; {what}");
+        }
         StageError::NeverReady { within: self.ready_within(), why }
     }
 }
@@ -234,7 +264,9 @@ impl<'a> Standing<'a> {
 /// What the platform's Prometheus sees.
 impl Sight for Standing<'_> {
     fn pods(&self) -> Vec<PodSight<'_>> {
-        let here = self.control.state().pods().filter(|(_, record)| record.started.is_some() && record.gone.is_none());
+        let records = self.control.records().iter().enumerate();
+        let pods = records.map(|(index, record)| (PodId(index as u32), record));
+        let here = pods.filter(|(_, record)| record.started.is_some() && record.gone.is_none());
         here.map(|(id, record)| {
             let (answers, cpu, memory) = self.host.place.seen(id).unwrap_or((false, Nanos::ZERO, Bytes::ZERO));
             PodSight {

@@ -17,6 +17,7 @@ pub mod tls {
     pub use tokio_rustls::TlsAcceptor as Acceptor;
     pub use tokio_rustls::TlsConnector as Connector;
     pub use tokio_rustls::rustls::crypto::aws_lc_rs;
+    pub use tokio_rustls::rustls::server::WebPkiClientVerifier;
     pub use tokio_rustls::rustls::{ClientConfig, Error, RootCertStore, ServerConfig, pki_types};
 }
 

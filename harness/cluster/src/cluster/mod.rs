@@ -147,6 +147,11 @@ impl Cluster {
         self.pods.iter().enumerate().map(|(index, record)| (PodId(index as u32), record))
     }
 
+    /// The same by their ids.
+    pub fn records(&self) -> &[PodRecord] {
+        &self.pods
+    }
+
     /// What the status of a Deployment says at `now`; `None` for any other workload.
     pub fn deployment(&self, now: Nanos, workload: WorkloadId) -> Option<DeploymentStatus> {
         self.deployment_status(now, usize::from(workload.0))

@@ -1,15 +1,13 @@
 //! What Kubernetes itself says of the overlays that we ship: its own API server, strict validation, dry run.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
-
-mod server;
-
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
+use kubernetes::LocalControlPlane;
 use manifests::{Object, Source};
-use server::ApiServer;
 use testing::{Need, needs};
+
+use crate::{settings, start};
 
 const OVERLAYS: [&str; 3] = ["production", "staging", "development"];
 
@@ -39,13 +37,28 @@ const POD_SECURITY: &str = "pod-security.kubernetes.io/";
 /// `dryRun=All`: admission and validation run, and nothing is kept.
 const DRY: &str = "--dry-run=server";
 
-#[test]
-fn the_api_server_takes_every_overlay_without_a_word() {
+/// kubectl of the same release, with `input` on its standard input.
+fn kubectl(plane: &LocalControlPlane, args: &[&str], input: &str) -> Output {
+    let mut file = tempfile::tempfile().unwrap();
+    std::io::Write::write_all(&mut file, input.as_bytes()).unwrap();
+    std::io::Seek::rewind(&mut file).unwrap();
+    Command::new(testing::control_plane().unwrap().join("kubectl"))
+        .args(args)
+        .env("KUBECONFIG", plane.kubeconfig())
+        .env("HOME", plane.folder())
+        .stdin(Stdio::from(file))
+        .output()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn the_api_server_takes_every_overlay_without_a_word() {
     if !needs("the_api_server_takes_every_overlay_without_a_word", Need::ControlPlane) {
         return;
     }
-    let server = ApiServer::start();
-    let apply = |text: &str, more: &[&str]| server.kubectl(&[&APPLY[..], more].concat(), text);
+    let _alone = crate::ALONE.lock().await;
+    let plane = start(&settings()).await;
+    let apply = |text: &str, more: &[&str]| kubectl(&plane, &[&APPLY[..], more].concat(), text);
 
     // An object is refused whose namespace does not exist, even in a dry run. What Pod Security would refuse of the pods
     // (`enforce`) it says of their workloads only where it is asked to warn.
@@ -79,6 +92,7 @@ fn the_api_server_takes_every_overlay_without_a_word() {
         let told = String::from_utf8_lossy(&told);
         assert!(told.contains(want), "{case}: {told}");
     }
+    plane.stop().await;
 }
 
 #[test]

@@ -1,0 +1,100 @@
+//! Requests to the API server, by their paths: what is sent here is the raw document, and what comes back is read no
+//! further than it is needed.
+
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request};
+use kube::Client;
+use serde_json::{Value, json};
+
+/// A client that speaks JSON.
+#[derive(Clone)]
+pub(crate) struct Rest(Client);
+
+/// How a patch is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patch {
+    /// Server-side apply.
+    Apply,
+    /// RFC 7386.
+    Merge,
+    /// Kubernetes' own, in which conditions and containers are merged by their keys.
+    Strategic,
+    /// RFC 6902.
+    Json,
+}
+
+impl Patch {
+    const fn content_type(self) -> &'static str {
+        match self {
+            Self::Apply => "application/apply-patch+yaml", // JSON is YAML
+            Self::Merge => "application/merge-patch+json",
+            Self::Strategic => "application/strategic-merge-patch+json",
+            Self::Json => "application/json-patch+json",
+        }
+    }
+}
+
+/// The answer: the object, or a refusal.
+pub(crate) type Answer = Result<Value, kube::Error>;
+
+impl Rest {
+    pub(crate) const fn new(client: Client) -> Self {
+        Self(client)
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        self.0.clone()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, None, "application/json").await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::POST, path, Some(body), "application/json").await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, patch: Patch, body: &Value) -> Answer {
+        self.send(Method::PATCH, path, Some(body), patch.content_type()).await
+    }
+
+    /// Deletes the object with this `uid`, and no other that took its name: within its own grace period, or `at_once`.
+    pub(crate) async fn delete(&self, path: &str, uid: &str, at_once: bool) -> Answer {
+        let mut options = json!({ "kind": "DeleteOptions", "apiVersion": "v1", "preconditions": { "uid": uid } });
+        if at_once {
+            options["gracePeriodSeconds"] = 0.into();
+        }
+        self.send(Method::DELETE, path, Some(&options), "application/json").await
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Option<&Value>, content_type: &'static str) -> Answer {
+        let mut request = Request::new(body.map(|body| body.to_string().into_bytes()).unwrap_or_default());
+        *request.method_mut() = method;
+        *request.uri_mut() = path.parse().unwrap_or_default();
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        self.0.request(request).await
+    }
+}
+
+/// HTTP status of a refusal, with its words; `None` if nobody answered.
+pub(crate) fn refusal(error: &kube::Error) -> Option<(u16, &str)> {
+    match error {
+        kube::Error::Api(status) => Some((status.code, &status.message)),
+        _ => None,
+    }
+}
+
+/// In the words of the API server, or of whatever is between.
+pub(crate) fn told(error: &kube::Error) -> String {
+    if let Some((_, message)) = refusal(error) {
+        return message.to_owned();
+    }
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
+}
+
+/// The path of a pod, and of what is below it.
+pub(crate) fn pod(namespace: &str, name: &str, below: &str) -> String {
+    let slash = if below.is_empty() { "" } else { "/" };
+    format!("/api/v1/namespaces/{namespace}/pods/{name}{slash}{below}")
+}
