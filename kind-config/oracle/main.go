@@ -3,6 +3,7 @@
 // It reads one case a line on standard input and writes one answer a line on standard output:
 //
 //	oracle hpa < cases.jsonl > answers.jsonl
+//	oracle statefulsets < cases.jsonl > answers.jsonl
 //	oracle workloads < cases.jsonl > answers.jsonl
 //
 // Each controller has a package of its own. Which Kubernetes is asked is decided by the module file: go.mod for 1.34,
@@ -23,6 +24,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"rehearse/oracle/hpa"
+	"rehearse/oracle/statefulset"
 	"rehearse/oracle/workloads"
 )
 
@@ -31,13 +33,14 @@ import (
 type command func(t *testing.T, cases []json.RawMessage, answer func(any))
 
 var commands = map[string]command{
-	"hpa":       hpa.Run,
-	"workloads": workloads.Run,
+	"hpa":          hpa.Run,
+	"statefulsets": statefulset.Run,
+	"workloads":    workloads.Run,
 }
 
 func main() {
 	if len(os.Args) != 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: oracle hpa|workloads < cases.jsonl > answers.jsonl")
+		fmt.Fprintln(os.Stderr, "usage: oracle hpa|statefulsets|workloads < cases.jsonl > answers.jsonl")
 		os.Exit(2)
 	}
 	run := commands[os.Args[1]]

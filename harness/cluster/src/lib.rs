@@ -33,7 +33,7 @@ mod quota;
 mod replica_set;
 mod scheduler;
 pub mod service_proxy;
-mod stateful_set;
+pub mod stateful_set;
 
 pub use boundary::{Action, Effect, Flaw, Input, Scraper};
 pub use cluster::Cluster;

@@ -11,39 +11,53 @@ use crate::PodId;
 
 /// What a StatefulSet wants.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Spec {
-    pub(crate) replicas: u32,
-    pub(crate) parallel: bool,
-    pub(crate) partition: u32,
-    pub(crate) on_delete: bool,
-    /// The template before the update, and the one that is wanted.
-    pub(crate) current: u32,
-    pub(crate) update: u32,
+pub struct Spec {
+    /// `replicas`.
+    pub replicas: u32,
+    /// `podManagementPolicy: Parallel`.
+    pub parallel: bool,
+    /// `updateStrategy.rollingUpdate.partition`.
+    pub partition: u32,
+    /// `updateStrategy.type: OnDelete`.
+    pub on_delete: bool,
+    /// The template before the update.
+    pub current: u32,
+    /// The one that is wanted.
+    pub update: u32,
 }
 
 /// One of its pods.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Member {
-    pub(crate) pod: PodId,
-    pub(crate) ordinal: u32,
-    pub(crate) template: u32,
+pub struct Member {
+    /// Which pod.
+    pub pod: PodId,
+    /// Its ordinal.
+    pub ordinal: u32,
+    /// Of which template it was made.
+    pub template: u32,
     /// Ready for `minReadySeconds`, whether it ends or not.
-    pub(crate) available: bool,
-    pub(crate) ending: bool,
+    pub available: bool,
+    /// It is being deleted.
+    pub ending: bool,
 }
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub enum Step {
     /// Create the pod with this ordinal from this template.
-    Create { ordinal: u32, template: u32 },
+    Create {
+        /// Its ordinal.
+        ordinal: u32,
+        /// Its template.
+        template: u32,
+    },
     /// Delete this pod.
     Delete(PodId),
 }
 
 impl Spec {
     /// What one sync does. With `Parallel` that may be several things, otherwise one at most.
-    pub(crate) fn steps(&self, members: &[Member]) -> Vec<Step> {
+    pub fn steps(&self, members: &[Member]) -> Vec<Step> {
         let mut steps = Vec::new();
         let of = |ordinal: u32| members.iter().find(|member| member.ordinal == ordinal);
         for ordinal in 0..self.replicas {

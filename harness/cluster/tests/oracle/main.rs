@@ -8,6 +8,7 @@
 mod dice;
 mod hpa;
 mod oracle;
+mod statefulsets;
 mod subject;
 mod workloads;
 
@@ -19,6 +20,18 @@ fn recorded_hpa_cases_are_answered_as_kubernetes_answered_them() {
 #[test]
 fn recorded_workload_cases_are_answered_as_kubernetes_answered_them() {
     workloads::WORKLOADS.remember();
+}
+
+#[test]
+fn recorded_stateful_set_cases_are_answered_as_kubernetes_answered_them() {
+    statefulsets::STATEFUL_SETS.remember();
+}
+
+#[test]
+fn fresh_stateful_set_cases_are_answered_as_kubernetes_answers_them() {
+    if testing::needs("fresh_stateful_set_cases_are_answered_as_kubernetes_answers_them", testing::Need::Go) {
+        statefulsets::STATEFUL_SETS.ask();
+    }
 }
 
 #[test]

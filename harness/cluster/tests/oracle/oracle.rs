@@ -26,6 +26,9 @@ impl Oracle {
         if release != Release::V1_34 {
             go.arg(format!("-modfile=go-{release}.mod"));
         }
+        if release == Release::V1_36 {
+            go.args(["-tags", "kubernetes136"]); // which asks for pods otherwise
+        }
         let built = go.arg("-o").arg(&program).arg(".").output().unwrap();
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
         Self { program }
