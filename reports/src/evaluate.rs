@@ -16,6 +16,7 @@ use record::{
 use units::{Nanos, Seed};
 
 use crate::faults::{self, Seen};
+use crate::statistics::bursts::Effect;
 use crate::statistics::{family, rank};
 use crate::{happenings, scalings};
 use evidence::Evidence;
@@ -87,7 +88,8 @@ pub fn conclude(played: Played, objectives: &[Objective]) -> RunResult {
         limit_us: objectives.first().and_then(Objective::limit).map(Nanos::as_micros),
     };
     let faults = faults::faults(&seen, faults::pricing(&verdicts));
-    let (effect, level) = verdicts.first().map_or((1.0, 0.05), |first| (first.design_effect, 1.0 - first.confidence));
+    let effect = evidence.first().map(|first| first.effect).unwrap_or_default();
+    let level = levels.first().copied().unwrap_or(0.05);
     RunResult {
         schema: "rehearse/result/v1".into(),
         conclusion: conclusion(&played, &verdicts),
@@ -192,7 +194,7 @@ const PERCENTS: [f64; 32] = [
 ];
 
 /// Where the samples are too few for an end of an interval, the least or greatest value stands there.
-fn distribution(judged: &Histogram<u32>, effect: f64, alpha: f64) -> Vec<Percentile> {
+fn distribution(judged: &Histogram<u32>, effect: Effect, alpha: f64) -> Vec<Percentile> {
     if judged.is_empty() {
         return Vec::new();
     }

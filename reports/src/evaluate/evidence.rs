@@ -6,7 +6,7 @@ use units::Nanos;
 
 use super::windows::{Axis, Counted};
 use super::{Played, outages, round};
-use crate::statistics::bursts::{LEVEL, design_effect};
+use crate::statistics::bursts::{Effect, LEVEL};
 use crate::statistics::{binomial, poisson};
 
 /// What a run says about an objective.
@@ -23,7 +23,7 @@ pub(crate) struct Evidence {
     /// The counts that decide: of the worst window, or of all.
     pub(crate) deciding: (u64, u64),
     pub(crate) allowed: f64,
-    pub(crate) effect: f64,
+    pub(crate) effect: Effect,
     pub(crate) judged_us: u64,
     pub(crate) worst: Option<Worst>,
     /// What was seen of a figure that is no share, in its own unit.
@@ -51,7 +51,6 @@ impl Evidence {
             deciding: (n, beyond),
             keeps: 1.0,
             breaks: 1.0,
-            effect: 1.0,
             judged_us: axis.length,
             ..Self::default()
         };
@@ -98,9 +97,10 @@ impl Evidence {
         if self.n == 0 {
             return self;
         }
-        let chances = |counted: Counted, effect: f64| {
-            let (k, n) = (counted.beyond as f64 / effect, counted.n as f64 / effect);
-            (binomial::at_most(k, n, self.allowed), binomial::at_least(k, n, self.allowed))
+        let chances = |counted: Counted, effect: Effect| {
+            let (k, n) = (counted.beyond as f64, counted.n as f64);
+            let ((many, of_all), (few, of)) = (effect.keeps(k, n), effect.breaks(k, n));
+            (binomial::at_most(many, of_all, self.allowed), binomial::at_least(few, of, self.allowed))
         };
         let us = |window: &Window| window.length.as_micros();
         let (long, short) = match windows {
@@ -179,9 +179,10 @@ impl Evidence {
         let mut most: Option<Counted> = None;
         for (from, to) in &positions {
             let counted = axis.count(*from, *to);
-            let (k, mean) = (counted.beyond as f64 / effect, per_second * (to - from) as f64 / 1e6 / effect);
-            keeps = keeps.max(poisson::at_most(k, mean));
-            breaks = breaks.min(poisson::at_least(k, mean));
+            let (k, mean) = (counted.beyond as f64, per_second * (to - from) as f64 / 1e6);
+            let ((many, _), (few, of)) = (effect.keeps(k, f64::INFINITY), effect.breaks(k, mean));
+            keeps = keeps.max(poisson::at_most(many, mean / effect.feared));
+            breaks = breaks.min(poisson::at_least(few, of));
             most = most.filter(|most| most.beyond >= counted.beyond).or(Some(counted));
         }
         let Some(most) = most else { return self };
@@ -237,12 +238,12 @@ fn label(windows: &[Window], judged_us: u64) -> Option<String> {
     })
 }
 
-/// The design effect of what is judged: over the whole run, or within its windows.
-fn effect(played: &Played, watch: &WatchCounts, windows: &[Window], judged_us: u64) -> f64 {
+/// What bursts make of what is judged: over the whole run, or within its windows.
+fn effect(played: &Played, watch: &WatchCounts, windows: &[Window], judged_us: u64) -> Effect {
     let short = windows.last().map_or(u64::MAX, |window| window.length.as_micros());
     let blocks = (short / 1_000_000 / u64::from(watch.width_s.max(1))) as usize;
     let level = if short < judged_us { blocks.min(LEVEL) } else { LEVEL };
-    design_effect(&watch.blocks, &planned(played), level)
+    Effect::of(&watch.blocks, &planned(played), level)
 }
 
 /// Seconds at which a fault began or ended.

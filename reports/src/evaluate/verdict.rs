@@ -24,12 +24,12 @@ pub(crate) fn verdict(played: &Played, objective: &Objective, evidence: &Evidenc
         Judgement::Undecided
     };
     let (n, beyond) = evidence.deciding;
-    let (k, n) = (beyond as f64 / evidence.effect, n as f64 / evidence.effect);
+    let (k, n) = (beyond as f64, n as f64);
     let estimated = matches!(objective.goal, Goal::Share { .. });
     let more_needed = (judgement == Judgement::Undecided && estimated && evidence.reason.is_none())
-        .then(|| binomial::more_needed(k, n, evidence.allowed, level))
+        .then(|| binomial::more_needed(k, n, evidence.effect, evidence.allowed, level))
         .flatten()
-        .map(|more| libm::ceil(more * evidence.effect) as u64);
+        .map(|more| libm::ceil(more) as u64);
     let watch = played.recording.watches.iter().find(|watch| watch.objective == objective.name);
     let figure = figure(objective, evidence, watch, level);
     let reason = evidence.reason.clone().or_else(|| match judgement {
@@ -55,8 +55,8 @@ pub(crate) fn verdict(played: &Played, objective: &Objective, evidence: &Evidenc
         n: evidence.n,
         beyond: evidence.beyond,
         allowed: evidence.allowed,
-        beyond_bounds: if estimated { binomial::bounds(k, n, level) } else { (0.0, 1.0) },
-        design_effect: evidence.effect,
+        beyond_bounds: if estimated { binomial::bounds_in_bursts(k, n, evidence.effect, level) } else { (0.0, 1.0) },
+        design_effect: evidence.effect.seen,
         more_needed,
         window: objective.windows.first().map(|window| window.text.clone()),
         judged_us: evidence.judged_us,
@@ -112,7 +112,7 @@ fn figure(objective: &Objective, evidence: &Evidence, watch: Option<&WatchCounts
         Goal::Share { allowed, .. } => {
             let (n, beyond) = (evidence.n as f64, evidence.beyond as f64);
             let seen = evidence.n > 0;
-            let (low, high) = binomial::bounds(beyond / evidence.effect, n / evidence.effect, level);
+            let (low, high) = binomial::bounds_in_bursts(beyond, n, evidence.effect, level);
             Figure {
                 percentile: None,
                 limit: round(*allowed) * 100.0,
@@ -127,9 +127,10 @@ fn figure(objective: &Objective, evidence: &Evidence, watch: Option<&WatchCounts
                 Some(worst) => (worst.end_us - worst.start_us) as f64 / 1e6,
                 None => evidence.judged_us as f64 / 1e6,
             };
-            let (low, high) = poisson::bounds(beyond as f64 / evidence.effect, level);
-            let scale = evidence.effect / seconds.max(1.0);
-            let interval = evidence.seen.map(|_| (low * scale, high * scale));
+            let (effect, k) = (evidence.effect, beyond as f64);
+            let low = poisson::bounds(effect.breaks(k, k).0, level).0 * effect.seen;
+            let high = poisson::bounds(effect.keeps(k, f64::INFINITY).0, level).1 * effect.feared;
+            let interval = evidence.seen.map(|_| (low / seconds.max(1.0), high / seconds.max(1.0)));
             Figure { interval, ..exact(*per_second, "/s") }
         }
         Goal::Count { most, .. } => exact(*most as f64, "requests"),

@@ -3,6 +3,8 @@
 //! Counts are real numbers, because a design effect divides them. Source: Clopper and Pearson, Biometrika 26 (1934);
 //! the incomplete beta function by its continued fraction (DLMF 8.17.22) with Lentz' method.
 
+use crate::statistics::bursts::Effect;
+
 /// P(X ≤ k) for X ~ Binomial(n, p).
 pub(crate) fn at_most(k: f64, n: f64, p: f64) -> f64 {
     if k >= n { 1.0 } else { beta_regularized(n - k, k + 1.0, 1.0 - p) }
@@ -19,6 +21,12 @@ pub(crate) fn bounds(k: f64, n: f64, alpha: f64) -> (f64, f64) {
     let lower = if k <= 0.0 { 0.0 } else { root(|p| at_least(k, n, p) - alpha) };
     let upper = if k >= n { 1.0 } else { root(|p| alpha - at_most(k, n, p)) };
     (lower, upper)
+}
+
+/// The same bounds where requests come in bursts.
+pub(crate) fn bounds_in_bursts(k: f64, n: f64, effect: Effect, alpha: f64) -> (f64, f64) {
+    let ((few, of), (many, of_all)) = (effect.breaks(k, n), effect.keeps(k, n));
+    (bounds(few, of, alpha).0, bounds(many, of_all, alpha).1)
 }
 
 /// Where a function that rises through zero on (0, 1) does so.
@@ -75,12 +83,12 @@ fn continued_fraction(a: f64, b: f64, x: f64) -> f64 {
 
 /// About how many more samples would settle whether the share keeps `allowed`, if it stays what it was.
 /// `None` if more samples of the same would never do.
-pub(crate) fn more_needed(k: f64, n: f64, allowed: f64, alpha: f64) -> Option<f64> {
+pub(crate) fn more_needed(k: f64, n: f64, effect: Effect, allowed: f64, alpha: f64) -> Option<f64> {
     const MOST: f64 = 1e12;
     let share = if n > 0.0 { k / n } else { 0.0 };
     let settled = |total: f64| {
-        let beyond = share * total;
-        at_most(beyond, total, allowed).min(at_least(beyond, total, allowed)) <= alpha
+        let ((few, of), (many, of_all)) = (effect.breaks(share * total, total), effect.keeps(share * total, total));
+        at_most(many, of_all, allowed).min(at_least(few, of, allowed)) <= alpha
     };
     let mut high = n.max(1.0);
     while !settled(high) {
@@ -128,7 +136,7 @@ mod tests {
         for (limit, least) in [(0.005, 598), (0.01, 299), (0.05, 59), (0.1, 29)] {
             let upper = |n: u32| bounds(0.0, f64::from(n), 0.05).1;
             assert!(upper(least) <= limit && upper(least - 1) > limit, "limit {limit}");
-            assert_eq!(more_needed(0.0, 0.0, limit, 0.05), Some(f64::from(least)), "limit {limit}");
+            assert_eq!(more_needed(0.0, 0.0, Effect::default(), limit, 0.05), Some(f64::from(least)), "limit {limit}");
         }
     }
 
@@ -165,8 +173,8 @@ mod tests {
 
     #[test]
     fn what_sits_on_its_limit_is_never_settled() {
-        assert_eq!(more_needed(50.0, 1_000.0, 0.05, 0.05), None);
-        let more = more_needed(40.0, 1_000.0, 0.05, 0.05).unwrap();
+        assert_eq!(more_needed(50.0, 1_000.0, Effect::default(), 0.05, 0.05), None);
+        let more = more_needed(40.0, 1_000.0, Effect::default(), 0.05, 0.05).unwrap();
         let total = 1_000.0 + more;
         assert!(at_most(0.04 * total, total, 0.05) <= 0.05, "{more} more do not settle it");
     }

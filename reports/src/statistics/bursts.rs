@@ -10,8 +10,14 @@
 //! scenario does the same. So levels are taken phase by phase, and the first episode after a step of the load or a
 //! fault counts by the differences of successive seconds alone (von Neumann, 1941). What follows it, or comes without a
 //! step, counts in full, be it a burst or an answer to something that nobody planned.
+//!
+//! A run with few bursts knows little about how large bursts are, and a run that was lucky with them has seen fewer and
+//! smaller ones: its own design effect is too small just when its share is. So a pass reckons with larger bursts than
+//! were seen, and with one more of them ([`Effect::keeps`]). A fail needs no such caution: bad luck shows more bursts.
 
 use record::Block;
+
+use crate::statistics::poisson;
 
 /// A level holds for so many blocks, if nobody says otherwise.
 pub(crate) const LEVEL: usize = 300;
@@ -21,10 +27,53 @@ const LAGS: usize = 5;
 const ANSWER_WITHIN: usize = 30;
 const CALM: usize = 5;
 
+/// How surely bursts are no larger than a pass reckons with. Checked by `tests/truth.rs`.
+const CAUTION: f64 = 0.05;
+
+/// A variance of fewer has hardly a bound: two requests that failed in one second would be feared to be two hundred.
+const LEAST: f64 = 4.0;
+
+/// What bursts make of counts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Effect {
+    /// The design effect as the run shows it, at least 1.
+    pub(crate) seen: f64,
+    /// As it may be, for all that the run's few bursts say.
+    pub(crate) feared: f64,
+}
+
+impl Default for Effect {
+    fn default() -> Self {
+        Self { seen: 1.0, feared: 1.0 }
+    }
+}
+
+impl Effect {
+    /// Of blocks, as [`design_effect`] takes them.
+    pub(crate) fn of(blocks: &[Block], planned: &[u32], level: usize) -> Self {
+        let seen = design_effect(blocks, planned, level);
+        // A variance that was estimated from m independent bursts is χ² with m degrees of freedom, divided by m.
+        let half = (total(blocks).1 / seen).max(LEAST) / 2.0;
+        let widening = half / poisson::bounds(half, CAUTION).0;
+        Self { seen, feared: 1.0 + (seen - 1.0) * widening }
+    }
+
+    /// `k` of `n` requests as independent ones, for a claim that a limit is kept: one burst more than was seen.
+    pub(crate) fn keeps(self, k: f64, n: f64) -> (f64, f64) {
+        let one_more = (k + self.feared - 1.0).min(n);
+        (one_more / self.feared, n / self.feared)
+    }
+
+    /// Likewise, for a claim that it is broken: as they were seen.
+    pub(crate) fn breaks(self, k: f64, n: f64) -> (f64, f64) {
+        (k / self.seen, n / self.seen)
+    }
+}
+
 /// Variance of the share beyond over that of independent requests, at least 1. `planned` are seconds at which
 /// something was meant to change beside the load, such as the beginning of a fault. `level` is for how many blocks a
 /// level holds at most: what is judged window by window asks nothing about what lasts as long as a window.
-pub(crate) fn design_effect(blocks: &[Block], planned: &[u32], level: usize) -> f64 {
+fn design_effect(blocks: &[Block], planned: &[u32], level: usize) -> f64 {
     let (n, beyond) = total(blocks);
     let independent = beyond * (1.0 - beyond / n.max(1.0));
     if independent <= 0.0 {

@@ -6,6 +6,7 @@
 use hdrhistogram::Histogram;
 
 use crate::statistics::binomial::{at_least, at_most};
+use crate::statistics::bursts::Effect;
 
 /// The `rank`-th smallest value, counted from 1; the histogram's resolution is its own.
 fn value_at(histogram: &Histogram<u32>, rank: u64) -> u64 {
@@ -26,26 +27,25 @@ pub(crate) fn value(histogram: &Histogram<u32>, share: f64) -> u64 {
 }
 
 /// Lower and upper bound of the value at `share`, each wrong with probability `alpha`; `None` where the samples are
-/// too few for that bound. Every request counts as `1 / design_effect` independent ones.
+/// too few for that bound. As [`Effect`] has it: the same test as of the share beyond a limit, seen from the time.
 pub(crate) fn interval(
     histogram: &Histogram<u32>,
     share: f64,
-    design_effect: f64,
+    effect: Effect,
     alpha: f64,
 ) -> (Option<u64>, Option<u64>) {
     let all = histogram.len();
-    let n = libm::floor(all as f64 / design_effect);
-    let lower = last(n as u64, |rank| at_most(rank as f64 - 1.0, n, share) <= alpha);
-    // From the top: the first rank from which on it holds.
-    let upper = last(n as u64, |from_top| at_least(n + 1.0 - from_top as f64, n, share) <= alpha);
-    let scale = all as f64 / n.max(1.0);
-    (
-        lower.map(|rank| value_at(histogram, (libm::floor(rank as f64 * scale) as u64).max(1))),
-        upper.map(|from_top| {
-            let rank = libm::ceil((n + 1.0 - from_top as f64) * scale) as u64;
-            value_at(histogram, rank.min(all))
-        }),
-    )
+    let n = all as f64;
+    // With `beyond` values above it, a value is too low to be the one at `share`, or too high.
+    let lower = last(all, |rank| {
+        let (k, n) = effect.breaks(n - rank as f64 + 1.0, n);
+        at_least(k, n, 1.0 - share) <= alpha
+    });
+    let upper = last(all, |from_top| {
+        let (k, n) = effect.keeps(from_top as f64 - 1.0, n);
+        at_most(k, n, 1.0 - share) <= alpha
+    });
+    (lower.map(|rank| value_at(histogram, rank)), upper.map(|from_top| value_at(histogram, all + 1 - from_top)))
 }
 
 /// The greatest of 1..=n that holds, where all that hold come first.
@@ -74,17 +74,20 @@ mod tests {
         let hundred = of(1..=100);
         assert_eq!([0.0, 0.5, 0.95, 1.0].map(|share| value(&hundred, share)), [1, 50, 95, 100]);
         // Median of 100, 5 % on either side: P(X ≤ 41) = 0.0443, P(X ≤ 42) = 0.0666, so ranks 42 and 59.
-        assert_eq!(interval(&hundred, 0.5, 1.0, 0.05), (Some(42), Some(59)));
+        assert_eq!(interval(&hundred, 0.5, Effect::default(), 0.05), (Some(42), Some(59)));
         // p95 needs 59 values before the greatest of them bounds it.
-        assert_eq!(interval(&of(1..=58), 0.95, 1.0, 0.05).1, None);
-        assert_eq!(interval(&of(1..=59), 0.95, 1.0, 0.05).1, Some(59));
-        assert_eq!(interval(&of([]), 0.95, 1.0, 0.05), (None, None));
+        assert_eq!(interval(&of(1..=58), 0.95, Effect::default(), 0.05).1, None);
+        assert_eq!(interval(&of(1..=59), 0.95, Effect::default(), 0.05).1, Some(59));
+        assert_eq!(interval(&of([]), 0.95, Effect::default(), 0.05), (None, None));
     }
 
     #[test]
     fn a_design_effect_widens() {
         let values = of(1..=2_000);
-        let (narrow, wide) = (interval(&values, 0.95, 1.0, 0.05), interval(&values, 0.95, 5.0, 0.05));
+        let (narrow, wide) = (
+            interval(&values, 0.95, Effect::default(), 0.05),
+            interval(&values, 0.95, Effect { seen: 5.0, feared: 6.0 }, 0.05),
+        );
         assert!(wide.0 < narrow.0 && wide.1 > narrow.1, "{narrow:?} {wide:?}");
     }
 
@@ -95,7 +98,7 @@ mod tests {
         for trial in 0..trials {
             let seed = Seed::new(trial).child("coverage");
             let values = (0..200).map(|i| (seed.draw_nth(i, Purpose::Cpu).exponential() * 100_000.0) as u64);
-            let (lower, upper) = interval(&of(values), 0.95, 1.0, 0.05);
+            let (lower, upper) = interval(&of(values), 0.95, Effect::default(), 0.05);
             wrong[0] += u32::from(lower.unwrap() as f64 > truth);
             wrong[1] += u32::from((upper.unwrap() as f64) < truth);
         }
