@@ -78,6 +78,9 @@ pub(crate) struct Spec {
     /// What the gateway is held to, request by request and apart from the load.
     #[serde(default)]
     pub(crate) contract: Vec<ClauseFile>,
+    /// Objectives of its own, which decide beside the documented ones: lines such as `p95 < 500ms for core`.
+    #[serde(default)]
+    pub(crate) objectives: Vec<At<String>>,
     /// When the run is given up early.
     #[serde(default)]
     pub(crate) abort: Option<AbortFile>,

@@ -30,6 +30,7 @@ pub struct Scenario {
     pub(crate) expect: Vec<ExpectFile>,
     pub(crate) contract: Vec<Clause>,
     pub(crate) abort: Option<Abort>,
+    objectives: Vec<(String, Place)>,
 }
 
 impl Scenario {
@@ -83,6 +84,8 @@ impl Scenario {
         let contract = checker.contract(&document.spec);
         let scale = checker.scale(&document.spec.scale);
         let abort = document.spec.abort.as_ref().and_then(|abort| checker.abort(abort));
+        let lines = document.spec.objectives.iter();
+        let objectives = lines.filter_map(|line| Some((checker.get(line)?, line.place))).collect();
         if !checker.problems.is_empty() {
             return Err(refuse(checker.problems));
         }
@@ -99,6 +102,7 @@ impl Scenario {
             expect: document.spec.expect,
             contract,
             abort,
+            objectives,
         })
     }
 
@@ -122,7 +126,13 @@ impl Scenario {
         self.faults.iter().map(|fault| fault.name.as_str())
     }
 
-    pub(crate) fn refuse(&self, problems: Vec<Problem>) -> ScenarioError {
+    /// Its own objectives, each a line and where it stands. What they mean, the crate `objectives` knows.
+    pub fn objectives(&self) -> &[(String, Place)] {
+        &self.objectives
+    }
+
+    /// An error about this scenario.
+    pub fn refuse(&self, problems: Vec<Problem>) -> ScenarioError {
         ScenarioError::new(&self.file, &self.text, problems)
     }
 }

@@ -44,6 +44,7 @@ spec:
     - {that: failed, of: core, during: update, is: 0}
     - {that: rejected, of: register, in: steady, is: between 0 % and 60 %}
     - {that: recovered, after: kill, within: 60s}
+  objectives: [p95 < 500ms for core, 'failed < 1 %']
   abort: {when: failed > 50 %, for: 10s}
 ";
 
@@ -56,6 +57,8 @@ fn the_whole_format_is_read() {
     let scenario = Scenario::parse(WHOLE, "s.yaml").unwrap_or_else(|error| panic!("{error}"));
     let plan = scenario.load(units::Seed::new(1));
     assert_eq!((plan.streams.len(), plan.crowds.len(), plan.clients), (3, 1, 111));
+    let lines = scenario.objectives().iter().map(|(line, place)| (line.as_str(), place.line)).collect::<Vec<_>>();
+    assert_eq!(lines, [("p95 < 500ms for core", 41), ("failed < 1 %", 41)]);
     assert_eq!(scenario.faults().collect::<Vec<_>>(), ["slow", "kill", "update", "undo"]);
     assert_eq!(plan.streams[2].times[2], "16.5s".parse().unwrap(), "a replay counts from its own beginning");
 }

@@ -61,7 +61,7 @@ pub(crate) fn run(args: &CapacityArgs) -> Result<ExitCode, Failure> {
         Some(text) => mixture.with_shares(text, &plan.load.journeys).map_err(|error| usage(&error))?,
         None => mixture,
     };
-    let judge = Judge { select: select(&args.play)?, settings: Settings::default() };
+    let judge = Judge { select: select(&args.play, &rehearsal.own)?, settings: Settings::default() };
     let question = Question {
         plan,
         mixture,
@@ -104,9 +104,9 @@ pub(crate) fn run(args: &CapacityArgs) -> Result<ExitCode, Failure> {
     finish(args, &folder, &answer)
 }
 
-/// The documented objectives, and those of the command line, that say something about a plan.
-pub(crate) fn select(args: &PlayArgs) -> Result<Select, Failure> {
-    let all = crate::situation::objectives(&args.objective)?;
+/// The documented objectives, a scenario's own, and those of the command line, that say something about a plan.
+pub(crate) fn select(args: &PlayArgs, own: &[objectives::Objective]) -> Result<Select, Failure> {
+    let all = crate::situation::objectives(own, &args.objective)?;
     Ok(Arc::new(move |plan: &Plan| {
         let selected = objectives::select(all.clone(), &crate::situation::situation(plan)).unwrap_or_default();
         (selected.objectives, selected.watches)

@@ -70,7 +70,7 @@ pub(crate) fn run(args: &ReleaseArgs) -> Result<ExitCode, Failure> {
     if drills.is_empty() {
         return Err(Failure::usage("no drill is left to play: --only fits the name and kind of none"));
     }
-    let judge = Judge { select: crate::capacity::select(&args.play)?, settings: Settings::default() };
+    let judge = Judge { select: crate::capacity::select(&args.play, &[])?, settings: Settings::default() };
     let mut bound = Vec::new();
     for drill in drills {
         let scenario = Scenario::parse(&drill.text, &format!("{}.yaml", drill.name))?;

@@ -36,6 +36,8 @@ pub(crate) struct Rehearsal {
     pub(crate) objects: Vec<serde_json::Value>,
     /// The scenario's file.
     pub(crate) scenario_text: String,
+    /// The objectives that stand in the scenario's file.
+    pub(crate) own: Vec<Objective>,
     /// Costs by workload, for another scenario on the same platform.
     profiles: BTreeMap<String, Profile>,
 }
@@ -74,9 +76,9 @@ impl Rehearsal {
         };
         let plan = plan.varied(&Variation { load, ..Variation::default() })?;
         crate::support::check(&plan, backend)?;
-        let objectives = crate::situation::objectives(&args.objective)?;
-        let Selected { objectives, watches, not_judged } =
-            objectives::select(objectives, &crate::situation::situation(&plan))?;
+        let own = crate::situation::own(&scenario)?;
+        let objectives = crate::situation::objectives(&own, &args.objective)?;
+        let Selected { objectives, watches, not_judged } = crate::situation::select(&scenario, objectives, &plan)?;
         let asked = Asked {
             schema: "rehearse/run/v1".into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -114,6 +116,7 @@ impl Rehearsal {
             findings,
             objects,
             scenario_text,
+            own,
             profiles,
         })
     }
@@ -131,9 +134,12 @@ impl Rehearsal {
 
     /// The same with another plan, judged by the objectives that say something about it.
     pub(crate) fn playing(&self, plan: Plan, args: &PlayArgs) -> Result<Self, Failure> {
-        let all = crate::situation::objectives(&args.objective)?;
-        let Selected { objectives, watches, not_judged } =
-            objectives::select(all, &crate::situation::situation(&plan))?;
+        let situation = crate::situation::situation(&plan);
+        let of = |own: &[Objective]| -> Result<Selected, Failure> {
+            Ok(objectives::select(crate::situation::objectives(own, &args.objective)?, &situation)?)
+        };
+        // The scenario's own may look at what another plan does not have.
+        let Selected { objectives, watches, not_judged } = of(&self.own).or_else(|_| of(&[]))?;
         let scenario = plan.scenario.name.clone();
         let asked = Asked { scenario, backend: "embedded".into(), ..self.asked.clone() };
         Ok(Self { plan: Arc::new(plan), objectives, watches, not_judged, asked, ..self.clone() })

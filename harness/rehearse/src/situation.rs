@@ -1,8 +1,8 @@
 //! What a plan is to objectives: its steps, phases and faults, and what it provokes.
 
-use objectives::{FaultSpan, Objective, Situation};
+use objectives::{FaultSpan, Objective, ObjectiveError, Selected, Situation};
 use record::StepId;
-use scenarios::{Bounds, Ending, ExpectationKind, FaultKind, Plan, Requests};
+use scenarios::{Bounds, Ending, ExpectationKind, FaultKind, Plan, Problem, Requests, Scenario};
 use units::Nanos;
 
 use crate::failure::Failure;
@@ -79,9 +79,27 @@ fn provoked(plan: &Plan) -> Vec<StepId> {
     all
 }
 
-/// The built-in objectives and those that were asked for: each a line, or a file of documents.
-pub(crate) fn objectives(asked: &[String]) -> Result<Vec<Objective>, Failure> {
+/// The scenario's own objectives, each a line of its file.
+pub(crate) fn own(scenario: &Scenario) -> Result<Vec<Objective>, Failure> {
+    let mut all: Vec<Objective> = Vec::new();
+    let mut problems = Vec::new();
+    for (line, place) in scenario.objectives() {
+        match objectives::line(line) {
+            Ok(objective) if all.iter().any(|old| old.name == objective.name) => {
+                problems.push(Problem { place: *place, what: format!("objective `{line}` stands here twice") });
+            }
+            Ok(objective) => all.push(objective),
+            Err(what) => problems.push(Problem { place: *place, what: format!("an objective: {what}") }),
+        }
+    }
+    if problems.is_empty() { Ok(all) } else { Err(scenario.refuse(problems).into()) }
+}
+
+/// The built-in objectives, a scenario's own, and those that were asked for: each a line, or a file of documents.
+pub(crate) fn objectives(own: &[Objective], asked: &[String]) -> Result<Vec<Objective>, Failure> {
     let mut all = objectives::built_in();
+    all.retain(|old| !own.iter().any(|new| new.name == old.name));
+    all.extend_from_slice(own);
     for text in asked {
         let path = std::path::Path::new(text);
         let is_file = path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
@@ -98,4 +116,26 @@ pub(crate) fn objectives(asked: &[String]) -> Result<Vec<Objective>, Failure> {
         all.extend(more);
     }
     Ok(all)
+}
+
+/// Those that a plan can try, with what to watch for them. One of the scenario's that looks at what it does not have is
+/// refused with its line.
+pub(crate) fn select(scenario: &Scenario, objectives: Vec<Objective>, plan: &Plan) -> Result<Selected, Failure> {
+    let place = |title: &str| {
+        let means = |line: &str| objectives::line(line).is_ok_and(|own| own.title == title);
+        scenario.objectives().iter().find(|(line, _)| means(line)).map(|(_, place)| *place)
+    };
+    let mut selected = objectives::select(objectives, &situation(plan)).map_err(|error| match &error {
+        ObjectiveError::NoSuch { objective, .. } => match place(objective) {
+            Some(place) => Failure::from(scenario.refuse(vec![Problem { place, what: error.to_string() }])),
+            None => error.into(),
+        },
+        _ => error.into(),
+    })?;
+    for objective in &mut selected.objectives {
+        if let Some(place) = place(&objective.title) {
+            objective.source = format!("{}:{}", scenario.file, place.line);
+        }
+    }
+    Ok(selected)
 }
