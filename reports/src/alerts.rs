@@ -2,7 +2,7 @@
 
 use record::{AlertRehearsal, AlertResult, AlertVerdict, Conclusion, RunResult};
 
-use crate::words;
+use crate::{told, words};
 
 /// For people.
 pub(crate) const fn word(verdict: AlertVerdict) -> &'static str {
@@ -69,9 +69,14 @@ const NAMED: usize = 3;
 /// which alerts are blind. Nothing if all is quiet, as it should be.
 pub(crate) fn in_short(result: &RunResult) -> Option<String> {
     let rehearsal = result.alerts.as_ref().filter(|rehearsal| !rehearsal.alerts.is_empty())?;
-    let of = |verdict| -> Vec<&str> {
+    // With the instant at which it first fired, if it did.
+    let name = |alert: &AlertResult| match alert.spells.iter().filter_map(|spell| spell.firing_us).min() {
+        Some(first) => format!("{} ({})", alert.alert, told::at(result, first)),
+        None => alert.alert.clone(),
+    };
+    let of = |verdict| -> Vec<String> {
         let of = rehearsal.alerts.iter().filter(|alert| alert.verdict == verdict);
-        let mut names: Vec<&str> = of.map(|alert| alert.alert.as_str()).collect();
+        let mut names: Vec<String> = of.map(name).collect();
         names.dedup();
         names
     };
@@ -93,9 +98,9 @@ pub(crate) fn in_short(result: &RunResult) -> Option<String> {
     (!say.is_empty()).then(|| say.join(" "))
 }
 
-fn named(names: &[&str]) -> String {
+fn named(names: &[String]) -> String {
     let alert = if names.len() == 1 { "the alert" } else { "the alerts" };
-    let mut parts: Vec<String> = names.iter().take(NAMED).map(|name| (*name).to_owned()).collect();
+    let mut parts: Vec<String> = names.iter().take(NAMED).cloned().collect();
     if names.len() > NAMED {
         parts.push(words::some(names.len() - NAMED, "more", "more"));
     }
@@ -111,7 +116,7 @@ mod tests {
     fn a_failure_that_wakes_nobody_is_told_and_so_are_blind_alerts() {
         let mut failed = result(Kind::Fail);
         let told = in_short(&failed).unwrap();
-        assert!(told.contains("the alert TargetDown would have fired."), "{told}");
+        assert!(told.contains("the alert TargetDown (0:42) would have fired."), "{told}");
         assert!(told.contains("The alert TooMany is blind"), "{told}");
         let alerts = &mut failed.alerts.as_mut().unwrap().alerts;
         alerts.retain(|alert| alert.verdict == AlertVerdict::Quiet);

@@ -1,7 +1,8 @@
 //! `metrics.om`: the figures of the whole run for Prometheus, as `OpenMetrics` text, without an instant: to be scraped or
 //! pushed. The run over time is in `series.om.gz`, which is written by whoever played it.
 //!
-//! Seconds throughout; bucket edges lie on the limit. Source: the `OpenMetrics` 1.0 text format.
+//! Seconds throughout; bucket edges lie on the limit. Source: the `OpenMetrics` 1.0 text format, without the types that
+//! the older text format does not know (info, state sets): a push gateway and the node exporter read no other.
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
@@ -14,7 +15,7 @@ use crate::told::{self, Told};
 pub(crate) fn metrics(told: &Told) -> String {
     let result = &told.result;
     let mut out = Text::default();
-    out.family("rehearse_run", "info", "", "What was played, and on what.");
+    out.family("rehearse_run_info", "gauge", "", "What was played, and on what.");
     let platform = &result.platform;
     let labels = [
         ("scenario", result.scenario.name.as_str()),
@@ -26,7 +27,7 @@ pub(crate) fn metrics(told: &Told) -> String {
     ];
     let seed = result.seed.get().to_string();
     out.sample("rehearse_run_info", &[&labels[..], &[("seed", &seed)]].concat(), 1);
-    out.family("rehearse_conclusion", "stateset", "", "How the run ended.");
+    out.family("rehearse_conclusion", "gauge", "", "How the run ended.");
     for conclusion in
         [Conclusion::Pass, Conclusion::Fail, Conclusion::Undecided, Conclusion::Invalid, Conclusion::Interrupted]
     {
@@ -46,7 +47,7 @@ pub(crate) fn metrics(told: &Told) -> String {
 }
 
 fn objectives(result: &RunResult, out: &mut Text) {
-    out.family("rehearse_objective_verdict", "stateset", "", "What came of an objective.");
+    out.family("rehearse_objective_verdict", "gauge", "", "What came of an objective.");
     for v in &result.verdicts {
         for judgement in [Judgement::Pass, Judgement::Fail, Judgement::Undecided] {
             let state = told::judgement(judgement).to_lowercase();
@@ -254,6 +255,28 @@ mod tests {
             .collect();
         assert!(buckets.is_sorted_by_key(|(_, n)| *n) && buckets.iter().any(|(edge, _)| *edge == "0.8"), "{buckets:?}");
         assert_eq!(buckets.last().unwrap().0, "+Inf");
+    }
+
+    /// A push gateway and the node exporter read the older text format: a counter is known there by another name, so it
+    /// has no help (3), but all of it can be read (not 1).
+    #[test]
+    fn the_older_format_reads_it_too() {
+        if !testing::needs("the_older_format_reads_it_too", testing::Need::Prometheus) {
+            return;
+        }
+        for kind in EVERY {
+            let mut child = std::process::Command::new("promtool")
+                .args(["check", "metrics"])
+                .stdin(std::process::Stdio::piped())
+                .stderr(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+            std::io::Write::write_all(&mut child.stdin.take().unwrap(), metrics(&told(kind)).as_bytes()).unwrap();
+            let told = child.wait_with_output().unwrap();
+            let words = String::from_utf8_lossy(&told.stderr).into_owned();
+            assert!(matches!(told.status.code(), Some(0 | 3)), "{kind:?}: {words}");
+            assert!(words.lines().all(|line| line.ends_with("_total no help text")), "{kind:?}: {words}");
+        }
     }
 
     /// Prometheus' own parser of `OpenMetrics` takes the file, and its database has what it says.

@@ -1,6 +1,7 @@
 //! The same in a terminal: conclusion first, the command that repeats a run that did not pass last.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use record::{AlertRehearsal, Asked, Conclusion, Judgement, RunResult, WorkloadSeries};
@@ -12,6 +13,8 @@ use crate::{alerts, sentences, words};
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 /// Autoscaler changes that are shown; the report has them all.
 const CHANGES: usize = 12;
+/// Reasons not to judge an objective that are shown; the report has them all.
+const REASONS: usize = 4;
 /// Narrower than this nothing can be laid out.
 const NARROWEST: usize = 40;
 
@@ -31,7 +34,9 @@ pub fn terminal(result: &RunResult, asked: &Asked, width: usize, color: bool) ->
     if !lead.is_empty() {
         out.line(&lead);
     }
+    found(&mut out, result);
     verdicts(&mut out, result);
+    not_judged(&mut out, result);
     load(&mut out, result);
     steps(&mut out, result);
     replicas(&mut out, result);
@@ -176,6 +181,37 @@ fn verdicts(out: &mut Out, result: &RunResult) {
     }
 }
 
+/// What is wrong with the platform whatever the run says: the worst of it, which stands first.
+fn found(out: &mut Out, result: &RunResult) {
+    let mut findings = told::biting(result);
+    let Some(worst) = findings.next() else { return };
+    let more = match findings.count() {
+        0 => String::new(),
+        more => format!("; {} in the report", words::some(more, "more", "more")),
+    };
+    out.line(&format!("Found in the platform: {} {} At {}{more}.", worst.consequence, worst.because, worst.place));
+}
+
+/// Documented objectives that the run says nothing about, by the reason.
+fn not_judged(out: &mut Out, result: &RunResult) {
+    let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
+    result.not_judged.iter().for_each(|one| *reasons.entry(one.why.as_str()).or_default() += 1);
+    if reasons.is_empty() {
+        return;
+    }
+    out.head("Not judged");
+    let mut reasons: Vec<_> = reasons.into_iter().collect();
+    reasons.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    let all: u64 = reasons.iter().map(|(_, n)| n).sum();
+    for (why, n) in reasons.iter().take(REASONS) {
+        out.line(&format!("  {}: {why}.", words::counted(*n, "objective", "objectives")));
+    }
+    let told: u64 = reasons.iter().take(REASONS).map(|(_, n)| n).sum();
+    if told < all {
+        out.line(&format!("  {} in the report.", words::counted(all - told, "more", "more")));
+    }
+}
+
 fn load(out: &mut Out, result: &RunResult) {
     let (due, ok) = told::totals(result);
     out.head("Load");
@@ -293,6 +329,7 @@ mod tests {
             "rate limited",
             "▃",
             "█",
+            "1 objective: a run does not record what its nodes use.",
             "create-transaction",
         ] {
             assert!(text.contains(expected), "{expected}: {text}");

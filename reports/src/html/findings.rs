@@ -25,7 +25,7 @@ pub(super) fn findings(result: &RunResult) -> Markup {
                 n => { (words::sentence(&words::some(n, "thing bites", "things bite"))) " that no objective shows." },
             }
         }
-        @if let Some(said) = alerts::in_short(result) { p { (said) " " a href="#alerts" { "Alerts" } " has each of them." } }
+        @if let Some(said) = alerts::in_short(result) { p.note { (said) " " a href="#alerts" { "Alerts" } " has each of them." } }
         @if !biting.is_empty() { (list(&biting)) }
         @if result.verdicts.iter().any(|v| v.note.is_some()) { div.gap { (disagreements(result)) } }
         @if !absent.is_empty() {

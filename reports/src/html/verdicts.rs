@@ -1,7 +1,7 @@
 //! Which promises held, and by how much.
 
 use maud::{Markup, html};
-use record::{Judgement, RunResult, Verdict};
+use record::{Judgement, NotJudged, RunResult, Verdict};
 
 use crate::html::{glance, section};
 use crate::{expectation, sentences, told, words};
@@ -36,7 +36,7 @@ pub(super) fn verdicts(result: &RunResult) -> Markup {
                 }
             }
             p.note {
-                "Under the measured value: its interval. Each end is exact (binomial, order statistics), widened for bursts by the design effect, and wrong with a chance of "
+                "Under the measured value: its interval. Each end is exact (binomial, order statistics), widened for bursts by the design effect, its upper end by one burst more, and wrong with a chance of "
                 (words::percent(1.0 - sorted[0].confidence))
                 ". Budget: what failed or took longer than the limit, as a share of what may; above 100 % eats into the rest of the objective’s window. Rejects by a rate limiter do not count."
             }
@@ -54,8 +54,29 @@ pub(super) fn verdicts(result: &RunResult) -> Markup {
                 } } }
             } })) }
         }
+        @if !result.not_judged.is_empty() { (not_judged(&result.not_judged)) }
     };
     section("verdicts", "Verdicts", "Which promises held, and by how much?", &body)
+}
+
+/// Promises that this run says nothing about: none is dropped in silence.
+fn not_judged(all: &[NotJudged]) -> Markup {
+    let count = words::counted(all.len() as u64, "documented objective", "documented objectives");
+    html! {
+        details {
+            summary { (count) " not judged by this run, and why" }
+            (glance("Not judged", &html! { table.tight {
+                caption { span { "Documented objectives that this scenario cannot try." } }
+                thead { tr { th scope="col" { "Objective" } th scope="col" { "Figure" } th scope="col" { "Why not" } th scope="col" { "Source" } } }
+                tbody { @for one in all { tr {
+                    th scope="row" { (one.title) }
+                    td { (one.figure) }
+                    td { (words::sentence(&one.why)) }
+                    td.src { (one.source.replace('/', "/\u{200b}")) }
+                } } }
+            } }))
+        }
+    }
 }
 
 /// Those that need attention first, without a name; then those that hold, by whether they decide.
