@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use objectives::Objective;
 use record::{
-    Check, Chronicle, Conclusion, Demand, Expected, Finding, Judgement, NotJudged, Percentile, PhaseSpan,
+    Check, Chronicle, Conclusion, Demand, Expected, Finding, Judgement, Look, NotJudged, Percentile, PhaseSpan,
     PlatformStamp, PodCounts, PodResult, Recording, RunResult, ScenarioStamp, StandIn, StepCurve, StepHistogram,
     Verdict, WorkloadSeries,
 };
@@ -61,8 +61,8 @@ pub struct Played {
     pub stand_ins: Vec<StandIn>,
     /// Documented objectives that it says nothing about.
     pub not_judged: Vec<NotJudged>,
-    /// Which share of its error each verdict may spend: less than 1 where a run is looked at more than once.
-    pub alpha_share: f64,
+    /// Which of several planned looks it is: each may spend its share of the error.
+    pub look: Option<Look>,
     /// Whether it was ended from outside.
     pub interrupted: bool,
 }
@@ -92,6 +92,7 @@ pub fn conclude(played: Played, objectives: &[Objective]) -> RunResult {
     let level = levels.first().copied().unwrap_or(0.05);
     RunResult {
         schema: "rehearse/result/v1".into(),
+        look: played.look.clone(),
         conclusion: conclusion(&played, &verdicts),
         distribution: distribution(&played.recording.judged, effect, level),
         verdicts,
@@ -124,7 +125,7 @@ pub fn conclude(played: Played, objectives: &[Objective]) -> RunResult {
 
 /// The error that each verdict may make: those that gate share theirs. What was seen whole makes none and takes none.
 fn levels(played: &Played, objectives: &[Objective], evidence: &[Evidence]) -> Vec<f64> {
-    let alone = |objective: &Objective| (1.0 - objective.confidence) * played.alpha_share;
+    let alone = |objective: &Objective| (1.0 - objective.confidence) * Look::alpha_share(played.look.as_ref());
     let estimated = |index: &usize| objectives[*index].gating && !evidence[*index].exact;
     let gating: Vec<usize> = (0..objectives.len()).filter(estimated).collect();
     let members: Vec<(f64, f64)> =

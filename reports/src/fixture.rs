@@ -325,7 +325,7 @@ pub(crate) fn played(kind: Kind, stretch: u64) -> Played {
             source: "docs/operations/alerts.md:7".into(),
             why: "a run does not record what its nodes use".into(),
         }],
-        alpha_share: 1.0,
+        look: None,
         interrupted: kind == Kind::Interrupted,
     }
 }

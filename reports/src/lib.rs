@@ -10,6 +10,7 @@ mod cause;
 mod confirmed;
 mod evaluate;
 mod expectation;
+mod extension;
 mod faults;
 mod happenings;
 mod html;
@@ -29,6 +30,7 @@ mod words;
 
 pub use capacity::{capacity_page, capacity_text};
 pub use evaluate::{Played, conclude};
+pub use extension::extension;
 pub use release::{release_page, release_text};
 pub use render::{Rendered, ReportError, render, render_beside};
 pub use terminal::{terminal, terminal_alerts};

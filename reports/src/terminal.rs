@@ -35,6 +35,9 @@ pub fn terminal(result: &RunResult, asked: &Asked, width: usize, color: bool) ->
         out.line(&lead);
     }
     found(&mut out, result);
+    if let Some(before) = result.look.as_ref().and_then(|look| look.before.as_ref()) {
+        out.line(&format!("The second of two looks: {before} could not decide, and this run is longer."));
+    }
     verdicts(&mut out, result);
     not_judged(&mut out, result);
     load(&mut out, result);

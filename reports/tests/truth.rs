@@ -48,6 +48,28 @@ fn a_family_is_wrong_no_more_often_than_one() {
 }
 
 #[test]
+fn a_run_that_may_be_extended_is_wrong_no_more_often() {
+    let case = Case { seconds: 60, ..AT_THE_LIMIT[0] };
+    let objectives = [objectives::line(case.line).unwrap()];
+    let (mut passed, mut failed, mut extended) = (0, 0, 0);
+    for run in 0..RUNS {
+        let seed = Seed::new(u64::from(run)).child("extended");
+        let mut result = engine::result(&objectives, &observations(&case, seed), case.seconds, 2);
+        // What chance says is needed: here nothing ever settles it but chance.
+        if let Some(factor) = reports::extension(&result) {
+            extended += 1;
+            let longer = Case { seconds: (60.0 * factor.min(4.0)) as u64, ..case };
+            result = engine::result(&objectives, &observations(&longer, seed.child("longer")), longer.seconds, 2);
+        }
+        passed += u32::from(result.verdicts[0].judgement == Judgement::Pass);
+        failed += u32::from(result.verdicts[0].judgement == Judgement::Fail);
+    }
+    let share = |n: u32| f64::from(n) / f64::from(RUNS);
+    assert!(extended > RUNS / 2, "{extended}");
+    assert!(share(passed) <= MOST && share(failed) <= MOST, "passed {passed}, failed {failed}");
+}
+
+#[test]
 fn percentiles_are_those_of_an_exact_sort() {
     for (index, case) in AT_THE_LIMIT.iter().enumerate().filter(|(_, case)| case.line.starts_with("p95")) {
         let seed = Seed::new(index as u64);

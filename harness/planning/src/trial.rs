@@ -158,7 +158,7 @@ impl Judge {
             findings: Vec::new(),
             stand_ins: Vec::new(),
             not_judged: Vec::new(),
-            alpha_share: 1.0,
+            look: None,
             interrupted: false,
         };
         Ok((reports::conclude(played, &objectives), events))

@@ -62,7 +62,7 @@ pub use recorder::{PodCounts, Recorder, RecorderPlan, Recording, StepHistogram, 
 pub use release::{Adversary, DrillArm, DrillResult, ManifestChange, ReleasePlan};
 pub use replications::{ReplicatedArm, ReplicatedObjective, Replication, Replications, Spread};
 pub use result::{
-    Asked, Check, Conclusion, Environment, Expected, Finding, Judged, Origin, Percentile, PhaseKind, PhaseSpan,
+    Asked, Check, Conclusion, Environment, Expected, Finding, Judged, Look, Origin, Percentile, PhaseKind, PhaseSpan,
     PlatformStamp, PodResult, Quantiles, RunResult, ScenarioStamp, Spell, StandIn, StepResult, TimeSplit, Timeline,
     Window, WorkloadPoint, WorkloadSeries, schema,
 };

@@ -76,6 +76,9 @@ pub struct Environment {
 pub struct RunResult {
     /// `rehearse/result/v1`.
     pub schema: String,
+    /// Which of several planned looks at the platform this is; `None`: the only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub look: Option<Look>,
     /// What was played.
     pub scenario: ScenarioStamp,
     /// Against which platform.
@@ -496,4 +499,25 @@ pub enum Origin {
     Measured,
     /// Nobody said; a plausible value was taken.
     Assumed,
+}
+
+/// One of several looks at the same question, each of which may make its share of the error.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Look {
+    /// Counted from 1.
+    pub nth: u32,
+    /// How many were planned.
+    pub of: u32,
+    /// How long the steady phases of this one lasted together.
+    pub steady_us: u64,
+    /// The run folder of the look before, which could not decide.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+}
+
+impl Look {
+    /// The share of the error that it may make: together they make no more than one alone would.
+    pub fn alpha_share(look: Option<&Self>) -> f64 {
+        look.map_or(1.0, |look| 1.0 / f64::from(look.of.max(1)))
+    }
 }

@@ -222,6 +222,10 @@ pub(crate) struct PlayArgs {
     /// Keep the run there, and hold it against the baseline that was accepted there
     #[arg(long, value_name = "DIR")]
     pub(crate) history: Option<PathBuf>,
+    /// Play an undecided run once more, longer: as long as it takes to decide, at most with steady phases of TIME. Each
+    /// of the two looks may then make half of the error
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["against", "control"])]
+    pub(crate) extend: Option<Nanos>,
     /// How an undecided objective ends: `fail` with exit code 91, or `pass`
     #[arg(long, value_enum, default_value_t = Undecided::Fail)]
     pub(crate) undecided: Undecided,

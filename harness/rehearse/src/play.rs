@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ::alerts::Store;
 use record::{
-    Comparison, Conclusion, Deaf, Environment, ExitCode, Expected, Finding, Limit, Observation, Observed,
+    Comparison, Conclusion, Deaf, Environment, ExitCode, Expected, Finding, Limit, Look, Observation, Observed,
     PlatformStamp, RunFolder, RunResult,
 };
 use reports::{Played, Twin};
@@ -98,6 +98,15 @@ fn command(args: &PlayArgs, backend: Backend, live: &LiveArgs) -> Result<ExitCod
     }
     let began = Began::now();
     let mut rehearsal = Rehearsal::resolve(args, backend.named())?;
+    if let Some(most) = args.extend {
+        let steady = rehearsal.steady();
+        if most <= steady {
+            return Err(Failure::usage(format!(
+                "--extend {most}: the steady phases last {steady} already; allow more"
+            )));
+        }
+        rehearsal.look(Look { nth: 1, of: 2, steady_us: steady.as_micros(), before: None });
+    }
     let mut stage = Stage::of(backend, live)?;
     stage.probe(&rehearsal, args)?;
     let show = match (args.quiet, live.no_tui || backend == Backend::Simulated) {
@@ -112,14 +121,39 @@ fn command(args: &PlayArgs, backend: Backend, live: &LiveArgs) -> Result<ExitCod
         write(args, &progress, &ended)?;
         progress
             .say(&format!("the run is invalid and kept in {}; it is repeated once", progress.folder.path().display()));
-        let began = Began::now();
+        let (began, look) = (Began::now(), rehearsal.look.take());
         rehearsal = Rehearsal::resolve(args, backend.named())?;
+        rehearsal.look = look;
+        progress = begin(args, &rehearsal, &began, show)?;
+        ended = play(&rehearsal, &stage, &mut progress, &began, true)?;
+    }
+    if let Some((longer, look)) = extended(args, &rehearsal, &progress, &ended) {
+        write(args, &progress, &ended)?;
+        progress.say(&format!(
+            "the run cannot decide and is kept in {}; it is played once more with {} of steady load",
+            progress.folder.path().display(),
+            longer.duration.unwrap_or_default()
+        ));
+        let (began, command) = (Began::now(), rehearsal.asked.command.clone());
+        rehearsal = Rehearsal::resolve(&longer, backend.named())?;
+        rehearsal.asked.command = command;
+        rehearsal.look(look);
         progress = begin(args, &rehearsal, &began, show)?;
         ended = play(&rehearsal, &stage, &mut progress, &began, true)?;
     }
     let code = finish(args, &rehearsal, &progress, &ended);
     stage.end();
     code
+}
+
+/// What is to be played instead of a run that could not decide, if a longer one is allowed and would help.
+fn extended(args: &PlayArgs, rehearsal: &Rehearsal, progress: &Progress, ended: &Ended) -> Option<(PlayArgs, Look)> {
+    let (most, factor) = (args.extend?, reports::extension(&ended.result)?);
+    let steady = rehearsal.steady();
+    let wanted = Nanos::from_secs_f64(steady.as_secs_f64() * factor).ceil_to_second().min(most);
+    let before = progress.folder.path().file_name().map(|name| name.to_string_lossy().into_owned());
+    let look = Look { nth: 2, of: 2, steady_us: wanted.as_micros(), before };
+    (wanted > steady).then(|| (PlayArgs { duration: Some(wanted), ..args.clone() }, look))
 }
 
 /// One block of a comparison, or a point that confirms another.
@@ -289,7 +323,7 @@ pub(crate) fn judge(
         findings,
         stand_ins: rehearsal.stand_ins.clone(),
         not_judged: rehearsal.not_judged.clone(),
-        alpha_share: 1.0,
+        look: rehearsal.look.clone(),
         interrupted: observed.interrupted,
     };
     let mut result = reports::conclude(played, &rehearsal.objectives);

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use objectives::Objective;
 use record::{
-    Asked, Check, Chronicle, Demand, EventKind, Finding, NotJudged, PhaseSpan, Recorder, RecorderPlan, RunFolder,
+    Asked, Check, Chronicle, Demand, EventKind, Finding, Look, NotJudged, PhaseSpan, Recorder, RecorderPlan, RunFolder,
     RunResult, ScenarioStamp, StandIn, StepPlan, Unfinished, Watch,
 };
 use reports::Played;
@@ -34,6 +34,8 @@ pub(crate) struct Begun {
     tightest_limit: Nanos,
     demands: Vec<Demand>,
     not_judged: Vec<NotJudged>,
+    #[serde(default)]
+    look: Option<Look>,
     bounds: BTreeMap<String, (u32, u32)>,
     findings: Vec<Finding>,
     stand_ins: Vec<StandIn>,
@@ -53,6 +55,7 @@ impl Begun {
             tightest_limit: rehearsal.tightest_limit(),
             demands: rehearsal.plan.demands(),
             not_judged: rehearsal.not_judged.clone(),
+            look: rehearsal.look.clone(),
             bounds: rehearsal.bounds(),
             findings,
             stand_ins: rehearsal.stand_ins.clone(),
@@ -115,7 +118,7 @@ pub(crate) fn finish(folder: &Path) -> Result<Option<String>, Failure> {
         bounds: begun.bounds,
         demands: begun.demands,
         not_judged: begun.not_judged,
-        alpha_share: 1.0,
+        look: begun.look,
         expectations: Vec::new(), // they are about a whole run
         checks: checks(&recording, begun.tightest_limit, load_start.map(|start| last - start)),
         recording,

@@ -27,6 +27,9 @@ const FORECAST: Forecast = Forecast { history: Nanos::from_secs(180), lead: Nano
 
 /// Plays, judges, tells; the folder gets `replications.json`, and no report.
 pub(crate) fn simulate(args: &SimulateArgs) -> Result<ExitCode, Failure> {
+    if args.play.extend.is_some() {
+        return Err(Failure::usage("--extend is for one run: of many seeds, play more or longer ones".to_owned()));
+    }
     let began = Began::now();
     let rehearsal = Rehearsal::resolve(&args.play, SIMULATED)?;
     let all = Replications { command: command(args, &rehearsal), ..play(args, &rehearsal)? };

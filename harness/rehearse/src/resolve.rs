@@ -10,7 +10,7 @@ use manifests::{Source, WayIn};
 use model::Profile;
 use objectives::{Objective, Selected};
 use platform::Node;
-use record::{Asked, ExitCode, NotJudged, Origin, PlatformStamp, StandIn, Watch};
+use record::{Asked, ExitCode, Look, NotJudged, Origin, PlatformStamp, StandIn, Watch};
 use scenarios::{Entry, LoadScale, Plan, Scenario, Variation};
 use units::{Bytes, Millicores, Nanos, Seed};
 
@@ -38,6 +38,8 @@ pub(crate) struct Rehearsal {
     pub(crate) scenario_text: String,
     /// The objectives that stand in the scenario's file.
     pub(crate) own: Vec<Objective>,
+    /// Which of several planned looks it is; `None`: the only one.
+    pub(crate) look: Option<Look>,
     /// Costs by workload, for another scenario on the same platform.
     profiles: BTreeMap<String, Profile>,
 }
@@ -117,6 +119,7 @@ impl Rehearsal {
             objects,
             scenario_text,
             own,
+            look: None,
             profiles,
         })
     }
@@ -143,6 +146,17 @@ impl Rehearsal {
         let scenario = plan.scenario.name.clone();
         let asked = Asked { scenario, backend: "embedded".into(), ..self.asked.clone() };
         Ok(Self { plan: Arc::new(plan), objectives, watches, not_judged, asked, ..self.clone() })
+    }
+
+    /// How long its steady phases last together.
+    pub(crate) fn steady(&self) -> Nanos {
+        let steady = self.plan.load.phases.iter().filter(|phase| phase.kind == record::PhaseKind::Steady);
+        steady.fold(Nanos::ZERO, |sum, phase| sum + (phase.end - phase.start))
+    }
+
+    /// Which look at the platform this is, of those that were planned.
+    pub(crate) fn look(&mut self, look: Look) {
+        self.look = Some(look);
     }
 
     /// The smallest latency limit among the objectives.
@@ -209,6 +223,7 @@ pub(crate) fn command(args: &PlayArgs, backend: &str) -> String {
     words.extend(args.rate.map(|rate| format!("--rate {rate}")));
     words.extend(args.scale.map(|factor| format!("--scale {factor}")));
     words.extend(args.duration.map(|steady| format!("--duration {steady}")));
+    words.extend(args.extend.map(|most| format!("--extend {most}")));
     if args.entry == args::Entry::Ingress {
         words.push("--entry ingress".to_owned());
     }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use objectives::{Objective, Situation, line, select};
 use record::{
-    Cause, Chronicle, Judgement, Observation, PhaseKind, PhaseSpan, PlatformStamp, Recorder, RecorderPlan,
-    ScenarioStamp, StepId, StepPlan, Verdict,
+    Cause, Chronicle, Judgement, Look, Observation, PhaseKind, PhaseSpan, PlatformStamp, Recorder, RecorderPlan,
+    RunResult, ScenarioStamp, StepId, StepPlan, Verdict,
 };
 use reports::{Played, conclude};
 use units::{Nanos, Purpose, Seed};
@@ -80,6 +80,11 @@ pub(crate) fn verdict(case: &Case, seed: Seed) -> Verdict {
 
 /// Verdicts of several objectives over the same observations.
 pub(crate) fn conclude_all(objectives: &[Objective], observations: &[Observation], seconds: u64) -> Vec<Verdict> {
+    result(objectives, observations, seconds, 1).verdicts
+}
+
+/// What comes of a run that is one of so many planned looks.
+pub(crate) fn result(objectives: &[Objective], observations: &[Observation], seconds: u64, looks: u32) -> RunResult {
     let step = StepPlan { flow: "core".into(), name: "step".into(), request: "GET /".into() };
     let phase = PhaseSpan { name: "steady".into(), kind: PhaseKind::Steady, start_us: 0, end_us: seconds * 1_000_000 };
     let situation = Situation {
@@ -109,10 +114,10 @@ pub(crate) fn conclude_all(objectives: &[Objective], observations: &[Observation
         findings: vec![],
         stand_ins: vec![],
         not_judged: vec![],
-        alpha_share: 1.0,
+        look: (looks > 1).then(|| Look { nth: 1, of: looks, steady_us: seconds * 1_000_000, before: None }),
         interrupted: false,
     };
-    conclude(played, &selected.objectives).verdicts
+    conclude(played, &selected.objectives)
 }
 
 /// The requests of one run.

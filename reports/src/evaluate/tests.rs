@@ -110,11 +110,11 @@ fn what_does_not_gate_does_not_decide_and_a_family_is_stricter_than_one() {
     assert!((both.verdicts[0].confidence - 0.975).abs() < 1e-9);
     let one = conclude(played.clone(), &[named("a", true), named("b", false)]);
     assert_eq!(one.conclusion, Conclusion::Pass);
-    played.alpha_share = 0.5;
+    played.look = Some(Look { nth: 1, of: 2, steady_us: 120_000_000, before: None });
     let looked_at_twice = conclude(played.clone(), &[named("a", true)]);
     assert_eq!(looked_at_twice.conclusion, Conclusion::Undecided, "the error is spent on two looks");
     played.recording.watches[1].blocks[0].beyond = 60;
-    let broken_beside = conclude(Played { alpha_share: 1.0, ..played }, &[named("a", true), named("b", false)]);
+    let broken_beside = conclude(Played { look: None, ..played }, &[named("a", true), named("b", false)]);
     assert_eq!(broken_beside.verdicts[1].judgement, Judgement::Fail);
     assert_eq!(broken_beside.conclusion, Conclusion::Pass);
 }

@@ -1,6 +1,6 @@
 //! How sure: the interval, the samples, and what speaks for or against the run itself.
 
-use record::{Conclusion, Judgement, Origin};
+use record::{Conclusion, Judgement, Look, Origin, RunResult};
 
 use crate::told::{self, Told};
 use crate::words;
@@ -63,6 +63,7 @@ pub(crate) fn how_sure(told: &Told) -> String {
             ));
         }
     }
+    say.extend(look(result));
     let failed = result.checks.iter().filter(|check| !check.ok).count();
     say.push(match (result.checks.len(), failed) {
         (0, _) => "Nothing was checked about the run itself.".into(),
@@ -89,6 +90,20 @@ pub(crate) fn how_sure(told: &Told) -> String {
         ));
     }
     say.join(" ")
+}
+
+/// That a run was extended, or may have been.
+fn look(result: &RunResult) -> Option<String> {
+    let look = result.look.as_ref()?;
+    let share = words::percent(Look::alpha_share(Some(look)));
+    Some(match &look.before {
+        Some(before) => format!(
+            "The run {before} could not decide; this one is longer, with {} of steady load. Each of the two was allowed \
+             {share} of the error.",
+            words::span(look.steady_us)
+        ),
+        None => format!("It was allowed {share} of the error, for it could have been extended."),
+    })
 }
 
 /// What the simulated twin says at p95.
