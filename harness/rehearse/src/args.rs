@@ -43,6 +43,8 @@ pub(crate) enum Command {
     History(crate::keep::HistoryArgs),
     /// How much a platform carries, what breaks first, and what would move it
     Capacity(crate::capacity::CapacityArgs),
+    /// Costs and load from what really happened: profiles and a scenario from an access log
+    Calibrate(crate::calibrate::CalibrateArgs),
     /// Every failure we know against a candidate: go or no-go
     Release(crate::release::ReleaseArgs),
     /// Which Prometheus alerts would have fired in a finished run, when, and which could not have

@@ -161,7 +161,7 @@ fn project_file(args: &InitArgs, overlay: &str, profiles: &BTreeMap<String, Prof
 }
 
 /// All files, or none if one is there already.
-fn write(folder: &Path, files: &[(PathBuf, String)], force: bool) -> Result<(), Failure> {
+pub(crate) fn write(folder: &Path, files: &[(PathBuf, String)], force: bool) -> Result<(), Failure> {
     let there: Vec<_> = files.iter().map(|(file, _)| within(folder, file)).filter(|file| file.exists()).collect();
     if !there.is_empty() && !force {
         let names: Vec<_> = there.iter().map(|file| file.display().to_string()).collect();

@@ -4,6 +4,7 @@
 mod against;
 mod alerts;
 mod args;
+mod calibrate;
 mod capacity;
 mod confirm;
 mod control_plane;
@@ -49,6 +50,7 @@ fn main() -> Process {
         Command::Baseline(command) => keep::baseline(&command),
         Command::History(args) => keep::history(&args),
         Command::Capacity(args) => capacity::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
         Command::Release(args) => release::run(&args),
         Command::Alerts(args) => alerts::alerts(&args),
         Command::List => told::list(),

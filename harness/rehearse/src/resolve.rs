@@ -135,6 +135,21 @@ impl Rehearsal {
         Ok(Plan::resolve(scenario, platform, nodes.clone(), &self.profiles, load.seed)?)
     }
 
+    /// The same with other costs.
+    pub(crate) fn with_profiles(
+        &self,
+        scenario: &Scenario,
+        profiles: &BTreeMap<String, Profile>,
+    ) -> Result<Plan, Failure> {
+        let Plan { nodes, load, platform, .. } = &*self.plan;
+        Ok(Plan::resolve(scenario, Arc::clone(platform), nodes.clone(), profiles, load.seed)?)
+    }
+
+    /// Costs by workload.
+    pub(crate) const fn profiles(&self) -> &BTreeMap<String, Profile> {
+        &self.profiles
+    }
+
     /// The same with another plan, judged by the objectives that say something about it.
     pub(crate) fn playing(&self, plan: Plan, args: &PlayArgs) -> Result<Self, Failure> {
         let situation = crate::situation::situation(&plan);

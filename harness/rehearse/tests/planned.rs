@@ -199,3 +199,51 @@ fn questions_that_cannot_be_asked_are_refused_with_their_reason() {
         assert!(got == code && err.contains(want), "{case}: {got} {err}");
     }
 }
+
+#[test]
+fn costs_are_found_again_in_an_access_log() {
+    // The log of a front that takes 38 ms, where the profile says 20; a cart at 3 ms, where it says 9.
+    let platform = workload("front", 2, "1", "web") + &workload("cart", 2, "1", "shop") + INGRESS;
+    let costs = [
+        ("front", profile("front", "/buy", "{log-normal: {median: 20ms, sigma: 0.3}}", 4)),
+        ("cart", profile("cart", "/cart/*", "{log-normal: {median: 9ms, sigma: 0.3}}", 4)),
+    ];
+    let folder = project(&platform, &costs, "        - {name: buy, request: GET /buy}\n");
+    let mut log = String::new();
+    for second in 0..300_u32 {
+        let client = second % 40;
+        let line = |path: &str, ms: u32| {
+            let (minute, second) = (second / 60, second % 60);
+            format!(
+                "10.0.0.{client} - - [23/Nov/2026:02:{minute:02}:{second:02} +0000] \"GET {path} HTTP/1.1\" 200 9 \"-\" \"x\" 0.{ms:03}\n"
+            )
+        };
+        // A spread that the law can have: from half to twice the median.
+        let around = |median: u32| median * (60 + (second * 37) % 81) / 100;
+        log += &line("/buy", around(38));
+        log += &line(&format!("/cart/{second}"), around(3).max(2));
+    }
+    log += "and a line that is none\n";
+    fs::write(folder.path().join("access.log"), log).unwrap();
+    let args = ["calibrate", "--access-log", "access.log", "--dir", "found"];
+    let (code, out, err) = rehearse(folder.path(), &args);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("600 requests of 40 clients") && out.contains("the first is line 601"), "{out}");
+    let median = |name: &str| {
+        let text = fs::read_to_string(folder.path().join(format!("found/profiles/{name}.yaml"))).unwrap();
+        let profile = model::Profile::parse(&text, name).unwrap();
+        assert!(profile.source.starts_with("measured: access.log, 600 requests"), "{}", profile.source);
+        profile.routes[0].cpu.mean().as_secs_f64() * 1e3
+    };
+    let (front, cart) = (median("front"), median("cart"));
+    assert!((34.0..42.0).contains(&front), "{front} ms\n{out}");
+    assert!((1.5..4.0).contains(&cart), "{cart} ms\n{out}");
+    // What was found plays, and nothing is written over by chance.
+    assert!(fs::read_to_string(folder.path().join("found/scenarios/recorded.yaml")).unwrap().contains("GET /cart/:id"));
+    assert_eq!(rehearse(folder.path(), &args).0, 2);
+    let (code, _, err) =
+        rehearse(folder.path(), &["simulate", "found/scenarios/recorded.yaml", "--quiet", "--undecided", "pass"]);
+    assert_eq!(code, 0, "{err}");
+    let (code, _, err) = rehearse(folder.path(), &["calibrate", "--access-log", "shop.yaml"]);
+    assert!(code == 2 && err.contains("$request_time"), "{err}");
+}
