@@ -195,10 +195,10 @@ async fn rules_and_kubernetes_decide_alike() {
             (sec(1), roll("broken", Flaw::ImagePull)),
             (sec(20), Action::Rollback(id(&platform, "broken"))),
             // When nothing else goes on: pods that start count as busy for who would scale down.
-            (sec(66), Action::Drain(1)),
+            (sec(76), Action::Drain(1)),
         ],
-        load: vec![(Nanos::ZERO, 50), (sec(4), 200), (sec(32), 10)],
-        lasts: sec(74),
+        load: vec![(Nanos::ZERO, 50), (sec(4), 200), (sec(40), 10)],
+        lasts: sec(84),
     };
     let ours = under_rules(&platform, nodes.clone(), &config, &script);
     let _alone = crate::ALONE.lock().await;
