@@ -13,6 +13,7 @@ const REVISION: &str = "deployment.kubernetes.io/revision";
 
 /// A workload as its controller tells of it.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that a watch tells, not a state")]
 pub(super) struct Roll {
     /// How many pods are wanted; `None` before it was seen.
     desired: Option<u32>,
