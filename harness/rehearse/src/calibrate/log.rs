@@ -143,7 +143,7 @@ fn iso(text: &str) -> Option<f64> {
     let mut time = time.split(':');
     let [hour, minute, second]: [f64; 3] =
         [time.next()?.parse().ok()?, time.next()?.parse().ok()?, time.next()?.parse().ok()?];
-    Some((((month * 31.0 + day) * 24.0 + hour) * 60.0 + minute) * 60.0 + second)
+    Some(((((month - 1.0) * 31.0 + day) * 24.0 + hour) * 60.0 + minute) * 60.0 + second)
 }
 
 #[cfg(test)]
