@@ -213,7 +213,7 @@ fn losses(plan: &CapacityPlan) -> Markup {
     };
     let body = html! {
         p.say { (say) }
-        (glance("With something gone", &html! { table.tight {
+        (glance("Every loss", &html! { table.tight {
             thead { tr { th scope="col" { "Without" } th.n scope="col" { "carries" } th scope="col" { "Outcome" } th scope="col" { "broken by" } } }
             tbody { @for loss in &plan.losses { tr {
                 th scope="row" { (loss.what) }
@@ -296,7 +296,7 @@ fn settings(plan: &CapacityPlan) -> Markup {
     let body = html! {
         p.say { "At " (rate(plan.asked)) " " (words::some(best.len(), "setting is", "settings are")) " on the frontier: nothing that was tried is both faster and cheaper." }
         (scatter(&plan.frontier))
-        (glance("Settings", &html! { table.tight {
+        (glance("Every setting", &html! { table.tight {
             thead { tr { th scope="col" { "Setting" } th.n scope="col" { "p95" } th.n scope="col" { "cores" } th.n scope="col" { "an hour" } th scope="col" { "Outcome" } } }
             tbody { @for point in &plan.frontier { tr {
                 th scope="row" { (point.setting) @if point.pareto { @if let Some(patch) = &point.patch { details { summary { "patch" } pre { code { (patch) } } } } } }

@@ -18,7 +18,7 @@ pub(super) fn alerts(result: &RunResult) -> Markup {
     let body = html! {
         p.say { (sentence(rehearsal)) }
         @if !rehearsal.alerts.is_empty() {
-            (glance("Alerts", &html! { table.tight {
+            (glance("Every alert", &html! { table.tight {
                 caption { span {
                     "The rules of " (rehearsal.source) ", evaluated every " (words::span(rehearsal.interval_us))
                     " on what the platform's Prometheus would have scraped: "

@@ -76,7 +76,7 @@ fn drills(plan: &ReleasePlan) -> Markup {
     let held_all = plan.drills.iter().filter(|drill| drill.conclusion == Conclusion::Pass).count();
     let body = html! {
         p.say { (words::sentence(&words::some(held_all, "drill holds", "drills hold"))) " on every seed; " (words::spelled(plan.drills.len() - held_all)) " do not." }
-        (glance("Drills", &html! { table.tight {
+        (glance("Every drill", &html! { table.tight {
             thead { tr { th scope="col" { "Outcome" } th scope="col" { "Drill" } th.n scope="col" { "held" } th.n scope="col" { "now" } th.n scope="col" { "lost" } th.n scope="col" { "at worst" } th.n scope="col" { "budget" } th scope="col" { "seen by" } } }
             tbody { @for drill in &plan.drills { (line(drill)) } }
         } }))
@@ -121,7 +121,7 @@ fn changes(plan: &ReleasePlan) -> Markup {
         @else if plan.changes.is_empty() { p.say { "The two platforms do not differ in anything that a rehearsal plays." } }
         @else {
             p.say { (blame(plan).unwrap_or_else(|| "No single object moved a drill.".into())) }
-            (glance("What differs", &html! { table.tight {
+            (glance("Every object that differs", &html! { table.tight {
                 thead { tr { th scope="col" { "Object" } th scope="col" { "what differs" } th scope="col" { "moved by itself" } } }
                 tbody { @for change in &plan.changes { tr {
                     th scope="row" { (change.object) }
