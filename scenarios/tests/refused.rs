@@ -58,7 +58,7 @@ fn the_whole_format_is_read() {
     let plan = scenario.load(units::Seed::new(1));
     assert_eq!((plan.streams.len(), plan.crowds.len(), plan.clients), (3, 1, 111));
     let lines = scenario.objectives().iter().map(|(line, place)| (line.as_str(), place.line)).collect::<Vec<_>>();
-    assert_eq!(lines, [("p95 < 500ms for core", 41), ("failed < 1 %", 41)]);
+    assert_eq!(lines, [("p95 < 500ms for core", 42), ("failed < 1 %", 42)]);
     assert_eq!(scenario.faults().collect::<Vec<_>>(), ["slow", "kill", "update", "undo"]);
     assert_eq!(plan.streams[2].times[2], "16.5s".parse().unwrap(), "a replay counts from its own beginning");
 }
@@ -122,9 +122,9 @@ fn everything_that_is_wrong_has_a_place_and_a_reason() {
             "has no `is`",
         ),
         ("a key that is needed", "after: kill, ", "", 40, "needs `after`"),
-        ("an abort that cannot be", "failed > 50 %", "failed > 100 %", 41, "can never be"),
-        ("an abort of no condition", "failed > 50 %", "failures", 41, "is no condition"),
-        ("half a second", "for: 10s", "for: 500ms", 41, "whole seconds"),
+        ("an abort that cannot be", "failed > 50 %", "failed > 100 %", 42, "can never be"),
+        ("an abort of no condition", "failed > 50 %", "failures", 42, "is no condition"),
+        ("half a second", "for: 10s", "for: 500ms", 42, "whole seconds"),
     ] {
         assert!(WHOLE.contains(from), "{case}: the test is out of date");
         let error = refused(&WHOLE.replacen(from, to, 1));
