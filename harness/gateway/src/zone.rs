@@ -32,10 +32,8 @@ impl Key {
 
     /// Any other key.
     pub fn of_bytes(bytes: &[u8]) -> Self {
-        // FNV-1a, then mixed: stable everywhere, and the table that holds keys hashes them again.
-        let folded = bytes
-            .iter()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+        // Mixed, as the table that holds keys hashes them again.
+        let folded = units::fnv1a(bytes.iter().copied());
         let mixed = (folded ^ (folded >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
         Self((mixed ^ (mixed >> 33)) | 1 << 63)
     }

@@ -47,6 +47,13 @@ impl RequestId {
     }
 }
 
+/// FNV-1a of 64 bits (Fowler, Noll, Vo): the same everywhere, and proves nothing.
+pub fn fnv1a(bytes: impl IntoIterator<Item = u8>) -> u64 {
+    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01b3;
+    bytes.into_iter().fold(BASIS, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
+}
+
 /// The finaliser of splitmix64 (Steele, Lea, Flood 2014): every input bit moves every output bit.
 pub(crate) const fn mix(value: u64) -> u64 {
     let z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);

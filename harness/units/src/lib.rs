@@ -13,7 +13,7 @@ mod rate;
 mod time;
 
 pub use draw::{Distribution, Draw, Purpose, Seed};
-pub use identity::{ClientId, ParseRequestIdError, RequestId};
+pub use identity::{ClientId, ParseRequestIdError, RequestId, fnv1a};
 pub use machine::{Machine, Out, Wake};
 pub use quantity::{Billionths, Bytes, Milli, Millicores, ParseQuantityError};
 pub use rate::{ParseRateError, Rate};

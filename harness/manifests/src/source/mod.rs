@@ -273,11 +273,9 @@ fn overlays(path: &Path) -> Vec<String> {
     names.map(|name| name.to_string_lossy().into_owned()).collect()
 }
 
-/// 12 hexadecimal digits of FNV-1a (64 bit) over all texts: names a platform, proves nothing.
+/// 12 hexadecimal digits of a hash over all texts: names a platform, proves nothing.
 pub(crate) fn digest(files: &[Text]) -> String {
-    let bytes = files.iter().flat_map(|file| file.content.bytes().chain([0]));
-    let hash =
-        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let hash = units::fnv1a(files.iter().flat_map(|file| file.content.bytes().chain([0])));
     // The low bits mix least in the last steps; folding keeps all 64.
     format!("{:012x}", (hash ^ (hash >> 48)) & 0xffff_ffff_ffff)
 }
