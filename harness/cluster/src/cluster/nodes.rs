@@ -8,7 +8,7 @@ use units::{Nanos, Out};
 
 use super::{Cluster, Task};
 use crate::node_lifecycle::{Change, tick_at_or_after};
-use crate::{Effect, PodId, PodStatus};
+use crate::{Effect, PodId, PodStatus, Reach};
 
 const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
 /// What admission plugin `DefaultTolerationSeconds` gives pods that say nothing about this taint.
@@ -28,14 +28,6 @@ pub(super) struct NodeRecord {
     taints: u32,
     /// Pods that a drain waits for.
     pub(super) draining: Option<BTreeSet<PodId>>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Reach {
-    #[default]
-    Up,
-    CutOff,
-    Lost,
 }
 
 impl Cluster {
@@ -100,19 +92,15 @@ impl Cluster {
 
     /// A node loses its power (`lost`), or is cut off.
     pub(super) fn lose_node(&mut self, now: Nanos, node: usize, lost: bool, out: &mut impl Out<Effect>) {
-        let to = if lost { Reach::Lost } else { Reach::CutOff };
         let record = self.node_mut(node);
-        if record.reach == to || record.reach == Reach::Lost {
-            return;
-        }
-        let was_up = std::mem::replace(&mut record.reach, to) == Reach::Up;
+        let Some(before) = record.reach.worsen(lost) else { return };
         let pods: Vec<PodId> = record.pods.keys().copied().collect();
         if lost {
             record.withheld.clear();
         }
         self.tell_node(node, if lost { NodeState::Lost } else { NodeState::CutOff }, out);
         for pod in pods {
-            if was_up {
+            if before == Reach::Up {
                 out.emit(Effect::Reach { pod, reachable: false });
             }
             if lost {

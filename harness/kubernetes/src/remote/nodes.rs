@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cluster::{Host, PodId};
+use cluster::{Host, PodId, Reach};
 use record::{EventKind, NodeState};
 use serde_json::json;
 use units::Nanos;
@@ -33,14 +33,6 @@ struct Told {
     cordoned: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Reach {
-    #[default]
-    Up,
-    CutOff,
-    Lost,
-}
-
 impl Ground {
     /// Whether its kubelet and the API server hear each other.
     pub(super) fn is_heard(&self) -> bool {
@@ -66,12 +58,8 @@ impl Remote {
 
     /// A node loses its power (`lost`), or is cut off. The control plane finds out by its leases.
     pub(super) fn lose_node(&mut self, node: usize, lost: bool, host: &mut dyn Host) {
-        let to = if lost { Reach::Lost } else { Reach::CutOff };
         let ground = &mut self.ground[node];
-        if ground.reach == to || ground.reach == Reach::Lost {
-            return;
-        }
-        let was_up = std::mem::replace(&mut ground.reach, to) == Reach::Up;
+        let Some(before) = ground.reach.worsen(lost) else { return };
         let pods: Vec<PodId> = ground.pods.iter().copied().collect();
         if lost {
             ground.withheld.clear();
@@ -79,7 +67,7 @@ impl Remote {
         self.silent.set(node, true);
         self.tell_node(node, if lost { NodeState::Lost } else { NodeState::CutOff }, host);
         for pod in pods {
-            if was_up {
+            if before == Reach::Up {
                 host.reachable(pod, false);
             }
             if lost {
