@@ -229,10 +229,8 @@ mod tests {
     use super::*;
     use crate::{EventKind, PlatformStamp};
 
-    #[test]
-    fn a_second_run_of_the_same_name_gets_its_own_folder() {
-        let parent = tempfile::tempdir().unwrap();
-        let asked = Asked {
+    fn asked() -> Asked {
+        Asked {
             schema: "rehearse/run/v1".into(),
             version: "0".into(),
             command: "rehearse run smoke".into(),
@@ -241,7 +239,13 @@ mod tests {
             seed: units::Seed::new(1),
             platform: PlatformStamp::default(),
             nodes: vec![],
-        };
+        }
+    }
+
+    #[test]
+    fn a_second_run_of_the_same_name_gets_its_own_folder() {
+        let parent = tempfile::tempdir().unwrap();
+        let asked = asked();
         let first = RunFolder::create(parent.path(), "smoke", &asked).unwrap();
         let mut second = RunFolder::create(parent.path(), "smoke", &asked).unwrap();
         assert_ne!(first.path(), second.path());
@@ -254,16 +258,7 @@ mod tests {
     #[test]
     fn a_run_that_was_cut_off_is_opened_again_but_not_while_it_is_under_way() {
         let parent = tempfile::tempdir().unwrap();
-        let asked = Asked {
-            schema: "rehearse/run/v1".into(),
-            version: "0".into(),
-            command: "rehearse run smoke".into(),
-            scenario: "smoke".into(),
-            backend: "embedded".into(),
-            seed: units::Seed::new(1),
-            platform: PlatformStamp::default(),
-            nodes: vec![],
-        };
+        let asked = asked();
         let mut folder = RunFolder::create(parent.path(), "smoke", &asked).unwrap();
         let path = folder.path().to_owned();
         assert!(RunFolder::interrupted(&path).unwrap().is_none(), "nothing to finish");

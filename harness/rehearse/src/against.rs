@@ -6,9 +6,10 @@ use comparison::{ControlRun, History, MINIMUM_EFFECT, Measured, paired};
 use record::{Compared, Comparison, Conclusion, ExitCode, RunFolder};
 
 use crate::args::{Format, PlayArgs};
+use crate::backend::Backend;
 use crate::failure::Failure;
 use crate::machine::Began;
-use crate::play::{self, Backend};
+use crate::play;
 use crate::told;
 
 /// Seeds of a platform held against itself in virtual time: with the same ones nothing could differ.

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use record::ExitCode;
 use units::Nanos;
 
-use crate::play::Backend;
+use crate::backend::Backend;
 
 /// Rehearse a Kubernetes platform before production does it for you.
 #[derive(Debug, Parser)]

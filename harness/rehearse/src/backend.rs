@@ -1,4 +1,4 @@
-//! What a backend can play. A scenario is refused before anything starts, and never silently played without a part.
+//! Backends: what they are called, and what each can play. A scenario is refused before anything starts, and never silently played without a part.
 
 use std::sync::Arc;
 
@@ -7,15 +7,16 @@ use units::Seed;
 
 use crate::failure::Failure;
 
-/// Who plays a scenario.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where a rehearsal is played.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Backend {
-    /// Servers in this process, on the real clock.
+    /// Servers in this process, under our own rules
+    #[default]
     Embedded,
-    /// Virtual time.
-    Simulated,
-    /// The same servers, as pods of Kubernetes' own control plane.
+    /// The same servers, as pods of Kubernetes' own API server, controllers and scheduler
     ControlPlane,
+    /// Virtual time, under our own rules: what `simulate` does
+    Simulated,
 }
 
 /// How a backend plays a fault.
@@ -31,12 +32,12 @@ pub(crate) enum Support {
 }
 
 impl Backend {
-    /// The one of this name in results and messages.
-    fn named(name: &str) -> Self {
-        match name {
-            crate::play::SIMULATED => Self::Simulated,
-            crate::play::CONTROL_PLANE => Self::ControlPlane,
-            _ => Self::Embedded,
+    /// Its name in results, messages and on the command line.
+    pub(crate) const fn named(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::ControlPlane => "control-plane",
+            Self::Simulated => "simulated",
         }
     }
 
@@ -86,21 +87,22 @@ impl Backend {
 }
 
 /// Refuses faults that `backend` does not play.
-pub(crate) fn check(plan: &Plan, backend: &str) -> Result<(), Failure> {
-    if plan.ingress.is_some() && Backend::named(backend) != Backend::Simulated {
+pub(crate) fn check(plan: &Plan, backend: Backend) -> Result<(), Failure> {
+    let name = backend.named();
+    if plan.ingress.is_some() && backend != Backend::Simulated {
         return Err(Failure::usage(format!(
-            "scenario {} goes through the ingress controller, which the {backend} backend does not play: simulate it, or \
+            "scenario {} goes through the ingress controller, which the {name} backend does not play: simulate it, or \
              give its steps a host that the gateway takes",
             plan.scenario.name
         )));
     }
-    if !plan.platform.node_groups.is_empty() && Backend::named(backend) == Backend::ControlPlane {
+    if !plan.platform.node_groups.is_empty() && backend == Backend::ControlPlane {
         return Err(Failure::usage(format!(
-            "the nodes file has node groups, and no cluster autoscaler runs on the {backend} backend: declare the nodes \
+            "the nodes file has node groups, and no cluster autoscaler runs on the {name} backend: declare the nodes \
              one by one"
         )));
     }
-    let refused = |fault: &scenarios::Fault| match Backend::named(backend).support(&fault.kind) {
+    let refused = |fault: &scenarios::Fault| match backend.support(&fault.kind) {
         Support::Refused(why) => Some(format!("`{}` ({why})", fault.name)),
         Support::Native | Support::Emulated(_) => None,
     };
@@ -109,7 +111,7 @@ pub(crate) fn check(plan: &Plan, backend: &str) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::usage(format!(
-        "scenario {} has faults that the {backend} backend does not play: {}; leave them out, or choose another backend",
+        "scenario {} has faults that the {name} backend does not play: {}; leave them out, or choose another backend",
         plan.scenario.name,
         names.join(", ")
     )))

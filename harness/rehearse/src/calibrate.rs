@@ -15,6 +15,7 @@ use model::Profile;
 use record::ExitCode;
 
 use crate::args::PlayArgs;
+use crate::backend::Backend;
 use crate::failure::Failure;
 use crate::resolve::Rehearsal;
 use crate::told;
@@ -45,7 +46,7 @@ pub(crate) fn run(args: &CalibrateArgs) -> Result<ExitCode, Failure> {
     let text = fs::read_to_string(&args.access_log)
         .map_err(|error| Failure::usage(format!("cannot read the access log {shown}: {error}")))?;
     let log = Log::read(&text).map_err(|problem| Failure::usage(format!("{shown}: {problem}")))?;
-    let base = Rehearsal::resolve(&args.play, "simulated")?;
+    let base = Rehearsal::resolve(&args.play, Backend::Simulated)?;
     let host = base.plan.load.steps.first().map(|step| step.host.clone()).unwrap_or_default();
     let load = Load::of(&log, &host);
     if load.routes.is_empty() {

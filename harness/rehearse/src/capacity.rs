@@ -10,6 +10,7 @@ use scenarios::Plan;
 use simulation::Settings;
 
 use crate::args::{Format, PlayArgs};
+use crate::backend::Backend;
 use crate::confirm::{ConfirmBy, Point, confirm};
 use crate::failure::Failure;
 use crate::machine::Began;
@@ -53,7 +54,7 @@ pub(crate) fn run(args: &CapacityArgs) -> Result<ExitCode, Failure> {
     let growth = args.growth.as_deref().map(growth).transpose()?;
     let prices = args.prices.as_deref().map(prices).transpose()?;
     let rate = asked(args)?;
-    let rehearsal = Rehearsal::resolve(&args.play, "simulated")?;
+    let rehearsal = Rehearsal::resolve(&args.play, Backend::Simulated)?;
     let plan = rehearsal.plan.as_ref().clone();
     let usage = |error: &dyn std::error::Error| Failure::new(ExitCode::Usage, error);
     let mixture = Mixture::of(&plan.load, &plan.scenario.name).map_err(|error| usage(&error))?;
@@ -121,10 +122,7 @@ fn finish(args: &CapacityArgs, folder: &RunFolder, answer: &CapacityPlan) -> Res
             told::out(&reports::capacity_text(answer, crate::play::width()));
             told::out(&format!("report: {}\n", report.display()));
         }
-        Format::Json => {
-            let json = serde_json::to_string_pretty(answer).expect("the contract's types have only text keys");
-            told::out(&format!("{json}\n"));
-        }
+        Format::Json => told::json(answer),
     }
     // What was asked about either fits or does not: that is what a pipeline wants to know.
     let fits = answer.declared.keeps >= answer.asked;

@@ -4,8 +4,9 @@ use record::{Conclusion, Confirmed, ExitCode, RunFolder};
 use scenarios::Plan;
 
 use crate::args::{LiveArgs, PlayArgs};
+use crate::backend::Backend;
 use crate::failure::Failure;
-use crate::play::{self, Backend, Stage};
+use crate::play::{self, Stage};
 use crate::resolve::Rehearsal;
 use crate::told;
 
@@ -43,8 +44,10 @@ pub(crate) fn confirm(
         told::aside(&format!("confirming {} points live: {:.0} minutes of load\n", points.len(), load / 60.0));
     }
     let mut told = Vec::new();
-    let rehearsals =
-        points.iter().map(|point| rehearsal.playing(point.plan.clone(), args)).collect::<Result<Vec<_>, _>>()?;
+    let rehearsals = points
+        .iter()
+        .map(|point| rehearsal.playing(point.plan.clone(), args, Backend::Embedded))
+        .collect::<Result<Vec<_>, _>>()?;
     if let Some(heaviest) =
         rehearsals.iter().max_by(|one, other| one.plan.load.peak_rate().total_cmp(&other.plan.load.peak_rate()))
     {

@@ -95,14 +95,14 @@ pub(crate) async fn play(
     let observed = tokio::select! {
         observed = under(&plane, rehearsal, settings, progress, interrupt.clone(), scraper) => observed,
         // From the moment when load is driven, interrupts are the stage's.
-        () = twice(&mut interrupt) => Err(StageError::Interrupted.into()),
+        () = thrice(&mut interrupt) => Err(StageError::Interrupted.into()),
     };
     plane.stop().await;
     observed
 }
 
 /// Ends when somebody has asked three times: the stage answers the first two.
-async fn twice(interrupt: &mut watch::Receiver<u32>) {
+async fn thrice(interrupt: &mut watch::Receiver<u32>) {
     if interrupt.wait_for(|times| *times > 2).await.is_err() {
         std::future::pending::<()>().await;
     }

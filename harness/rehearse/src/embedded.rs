@@ -45,7 +45,8 @@ impl Embedded {
                 DriverKind::Hyper => driver::Sender::Hyper,
                 DriverKind::GooseNative => driver::Sender::Goose,
             },
-            lag_allowed: Nanos::ZERO, // each run has its own
+            // That of a run without a limit; each run that has one brings its own.
+            lag_allowed: reports::lag_allowed(Nanos::from_secs(1)),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()

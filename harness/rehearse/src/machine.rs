@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::SystemTime;
 
+use jiff::Timestamp;
 use record::{Environment, ExitCode};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::watch;
@@ -42,20 +42,19 @@ pub(crate) fn interrupts() -> watch::Receiver<u32> {
 
 /// The machine and the wall clock, for `environment.json` alone.
 pub(crate) struct Began {
-    wall: SystemTime,
+    wall: Timestamp,
     clock: clock::Clock,
 }
 
 impl Began {
     #[expect(clippy::disallowed_methods, reason = "wall time belongs to environment.json, which is written from here")]
     pub(crate) fn now() -> Self {
-        Self { wall: SystemTime::now(), clock: clock::Clock::start() }
+        Self { wall: Timestamp::now(), clock: clock::Clock::start() }
     }
 
     pub(crate) fn environment(&self, open_files: u64) -> Environment {
-        let since_epoch = self.wall.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         Environment {
-            started: rfc3339(since_epoch),
+            started: self.started(),
             took_s: self.clock.now().as_secs_f64(),
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             cores: thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
@@ -67,16 +66,14 @@ impl Began {
         }
     }
 
-    /// When, as RFC 3339.
+    /// When, as RFC 3339 in whole seconds of UTC.
     pub(crate) fn started(&self) -> String {
-        rfc3339(self.wall.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+        self.wall.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
     }
 
     /// For the name of the run folder: `20261123-021000`.
     pub(crate) fn stamp(&self) -> String {
-        let seconds = self.wall.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let digits: String = rfc3339(seconds).chars().filter(char::is_ascii_digit).collect();
-        format!("{}-{}", &digits[..8], &digits[8..])
+        self.wall.strftime("%Y%m%d-%H%M%S").to_string()
     }
 }
 
@@ -102,20 +99,6 @@ fn probe() -> f64 {
     (0..3).map(once).fold(f64::MAX, f64::min)
 }
 
-/// Seconds since 1970 as RFC 3339 in UTC. Days to a civil date by Howard Hinnant's algorithm.
-fn rfc3339(seconds: u64) -> String {
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3_600, rest / 60 % 60, rest % 60)
-}
-
 /// Shows a file in whatever the desktop opens it with.
 pub(crate) fn show(file: &Path) -> Result<(), Failure> {
     let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
@@ -132,22 +115,4 @@ pub(crate) fn show(file: &Path) -> Result<(), Failure> {
 struct CannotShow {
     opener: &'static str,
     file: PathBuf,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_are_right_around_leap_days_and_centuries() {
-        for (seconds, want) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_399, "2000-02-28T23:59:59Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (1_795_420_800, "2026-11-23T08:00:00Z"),
-            (4_107_542_400, "2100-03-01T00:00:00Z"),
-        ] {
-            assert_eq!(rfc3339(seconds), want);
-        }
-    }
 }

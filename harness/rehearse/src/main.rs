@@ -4,6 +4,7 @@
 mod against;
 mod alerts;
 mod args;
+mod backend;
 mod calibrate;
 mod capacity;
 mod confirm;
@@ -28,7 +29,6 @@ mod replications;
 mod resolve;
 mod schema;
 mod situation;
-mod support;
 mod told;
 
 use std::process::ExitCode as Process;

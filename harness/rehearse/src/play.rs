@@ -15,6 +15,7 @@ use units::Nanos;
 
 use crate::alerts::{self, Server};
 use crate::args::{Format, LiveArgs, PlayArgs, RunArgs, Undecided};
+use crate::backend::Backend;
 use crate::embedded::Embedded;
 use crate::failure::Failure;
 use crate::live::Head;
@@ -22,32 +23,6 @@ use crate::machine::{self, Began};
 use crate::progress::{Progress, Show, colored};
 use crate::resolve::Rehearsal;
 use crate::{recover, told};
-
-const EMBEDDED: &str = "embedded";
-pub(crate) const SIMULATED: &str = "simulated";
-pub(crate) const CONTROL_PLANE: &str = "control-plane";
-
-/// Where a rehearsal is played.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Backend {
-    /// Servers in this process, under our own rules
-    #[default]
-    Embedded,
-    /// The same servers, as pods of Kubernetes' own API server, controllers and scheduler
-    ControlPlane,
-    /// Virtual time, under our own rules: what `simulate` does
-    Simulated,
-}
-
-impl Backend {
-    pub(crate) const fn named(self) -> &'static str {
-        match self {
-            Self::Embedded => EMBEDDED,
-            Self::Simulated => SIMULATED,
-            Self::ControlPlane => CONTROL_PLANE,
-        }
-    }
-}
 
 /// Where a rehearsal is played, ready to play it.
 pub(crate) enum Stage {
@@ -97,7 +72,7 @@ fn command(args: &PlayArgs, backend: Backend, live: &LiveArgs) -> Result<ExitCod
         return crate::against::against(args, backend, args.against.as_deref());
     }
     let began = Began::now();
-    let mut rehearsal = Rehearsal::resolve(args, backend.named())?;
+    let mut rehearsal = Rehearsal::resolve(args, backend)?;
     if let Some(most) = args.extend {
         let steady = rehearsal.steady();
         if most <= steady {
@@ -122,7 +97,7 @@ fn command(args: &PlayArgs, backend: Backend, live: &LiveArgs) -> Result<ExitCod
         progress
             .say(&format!("the run is invalid and kept in {}; it is repeated once", progress.folder.path().display()));
         let (began, look) = (Began::now(), rehearsal.look.take());
-        rehearsal = Rehearsal::resolve(args, backend.named())?;
+        rehearsal = Rehearsal::resolve(args, backend)?;
         rehearsal.look = look;
         progress = begin(args, &rehearsal, &began, show)?;
         ended = play(&rehearsal, &stage, &mut progress, &began, true)?;
@@ -135,7 +110,7 @@ fn command(args: &PlayArgs, backend: Backend, live: &LiveArgs) -> Result<ExitCod
             longer.duration.unwrap_or_default()
         ));
         let (began, command) = (Began::now(), rehearsal.asked.command.clone());
-        rehearsal = Rehearsal::resolve(&longer, backend.named())?;
+        rehearsal = Rehearsal::resolve(&longer, backend)?;
         rehearsal.asked.command = command;
         rehearsal.look(look);
         progress = begin(args, &rehearsal, &began, show)?;
@@ -166,7 +141,7 @@ pub(crate) struct Block {
 
 /// Plays one block of a comparison into the folder `name` of the output folder, without a word.
 pub(crate) fn block(args: &PlayArgs, backend: Backend, name: &str) -> Result<Block, Failure> {
-    let rehearsal = Rehearsal::resolve(args, backend.named())?;
+    let rehearsal = Rehearsal::resolve(args, backend)?;
     let stage = Stage::of(backend, &LiveArgs::default())?;
     let folder = RunFolder::create(&args.out, name, &rehearsal.asked)?;
     let block = once(&rehearsal, &stage, folder);
@@ -206,7 +181,7 @@ fn play(
             environment.notes.extend(embedded.decides().map(|decides| ("control plane".to_owned(), decides)));
             let mut observed = embedded.play(rehearsal, progress, server.as_mut())?;
             let seen = std::mem::take(&mut observed.observations);
-            let result = conclude(rehearsal, &rehearsal.asked.backend, observed);
+            let result = conclude(rehearsal, rehearsal.backend, observed);
             let twin = match result.conclusion {
                 Conclusion::Interrupted => None,
                 _ if with_twin => Some(twin(rehearsal, &seen)?),
@@ -219,7 +194,7 @@ fn play(
             let scraper = server.as_mut().map(|server| &mut server.scraper);
             let settings = Settings::default();
             let simulated = simulation::simulate_scraped(&rehearsal.plan, watches, &settings, progress, scraper)?;
-            (conclude(rehearsal, SIMULATED, simulated.observed), None)
+            (conclude(rehearsal, Backend::Simulated, simulated.observed), None)
         }
     };
     let (result, series) = alerts::rehearsed(server, result);
@@ -246,7 +221,7 @@ fn begin(args: &PlayArgs, rehearsal: &Rehearsal, began: &Began, show: Show) -> R
     let asked = &rehearsal.asked;
     let name = format!("{}-{}-{}", asked.scenario, asked.backend, began.stamp());
     let folder = RunFolder::create(&args.out, &name, asked)?;
-    let live = asked.backend != SIMULATED;
+    let live = rehearsal.backend != Backend::Simulated;
     if live {
         folder.begun(&recover::Begun::of(rehearsal, findings(rehearsal)))?;
     }
@@ -279,7 +254,7 @@ fn head(rehearsal: &Rehearsal) -> Head {
     }
 }
 
-fn conclude(rehearsal: &Rehearsal, backend: &str, observed: Observed) -> RunResult {
+fn conclude(rehearsal: &Rehearsal, backend: Backend, observed: Observed) -> RunResult {
     judge(rehearsal, &rehearsal.plan, backend, findings(rehearsal), observed)
 }
 
@@ -287,7 +262,7 @@ fn conclude(rehearsal: &Rehearsal, backend: &str, observed: Observed) -> RunResu
 pub(crate) fn judge(
     rehearsal: &Rehearsal,
     plan: &Plan,
-    backend: &str,
+    backend: Backend,
     findings: Vec<Finding>,
     observed: Observed,
 ) -> RunResult {
@@ -309,7 +284,7 @@ pub(crate) fn judge(
     let played = Played {
         scenario: plan.scenario.clone(),
         platform: rehearsal.asked.platform.clone(),
-        backend: backend.into(),
+        backend: backend.named().into(),
         seed: plan.load.seed,
         load_start_us: observed.load_start.as_micros(),
         load_end_us: observed.load_end.as_micros(),
@@ -359,7 +334,7 @@ fn twin(rehearsal: &Rehearsal, live: &[Observation]) -> Result<Twin, Failure> {
         simulation::simulate(&rehearsal.plan, rehearsal.watches.clone(), &settings, &mut Deaf)?.observed;
     let observations = std::mem::take(&mut simulated.observations);
     let twin = reports::compare(live, &observations, &rehearsal.plan.load.step_plans());
-    Ok(twin.reaching(conclude(rehearsal, SIMULATED, simulated)))
+    Ok(twin.reaching(conclude(rehearsal, Backend::Simulated, simulated)))
 }
 
 /// Writes what there is to write, tells what there is to tell, and finds the exit code.

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use units::{Nanos, Seed};
 
 use crate::args::PlayArgs;
+use crate::backend::Backend;
 use crate::failure::Failure;
 use crate::resolve;
 
@@ -54,7 +55,7 @@ pub(crate) fn refuse_beyond(carries: f64, plan: &Plan, args: &PlayArgs) -> Resul
          or play all of it in virtual time:\n  {}",
         plan.scenario.name,
         most / peak,
-        resolve::command(args, "simulated"),
+        resolve::command(args, Backend::Simulated),
     )))
 }
 

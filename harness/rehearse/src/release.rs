@@ -11,6 +11,7 @@ use simulation::Settings;
 use units::Seed;
 
 use crate::args::{Format, PlayArgs, Undecided};
+use crate::backend::Backend;
 use crate::confirm::{ConfirmBy, Point, confirm};
 use crate::failure::Failure;
 use crate::machine::Began;
@@ -50,7 +51,7 @@ pub(crate) fn run(args: &ReleaseArgs) -> Result<ExitCode, Failure> {
     let began = Began::now();
     let of = |platform: Option<&String>| {
         let play = PlayArgs { platform: platform.cloned().or_else(|| args.play.platform.clone()), ..args.play.clone() };
-        Rehearsal::resolve(&play, "simulated")
+        Rehearsal::resolve(&play, Backend::Simulated)
     };
     let candidate = of(args.candidate.as_ref())?;
     let against = args.play.against.as_ref().map(|source| of(Some(source))).transpose()?;
@@ -215,10 +216,7 @@ fn finish(args: &ReleaseArgs, folder: &RunFolder, answer: &ReleasePlan) -> Resul
             told::out(&reports::release_text(answer, crate::play::width()));
             told::out(&format!("report: {}\n", report.display()));
         }
-        Format::Json => {
-            let json = serde_json::to_string_pretty(answer).expect("the contract's types have only text keys");
-            told::out(&format!("{json}\n"));
-        }
+        Format::Json => told::json(answer),
     }
     let code = match (answer.conclusion, args.play.undecided) {
         (Conclusion::Undecided, Undecided::Pass) => ExitCode::Pass,

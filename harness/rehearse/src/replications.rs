@@ -13,9 +13,10 @@ use simulation::{Arm, Settings, all_cores, replicate};
 use units::{Nanos, Seed};
 
 use crate::args::{Format, SimulateArgs, Undecided};
+use crate::backend::Backend;
 use crate::failure::Failure;
 use crate::machine::Began;
-use crate::play::{SIMULATED, color, judge, width};
+use crate::play::{color, judge, width};
 use crate::resolve::Rehearsal;
 use crate::told;
 
@@ -31,7 +32,7 @@ pub(crate) fn simulate(args: &SimulateArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::usage("--extend is for one run: of many seeds, play more or longer ones".to_owned()));
     }
     let began = Began::now();
-    let rehearsal = Rehearsal::resolve(&args.play, SIMULATED)?;
+    let rehearsal = Rehearsal::resolve(&args.play, Backend::Simulated)?;
     let all = Replications { command: command(args, &rehearsal), ..play(args, &rehearsal)? };
     let asked = Asked { command: all.command.clone(), ..rehearsal.asked.clone() };
     let name = format!("{}-seeds-{}", asked.scenario, began.stamp());
@@ -69,7 +70,7 @@ fn play(args: &SimulateArgs, rehearsal: &Rehearsal) -> Result<Replications, Fail
             Ok(played) => played,
             Err(error) => return Err(error),
         };
-        let result = judge(rehearsal, trial.plan, SIMULATED, Vec::new(), played.observed);
+        let result = judge(rehearsal, trial.plan, Backend::Simulated, Vec::new(), played.observed);
         let replication = Replication::of(&result);
         // Names and limits are the same in every run: any one's will do.
         if let Ok(mut known) = verdicts.lock()
@@ -97,7 +98,7 @@ fn play(args: &SimulateArgs, rehearsal: &Rehearsal) -> Result<Replications, Fail
         command: String::new(),
         scenario: rehearsal.plan.scenario.clone(),
         platform: rehearsal.asked.platform.clone(),
-        backend: SIMULATED.into(),
+        backend: Backend::Simulated.named().into(),
         conclusion: told.first().map_or(Conclusion::Pass, |arm| arm.conclusion),
         arms: told,
     })

@@ -15,6 +15,7 @@ use scenarios::{Entry, LoadScale, Plan, Scenario, Variation};
 use units::{Bytes, Millicores, Nanos, Seed};
 
 use crate::args::{self, PlayArgs};
+use crate::backend::Backend;
 use crate::failure::Failure;
 use crate::project::Project;
 
@@ -22,6 +23,8 @@ use crate::project::Project;
 #[derive(Clone)]
 pub(crate) struct Rehearsal {
     pub(crate) plan: Arc<Plan>,
+    /// Where it is played.
+    pub(crate) backend: Backend,
     pub(crate) objectives: Vec<Objective>,
     pub(crate) watches: Vec<Watch>,
     /// Documented objectives that the scenario says nothing about.
@@ -45,7 +48,7 @@ pub(crate) struct Rehearsal {
 }
 
 impl Rehearsal {
-    pub(crate) fn resolve(args: &PlayArgs, backend: &str) -> Result<Self, Failure> {
+    pub(crate) fn resolve(args: &PlayArgs, backend: Backend) -> Result<Self, Failure> {
         let project = Project::here()?;
         let args = &project.play(args);
         let scenario = scenario(&project, args)?;
@@ -77,7 +80,7 @@ impl Rehearsal {
             (None, None) => LoadScale::AsWritten,
         };
         let plan = plan.varied(&Variation { load, ..Variation::default() })?;
-        crate::support::check(&plan, backend)?;
+        crate::backend::check(&plan, backend)?;
         let own = crate::situation::own(&scenario)?;
         let objectives = crate::situation::objectives(&own, &args.objective)?;
         let Selected { objectives, watches, not_judged } = crate::situation::select(&scenario, objectives, &plan)?;
@@ -86,7 +89,7 @@ impl Rehearsal {
             version: env!("CARGO_PKG_VERSION").into(),
             command: command(args, backend),
             scenario: scenario.name.clone(),
-            backend: backend.into(),
+            backend: backend.named().into(),
             seed,
             platform: stamp,
             nodes: described,
@@ -101,7 +104,7 @@ impl Rehearsal {
             ),
             origin: Origin::Assumed,
         }));
-        let objects = if backend == crate::play::CONTROL_PLANE {
+        let objects = if backend == Backend::ControlPlane {
             loaded.objects.iter().map(manifests::Object::to_json).collect()
         } else {
             Vec::new()
@@ -109,6 +112,7 @@ impl Rehearsal {
         let (plan, scenario_text) = (Arc::new(plan), scenario.text().to_owned());
         Ok(Self {
             plan,
+            backend,
             objectives,
             watches,
             not_judged,
@@ -150,8 +154,8 @@ impl Rehearsal {
         &self.profiles
     }
 
-    /// The same with another plan, judged by the objectives that say something about it.
-    pub(crate) fn playing(&self, plan: Plan, args: &PlayArgs) -> Result<Self, Failure> {
+    /// The same with another plan on another backend, judged by the objectives that say something about it.
+    pub(crate) fn playing(&self, plan: Plan, args: &PlayArgs, backend: Backend) -> Result<Self, Failure> {
         let situation = crate::situation::situation(&plan);
         let of = |own: &[Objective]| -> Result<Selected, Failure> {
             Ok(objectives::select(crate::situation::objectives(own, &args.objective)?, &situation)?)
@@ -159,8 +163,8 @@ impl Rehearsal {
         // The scenario's own may look at what another plan does not have.
         let Selected { objectives, watches, not_judged } = of(&self.own).or_else(|_| of(&[]))?;
         let scenario = plan.scenario.name.clone();
-        let asked = Asked { scenario, backend: "embedded".into(), ..self.asked.clone() };
-        Ok(Self { plan: Arc::new(plan), objectives, watches, not_judged, asked, ..self.clone() })
+        let asked = Asked { scenario, backend: backend.named().into(), ..self.asked.clone() };
+        Ok(Self { plan: Arc::new(plan), backend, objectives, watches, not_judged, asked, ..self.clone() })
     }
 
     /// How long its steady phases last together.
@@ -229,11 +233,11 @@ fn scenario(project: &Project, args: &PlayArgs) -> Result<Scenario, Failure> {
 }
 
 /// The command that repeats the run, seed included.
-pub(crate) fn command(args: &PlayArgs, backend: &str) -> String {
-    let verb = if backend == "simulated" { "simulate" } else { "run" };
+pub(crate) fn command(args: &PlayArgs, backend: Backend) -> String {
+    let verb = if backend == Backend::Simulated { "simulate" } else { "run" };
     let mut words = vec![format!("rehearse {verb} {} --seed {}", args.scenario(), args.seed)];
-    if backend == crate::play::CONTROL_PLANE {
-        words.push(format!("--backend {backend}"));
+    if backend == Backend::ControlPlane {
+        words.push(format!("--backend {}", backend.named()));
     }
     words.extend(args.rate.map(|rate| format!("--rate {rate}")));
     words.extend(args.scale.map(|factor| format!("--scale {factor}")));
@@ -284,9 +288,9 @@ fn adapter(plan: &Plan) -> Vec<StandIn> {
 }
 
 /// What stands in for the real thing.
-fn stand_ins(plan: &Plan, way_in: Option<WayIn>, backend: &str) -> Vec<StandIn> {
+fn stand_ins(plan: &Plan, way_in: Option<WayIn>, backend: Backend) -> Vec<StandIn> {
     let rules = |what: &str, how: &str| StandIn { what: what.into(), how: how.into(), origin: Origin::Documented };
-    let mut all = if backend == crate::play::CONTROL_PLANE {
+    let mut all = if backend == Backend::ControlPlane {
         vec![rules("nodes and kubelets", "played by rehearse; what decides is Kubernetes' own control plane")]
     } else {
         vec![rules("the control plane", "rules of Kubernetes 1.34, played by rehearse")]
@@ -299,7 +303,7 @@ fn stand_ins(plan: &Plan, way_in: Option<WayIn>, backend: &str) -> Vec<StandIn> 
         all.push(rules("the ingress controller", "one pod, by the rules of ingress-nginx 1.11, played by rehearse"));
     }
     all.extend(adapter(plan));
-    if backend == "simulated" {
+    if backend == Backend::Simulated {
         let hop = simulation::Settings::default().hop;
         all.push(StandIn {
             what: "the network".into(),

@@ -86,7 +86,7 @@ pub(crate) fn list() -> Result<ExitCode, Failure> {
     for shipped in scenarios::LIBRARY {
         let scenario = scenarios::Scenario::parse(shipped.text, shipped.file)?;
         let length = scenario.load(units::Seed::default()).end();
-        let plays = crate::support::commands(&scenario)?.join(", ");
+        let plays = crate::backend::commands(&scenario)?.join(", ");
         out(&format!("{:<18} {:>8}  {plays:<14} {}\n", scenario.name, length.to_string(), scenario.question));
     }
     out("\n`run` is live on this machine, `simulate` in virtual time; both take a scenario file of your own, too.\n");

@@ -1,5 +1,6 @@
 //! nginx's access log: the `combined` format with `$request_time`, or JSON lines.
 
+use jiff::Timestamp;
 use serde_json::Value;
 use units::Nanos;
 
@@ -19,7 +20,7 @@ pub(crate) struct Log {
 /// One request.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Seen {
-    /// Seconds since some midnight or epoch: only differences count.
+    /// When it ended, seconds since 1970.
     pub(crate) at: f64,
     pub(crate) client: String,
     pub(crate) method: String,
@@ -121,29 +122,14 @@ fn seconds(text: &str) -> Option<Nanos> {
     (text.contains('.') && (0.0..86_400.0).contains(&value)).then(|| Nanos::from_secs_f64(value))
 }
 
-/// `23/Nov/2026:02:10:00 +0000` in seconds; months count 31 days, as only differences within a log matter.
+/// `23/Nov/2026:02:10:00 +0000` in seconds since 1970.
 fn clock(text: &str) -> Option<f64> {
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let (time, _) = text.split_once(' ').unwrap_or((text, ""));
-    let mut parts = time.split(['/', ':']);
-    let day: f64 = parts.next()?.parse().ok()?;
-    let month = parts.next().and_then(|name| MONTHS.iter().position(|month| *month == name))? as f64;
-    let _year = parts.next()?;
-    let [hour, minute, second]: [f64; 3] =
-        [parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?];
-    Some((((month * 31.0 + day) * 24.0 + hour) * 60.0 + minute) * 60.0 + second)
+    Some(Timestamp::strptime("%d/%b/%Y:%H:%M:%S %z", text).ok()?.as_second() as f64)
 }
 
 /// `2026-11-23T02:10:00.250+00:00`, likewise.
 fn iso(text: &str) -> Option<f64> {
-    let (date, time) = text.split_once('T')?;
-    let mut date = date.split('-').skip(1);
-    let (month, day): (f64, f64) = (date.next()?.parse().ok()?, date.next()?.parse().ok()?);
-    let time = time.split(['+', 'Z']).next()?;
-    let mut time = time.split(':');
-    let [hour, minute, second]: [f64; 3] =
-        [time.next()?.parse().ok()?, time.next()?.parse().ok()?, time.next()?.parse().ok()?];
-    Some(((((month - 1.0) * 31.0 + day) * 24.0 + hour) * 60.0 + minute) * 60.0 + second)
+    Some(text.parse::<Timestamp>().ok()?.as_millisecond() as f64 / 1e3)
 }
 
 #[cfg(test)]
@@ -153,7 +139,7 @@ mod tests {
     #[test]
     fn lines_are_read_in_each_format_or_left_out_with_their_number() {
         let combined = r#"10.0.0.9 - - [23/Nov/2026:02:10:01 +0000] "GET /a?b=1 HTTP/1.1" 200 12 "-" "curl/8" 0.123"#;
-        let named = r#"10.0.0.9 - - [23/Nov/2026:02:10:03 +0000] "POST /c HTTP/2.0" 503 0 "-" "x" rt=0.001 ut=-"#;
+        let named = r#"10.0.0.9 - - [23/Nov/2026:04:10:03 +0200] "POST /c HTTP/2.0" 503 0 "-" "x" rt=0.001 ut=-"#;
         let json = r#"{"time_iso8601":"2026-11-23T02:10:05+00:00","remote_addr":"10.0.0.8","request_method":"GET","request_uri":"/d","status":"200","request_time":"2.000"}"#;
         let log = Log::read(&format!("{combined}\n\n{named}\n{json}\nnothing\n{combined}\n{combined}\n")).unwrap();
         assert_eq!((log.seen.len(), log.skipped), (5, 1));
