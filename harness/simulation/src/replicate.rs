@@ -40,13 +40,12 @@ pub struct Trial<'a> {
 /// cancels.
 ///
 /// ```no_run
-/// # fn plan() -> scenarios::Plan { unimplemented!() }
+/// # fn example(plan: &scenarios::Plan) -> Result<(), scenarios::VariationError> {
 /// use scenarios::{LoadScale, Variation};
 /// use simulation::{Arm, Settings, all_cores, replicate};
 /// use units::Seed;
 ///
 /// // How many requests fail at one, two and four times the load, on seeds 1 to 5?
-/// let plan = plan();
 /// let arm = |times| {
 ///     let more = Variation { load: LoadScale::Times(times), ..Variation::default() };
 ///     Ok(Arm { plan: plan.varied(&more)?, settings: Settings::default() })
@@ -57,7 +56,8 @@ pub struct Trial<'a> {
 ///     let steps = played.map(|played| played.observed.recording.steps);
 ///     steps.map(|steps| steps.iter().flat_map(|step| step.failed.values()).sum::<u64>())
 /// });
-/// # Ok::<(), scenarios::VariationError>(())
+/// # Ok(())
+/// # }
 /// ```
 pub fn replicate<R: Send>(
     arms: &[Arm],

@@ -1,13 +1,12 @@
 //! The embedded backend: control, place and edge in this process, load from a child.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use alerts::Scraper;
 use cluster::{ClusterConfig, Host};
-use driver::{Driver, Orders, Pulse, Report, Sender, Update};
+use driver::{Driver, Pulse, Report, Sender, Update};
 use record::{
     Cause, DriverState, EventKind, Expected, Listener, Observation, Observed, Recorder, RecorderPlan, Second, Watch,
 };
@@ -83,14 +82,7 @@ pub async fn play_under(
 ) -> Result<Observed, StageError> {
     check(&plan, &settings)?;
     let mut standing = Standing::begin_under(Arc::clone(&plan), control, listener)?;
-    let orders = Orders {
-        plan: plan.load.clone(),
-        epoch_ns: standing.clock.epoch(),
-        clients: (0..plan.load.clients).map(|index| IpAddr::V4(standing.client(index))).collect(),
-        workers: None,
-        proof: standing.host.fabric.proof().map(str::to_owned),
-        sender: settings.sender,
-    };
+    let orders = standing.orders(settings.sender, None);
     // The driver starts while the pods do. Whatever ends this early kills it, as it is dropped.
     let driver = async {
         let driver = standing.during(Driver::spawn(&settings.driver, &orders)).await??;

@@ -1,10 +1,9 @@
 //! What this machine carries: a plan is driven as fast as a fixed number of workers can, for a moment.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use cluster::ClusterConfig;
-use driver::{Driver, Orders, Report, Update};
+use driver::{Driver, Report, Update};
 use record::Deaf;
 use scenarios::Plan;
 use units::Nanos;
@@ -33,14 +32,7 @@ pub async fn carries(plan: Arc<Plan>, settings: &EmbeddedSettings) -> Result<f64
     };
     let mut standing = Standing::begin(Arc::clone(&plan), &at_once, &mut deaf)?;
     let clock = standing.clock.clone();
-    let orders = Orders {
-        plan: plan.load.clone(),
-        epoch_ns: clock.epoch(),
-        clients: (0..plan.load.clients).map(|index| IpAddr::V4(standing.client(index))).collect(),
-        workers: Some(WORKERS),
-        proof: standing.host.fabric.proof().map(str::to_owned),
-        sender: settings.sender,
-    };
+    let orders = standing.orders(settings.sender, Some(WORKERS));
     let mut driver = standing.during(Driver::spawn(&settings.driver, &orders)).await??;
     standing.ready().await?;
     driver.update(&Update::Doors(standing.doors())).await?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use alerts::{PodSight, Sight};
 use clock::Clock;
 use cluster::{ClusterConfig, ControlInput, ControlPlane, ControlSide, Host, PodId};
-use driver::Door;
+use driver::{Door, Orders, Sender};
 use record::{Chronicle, EventKind, Listener};
 use scenarios::{Deed, FaultEdge, Plan};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -209,6 +209,19 @@ impl<'a> Standing<'a> {
     pub fn crash(&mut self, pod: PodId, reason: &str) -> Result<(), StageError> {
         self.host.place.kill(pod);
         self.feed(ControlInput::Crashed { pod, reason: reason.to_owned() })
+    }
+
+    /// What the load driver is told before anything else.
+    pub(crate) fn orders(&self, sender: Sender, workers: Option<usize>) -> Orders {
+        let load = &self.host.plan.load;
+        Orders {
+            plan: load.clone(),
+            epoch_ns: self.clock.epoch(),
+            clients: (0..load.clients).map(|index| self.client(index).into()).collect(),
+            workers,
+            proof: self.host.fabric.proof().map(str::to_owned),
+            sender,
+        }
     }
 
     /// The gateway pods that a client is sent to now.
