@@ -85,6 +85,15 @@ pub(crate) enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// The images of `--backend containers`, made of what is installed here
+    #[command(subcommand)]
+    Images(crate::containers::ImagesCommand),
+    /// Removes what a run leaves that is killed; `run` starts it by itself
+    #[command(hide = true, name = containers::ledger::REAP)]
+    Reap {
+        /// The run's name
+        run: String,
+    },
     /// The load driver; `run` starts it by itself
     #[command(hide = true)]
     Drive,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use scenarios::{FaultKind, Plan, Scenario};
+use scenarios::{FaultKind, Party, Plan, Scenario};
 use units::Seed;
 
 use crate::failure::Failure;
@@ -15,6 +15,8 @@ pub(crate) enum Backend {
     Embedded,
     /// The same servers, as pods of Kubernetes' own API server, controllers and scheduler
     ControlPlane,
+    /// Real nginx, PostgreSQL and Redis, and mock services, in Docker; the rules that decide are ours
+    Containers,
     /// Virtual time, under our own rules: what `simulate` does
     Simulated,
 }
@@ -27,7 +29,6 @@ pub(crate) enum Support {
     /// The same signs from another cause, which is told.
     Emulated(&'static str),
     /// Not at all, which is why.
-    #[expect(dead_code, reason = "all backends play every fault so far; the next one may not")]
     Refused(&'static str),
 }
 
@@ -37,13 +38,14 @@ impl Backend {
         match self {
             Self::Embedded => "embedded",
             Self::ControlPlane => "control-plane",
+            Self::Containers => "containers",
             Self::Simulated => "simulated",
         }
     }
 
     /// How it plays such a fault. Exhaustive, so that a new kind has to be decided here.
     pub(crate) const fn support(self, kind: &FaultKind) -> Support {
-        use Support::{Emulated, Native};
+        use Support::{Emulated, Native, Refused};
         match (self, kind) {
             (
                 _,
@@ -60,6 +62,37 @@ impl Backend {
             }
             (Self::ControlPlane, FaultKind::Partition { .. }) => {
                 Emulated("its lease is renewed no more; connections of its pods rest")
+            }
+            (Self::Containers, FaultKind::NodeLoss { .. } | FaultKind::ZoneLoss { .. }) => {
+                Emulated("its containers are killed, and what is sent to them by a Service gets no answer")
+            }
+            (Self::Containers, FaultKind::DatabaseLoss { .. }) => {
+                Emulated("its container is killed and comes back with its volume; nobody promotes the standby")
+            }
+            (Self::Containers, FaultKind::RedisLoss { .. }) => {
+                Emulated("its container is killed and comes back with its append-only file; nobody fails over")
+            }
+            (
+                Self::Containers,
+                FaultKind::Latency { from: Party::Clients, .. }
+                | FaultKind::Errors { from: Party::Clients, .. }
+                | FaultKind::Blackhole { from: Party::Clients, .. },
+            ) => Refused("clients connect to nginx itself, and nobody is in between"),
+            (Self::Containers, FaultKind::Latency { .. }) => Emulated("the Service's balancer holds requests back"),
+            (Self::Containers, FaultKind::Errors { .. }) => {
+                Emulated("the Service's balancer answers in place of the called")
+            }
+            (Self::Containers, FaultKind::Blackhole { .. }) => {
+                Emulated("the Service's balancer takes what is sent and passes nothing on")
+            }
+            (Self::Containers, FaultKind::Partition { .. }) => {
+                Refused("a container that is cut off could not be probed from its own node, as its kubelet does")
+            }
+            (Self::Containers, FaultKind::DnsFailure { .. }) => {
+                Refused("names are in the containers' hosts files, which no DNS failure reaches")
+            }
+            (Self::Containers, FaultKind::NoisyNeighbour { .. }) => {
+                Refused("CPU is accounted inside of the containers, where nobody tells it to be scarce")
             }
             (Self::Embedded, FaultKind::NodeLoss { .. } | FaultKind::ZoneLoss { .. }) => {
                 Emulated("sockets of its pods stay open and nobody serves them")
@@ -139,7 +172,7 @@ mod tests {
     /// One of each kind, under its name in a scenario file, in the order of its documentation.
     fn kinds() -> Vec<(&'static str, FaultKind)> {
         let (workload, node, service) = (WorkloadId(0), 0, ServiceId(0));
-        let (from, to) = (Party::Clients, Party::Gateway);
+        let (from, to) = (Party::Gateway, Party::Workload(workload));
         vec![
             ("podKill", FaultKind::PodKill { workload, pods: 1, forced: false }),
             ("nodeDrain", FaultKind::NodeDrain { node }),
@@ -168,12 +201,14 @@ mod tests {
             Support::Refused(why) => format!("refused: {why}"),
         };
         let row = |(key, kind): &(&str, FaultKind)| {
-            let all = [Backend::Embedded, Backend::ControlPlane, Backend::Simulated];
-            let [live, real, simulated] = all.map(|backend| word(backend.support(kind)));
-            format!("| `{key}` | {live} | {real} | {simulated} |\n")
+            let all = [Backend::Embedded, Backend::ControlPlane, Backend::Containers, Backend::Simulated];
+            let [live, real, containers, simulated] = all.map(|backend| word(backend.support(kind)));
+            format!("| `{key}` | {live} | {real} | {containers} | {simulated} |\n")
         };
         let rows: String = kinds().iter().map(row).collect();
-        format!("| fault | `run` (embedded) | `run --backend control-plane` | `simulate` |\n|---|---|---|---|\n{rows}")
+        let head =
+            "| fault | `run` (embedded) | `run --backend control-plane` | `run --backend containers` | `simulate` |";
+        format!("{head}\n|---|---|---|---|---|\n{rows}")
     }
 
     #[test]

@@ -8,7 +8,7 @@ use record::ExitCode;
 use crate::{machine, told};
 
 /// What was looked at.
-struct Finding {
+pub(crate) struct Finding {
     what: String,
     state: State,
     told: String,
@@ -17,7 +17,7 @@ struct Finding {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub(crate) enum State {
     Fine,
     /// Something works less well.
     Less,
@@ -33,6 +33,7 @@ pub(crate) fn doctor() -> ExitCode {
     section("simulate: virtual time", &[fine("needs", "nothing: it runs wherever this program does")]);
     section("run: live on loopback (the embedded backend)", &live);
     section("run --backend control-plane: live, decided by Kubernetes' own control plane", &control_plane());
+    section("run --backend containers: real nginx, PostgreSQL and Redis in Docker", &crate::containers::doctor());
     section("what tests and comparisons use, if it is there", &tools());
     told::out(if can {
         "\nBoth backends can run here. Begin with `rehearse run`.\n"
@@ -64,11 +65,11 @@ fn section(title: &str, findings: &[Finding]) {
     }
 }
 
-fn fine(what: &str, told: impl Into<String>) -> Finding {
+pub(crate) fn fine(what: &str, told: impl Into<String>) -> Finding {
     Finding { what: what.into(), state: State::Fine, told: told.into(), help: None }
 }
 
-fn lacking(state: State, what: &str, told: impl Into<String>, help: &str) -> Finding {
+pub(crate) fn lacking(state: State, what: &str, told: impl Into<String>, help: &str) -> Finding {
     Finding { what: what.into(), state, told: told.into(), help: Some(help.into()) }
 }
 

@@ -19,6 +19,16 @@ use crate::progress::Progress;
 use crate::resolve::Rehearsal;
 use crate::{control_plane, machine, probe};
 
+/// What decides, and where pods live.
+pub(crate) enum Under {
+    /// Our own rules, and this process.
+    Rules,
+    /// Kubernetes' own control plane, of these programs, and this process.
+    ControlPlane(Programs),
+    /// Our own rules, and containers.
+    Containers,
+}
+
 /// The embedded backend, ready to play.
 pub(crate) struct Embedded {
     runtime: Runtime,
@@ -27,13 +37,13 @@ pub(crate) struct Embedded {
     page: Option<Page>,
     /// Requests a second that driver and gateway carry on this machine, if that was probed.
     carries: Option<f64>,
-    /// What a control plane is made of, where one decides.
-    programs: Option<Programs>,
+    /// What decides, and where pods live.
+    under: Under,
 }
 
 impl Embedded {
     /// Serves the page, if one is asked for.
-    pub(crate) fn new(live: &LiveArgs, programs: Option<Programs>) -> Result<Self, Failure> {
+    pub(crate) fn new(live: &LiveArgs, under: Under) -> Result<Self, Failure> {
         let driver = std::env::current_exe()
             .map_err(|error| Failure::usage(format!("cannot find the program that drives load: {error}")))?;
         let settings = EmbeddedSettings {
@@ -47,6 +57,7 @@ impl Embedded {
             },
             // That of a run without a limit; each run that has one brings its own.
             lag_allowed: reports::lag_allowed(Nanos::from_secs(1)),
+            runtime: None,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -55,7 +66,15 @@ impl Embedded {
         let page = live.live.map(|port| runtime.block_on(Page::serve(port)).map_err(|error| unserved(port, &error)));
         let page = page.transpose()?;
         let interrupts = runtime.block_on(async { machine::interrupts() });
-        Ok(Self { runtime, settings, interrupts, page, carries: None, programs })
+        Ok(Self { runtime, settings, interrupts, page, carries: None, under })
+    }
+
+    /// Where pods live in containers: sees to it that they can be had, and tells the report what they are.
+    pub(crate) fn prepare(&self, rehearsal: &mut Rehearsal) -> Result<(), Failure> {
+        match self.under {
+            Under::Containers => self.runtime.block_on(crate::containers::prepare(rehearsal)),
+            Under::Rules | Under::ControlPlane(_) => Ok(()),
+        }
     }
 
     /// Finds what this machine carries, and refuses a plan that asks for more or that it has no files for.
@@ -73,7 +92,10 @@ impl Embedded {
 
     /// Which control plane decides, where it is not ours.
     pub(crate) fn decides(&self) -> Option<String> {
-        self.programs.as_ref().map(Programs::told)
+        match &self.under {
+            Under::ControlPlane(programs) => Some(programs.told()),
+            Under::Rules | Under::Containers => None,
+        }
     }
 
     /// Plays the rehearsal once, with the platform's Prometheus if it has one.
@@ -98,11 +120,12 @@ impl Embedded {
         let interrupts = self.interrupts.clone();
         let played = self.runtime.block_on(async {
             let scraper = server.map(|server| &mut server.scraper);
-            match &self.programs {
-                Some(programs) => {
+            match &self.under {
+                Under::ControlPlane(programs) => {
                     control_plane::play(programs, rehearsal, settings, progress, interrupts, scraper).await
                 }
-                None => Ok(stage::play_scraped(plan, watches, settings, progress, interrupts, scraper).await?),
+                Under::Containers => crate::containers::play(rehearsal, settings, progress, interrupts, scraper).await,
+                Under::Rules => Ok(stage::play_scraped(plan, watches, settings, progress, interrupts, scraper).await?),
             }
         });
         progress.close();

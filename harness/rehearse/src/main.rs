@@ -8,6 +8,7 @@ mod backend;
 mod calibrate;
 mod capacity;
 mod confirm;
+mod containers;
 mod control_plane;
 mod doctor;
 mod embedded;
@@ -68,6 +69,8 @@ fn main() -> Process {
         Command::Kubernetes(command) => control_plane::command(&command),
         Command::Clean { dry_run } => control_plane::clean(dry_run),
         Command::Child { args } => control_plane::child(&args),
+        Command::Images(command) => containers::images(&command),
+        Command::Reap { run } => containers::reap(&run),
         Command::Drive => driver::drive().map(|()| ExitCode::Pass).map_err(|error| Failure::internal(&error)),
     };
     let code = ended.unwrap_or_else(|failure| {

@@ -16,7 +16,7 @@ use units::Nanos;
 use crate::alerts::{self, Server};
 use crate::args::{Format, LiveArgs, PlayArgs, RunArgs, Undecided};
 use crate::backend::Backend;
-use crate::embedded::Embedded;
+use crate::embedded::{Embedded, Under};
 use crate::failure::Failure;
 use crate::live::Head;
 use crate::machine::{self, Began};
@@ -33,13 +33,22 @@ pub(crate) enum Stage {
 impl Stage {
     pub(crate) fn of(backend: Backend, live: &LiveArgs) -> Result<Self, Failure> {
         Ok(match backend {
-            Backend::Embedded => Self::Embedded(Box::new(Embedded::new(live, None)?)),
+            Backend::Embedded => Self::Embedded(Box::new(Embedded::new(live, Under::Rules)?)),
             Backend::ControlPlane => {
                 let programs = kubernetes::Programs::find(live.kube_bin_dir.as_deref())?;
-                Self::Embedded(Box::new(Embedded::new(live, Some(programs))?))
+                Self::Embedded(Box::new(Embedded::new(live, Under::ControlPlane(programs))?))
             }
+            Backend::Containers => Self::Embedded(Box::new(Embedded::new(live, Under::Containers)?)),
             Backend::Simulated => Self::Simulated,
         })
+    }
+
+    /// Sees to it that it can be had, and adds to the rehearsal what it will be made of.
+    fn prepare(&self, rehearsal: &mut Rehearsal) -> Result<(), Failure> {
+        match self {
+            Self::Embedded(embedded) => embedded.prepare(rehearsal),
+            Self::Simulated => Ok(()),
+        }
     }
 
     /// Finds what this machine carries, where load is real, and refuses a rehearsal that asks for more.
@@ -83,6 +92,7 @@ fn command(args: &PlayArgs, backend: Backend, live: &LiveArgs) -> Result<ExitCod
         rehearsal.look(Look { nth: 1, of: 2, steady_us: steady.as_micros(), before: None });
     }
     let mut stage = Stage::of(backend, live)?;
+    stage.prepare(&mut rehearsal)?;
     stage.probe(&rehearsal, args)?;
     let show = match (args.quiet, live.no_tui || backend == Backend::Simulated) {
         (true, _) => Show::Nothing,
@@ -99,6 +109,7 @@ fn command(args: &PlayArgs, backend: Backend, live: &LiveArgs) -> Result<ExitCod
         let (began, look) = (Began::now(), rehearsal.look.take());
         rehearsal = Rehearsal::resolve(args, backend)?;
         rehearsal.look = look;
+        stage.prepare(&mut rehearsal)?;
         progress = begin(args, &rehearsal, &began, show)?;
         ended = play(&rehearsal, &stage, &mut progress, &began, true)?;
     }
@@ -113,6 +124,7 @@ fn command(args: &PlayArgs, backend: Backend, live: &LiveArgs) -> Result<ExitCod
         rehearsal = Rehearsal::resolve(&longer, backend)?;
         rehearsal.asked.command = command;
         rehearsal.look(look);
+        stage.prepare(&mut rehearsal)?;
         progress = begin(args, &rehearsal, &began, show)?;
         ended = play(&rehearsal, &stage, &mut progress, &began, true)?;
     }
@@ -141,8 +153,9 @@ pub(crate) struct Block {
 
 /// Plays one block of a comparison into the folder `name` of the output folder, without a word.
 pub(crate) fn block(args: &PlayArgs, backend: Backend, name: &str) -> Result<Block, Failure> {
-    let rehearsal = Rehearsal::resolve(args, backend)?;
+    let mut rehearsal = Rehearsal::resolve(args, backend)?;
     let stage = Stage::of(backend, &LiveArgs::default())?;
+    stage.prepare(&mut rehearsal)?;
     let folder = RunFolder::create(&args.out, name, &rehearsal.asked)?;
     let block = once(&rehearsal, &stage, folder);
     stage.end();

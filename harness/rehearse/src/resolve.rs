@@ -81,6 +81,13 @@ impl Rehearsal {
         };
         let plan = plan.varied(&Variation { load, ..Variation::default() })?;
         crate::backend::check(&plan, backend)?;
+        if let Some(way_in) = way_in.as_ref().filter(|_| backend == Backend::Containers) {
+            return Err(Failure::usage(format!(
+                "the platform has no nginx of its own for backend {} to run, only {}: use another backend",
+                backend.named(),
+                way_in.what
+            )));
+        }
         let own = crate::situation::own(&scenario)?;
         let objectives = crate::situation::objectives(&own, &args.objective)?;
         let Selected { objectives, watches, not_judged } = crate::situation::select(&scenario, objectives, &plan)?;
@@ -236,7 +243,7 @@ fn scenario(project: &Project, args: &PlayArgs) -> Result<Scenario, Failure> {
 pub(crate) fn command(args: &PlayArgs, backend: Backend) -> String {
     let verb = if backend == Backend::Simulated { "simulate" } else { "run" };
     let mut words = vec![format!("rehearse {verb} {} --seed {}", args.scenario(), args.seed)];
-    if backend == Backend::ControlPlane {
+    if !matches!(backend, Backend::Embedded | Backend::Simulated) {
         words.push(format!("--backend {}", backend.named()));
     }
     words.extend(args.rate.map(|rate| format!("--rate {rate}")));
@@ -295,10 +302,13 @@ fn stand_ins(plan: &Plan, way_in: Option<WayIn>, backend: Backend) -> Vec<StandI
     } else {
         vec![rules("the control plane", "rules of Kubernetes 1.34, played by rehearse")]
     };
-    all.push(match way_in {
-        Some(WayIn { what, how, .. }) => StandIn { what, how, origin: Origin::Assumed },
-        None => rules("the gateway", "rules of nginx on the manifests' own configuration, played by rehearse"),
-    });
+    match way_in {
+        Some(WayIn { what, how, .. }) => all.push(StandIn { what, how, origin: Origin::Assumed }),
+        None if backend == Backend::Containers => {} // a real one, which is told where its image is known
+        None => {
+            all.push(rules("the gateway", "rules of nginx on the manifests' own configuration, played by rehearse"))
+        }
+    }
     if plan.ingress.is_some() {
         all.push(rules("the ingress controller", "one pod, by the rules of ingress-nginx 1.11, played by rehearse"));
     }

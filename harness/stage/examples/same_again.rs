@@ -40,6 +40,7 @@ fn main() -> anyhow::Result<()> {
             open_files: 20_000,
             sender: driver::Sender::Hyper,
             lag_allowed: units::Nanos::from_millis(20),
+            runtime: None,
         };
         let runtime = tokio::runtime::Runtime::new()?;
         let (_nobody, interrupt) = tokio::sync::watch::channel(0);

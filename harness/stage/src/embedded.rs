@@ -17,7 +17,7 @@ use units::Nanos;
 use crate::ending::Ending;
 use crate::heart::{Heart, STALL};
 use crate::standing::{ControlMaker, Standing, heard, rules};
-use crate::{StageError, budget};
+use crate::{ContainerRuntime, StageError, budget};
 
 /// What a live run needs beyond the plan.
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub struct EmbeddedSettings {
     pub sender: Sender,
     /// How late they may be sent, at the 99th percentile, before somebody asks what kept them.
     pub lag_allowed: Nanos,
+    /// Where pods live, if not in this process. The gateway is a real one there.
+    pub runtime: Option<Arc<dyn ContainerRuntime>>,
 }
 
 /// Whether this process may do what the plan asks of it, before anything starts.
@@ -81,7 +83,8 @@ pub async fn play_under(
     scraper: Option<&mut Scraper>,
 ) -> Result<Observed, StageError> {
     check(&plan, &settings)?;
-    let mut standing = Standing::begin_under(Arc::clone(&plan), control, listener)?;
+    let real_gateway = settings.runtime.is_some();
+    let mut standing = Standing::begin_in(Arc::clone(&plan), control, settings.runtime, listener)?;
     let orders = standing.orders(settings.sender, None);
     // The driver starts while the pods do. Whatever ends this early kills it, as it is dropped.
     let driver = async {
@@ -99,7 +102,19 @@ pub async fn play_under(
     let state = DriverState { workers, ..DriverState::default() };
     let lag_allowed = settings.lag_allowed;
     let ending = Ending::default();
-    let run = Run { plan, driver, state, lag_allowed, contract, standing, watches, observations, scraper, ending };
+    let run = Run {
+        plan,
+        driver,
+        state,
+        lag_allowed,
+        contract,
+        standing,
+        watches,
+        observations,
+        real_gateway,
+        scraper,
+        ending,
+    };
     run.load(&mut interrupt).await
 }
 
@@ -148,6 +163,8 @@ struct Run<'a> {
     watches: Vec<Watch>,
     observations: Option<Vec<Observation>>,
     scraper: Option<&'a mut Scraper>,
+    /// It does not say why it refuses.
+    real_gateway: bool,
     ending: Ending,
 }
 
@@ -229,7 +246,10 @@ impl Run<'_> {
                     second += Nanos::from_secs(1);
                 }
                 report = self.driver.next(), if driving => match report {
-                    Ok(Some(Report::Observation(observation))) => {
+                    Ok(Some(Report::Observation(mut observation))) => {
+                        if self.real_gateway {
+                            observation.cause = refused_by(&self.plan, &observation);
+                        }
                         recorder.observe(&observation);
                         frames.extend_from_slice(&observation.encode());
                         referee.observe(&observation);
@@ -319,5 +339,25 @@ impl Run<'_> {
     fn doors(&mut self) -> Update {
         self.standing.host.doors_changed = false;
         Update::Doors(self.standing.doors())
+    }
+}
+
+/// Why a request failed that no pod of the rehearsal answered, where a real nginx is in front, which does not say so:
+/// its own answers are those without a pod.
+fn refused_by(plan: &Plan, observation: &Observation) -> Cause {
+    if observation.cause != Cause::ServerError && observation.cause != Cause::ClientError || observation.pod != 0 {
+        return observation.cause;
+    }
+    let config = plan.platform.gateway.as_ref().map(|gateway| &gateway.config);
+    let locations = config.iter().flat_map(|config| &config.servers).flat_map(|server| &server.locations);
+    let refuses = |location: &platform::Location, status| {
+        !location.limits.is_empty() && location.limit_status == status
+            || !location.conn_limits.is_empty() && location.conn_status == status
+    };
+    let mut limited = locations.map(|location| refuses(location, observation.status));
+    match observation.status {
+        _ if limited.any(|limited| limited) => Cause::Limited,
+        502 | 504 => Cause::Gateway,
+        _ => observation.cause,
     }
 }

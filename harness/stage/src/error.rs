@@ -62,6 +62,22 @@ pub enum StageError {
     /// The control plane, which runs elsewhere, is gone.
     #[error("the control plane is lost: {0}")]
     ControlLost(String),
+    /// The network of the containers has no address for each Service.
+    #[error("the platform has {services} Services, and a network of containers has addresses for {most}")]
+    TooManyServices {
+        /// There are.
+        services: usize,
+        /// It has.
+        most: usize,
+    },
+    /// A container cannot be started.
+    #[error("pod {pod} cannot be started: {why}")]
+    Container {
+        /// Which pod.
+        pod: String,
+        /// What the container runtime says.
+        why: String,
+    },
     /// The load driver does not start.
     #[error(transparent)]
     Driver(#[from] driver::DriverError),

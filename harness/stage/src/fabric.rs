@@ -19,7 +19,7 @@ use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use platform::{ServiceId, WorkloadId};
-use scenarios::{Network, Party, Plan, Verdict, party};
+use scenarios::{FaultKind, Network, Party, Plan, Verdict, party};
 use tokio::net::{TcpSocket, TcpStream};
 use units::{Nanos, Purpose, RequestId};
 
@@ -155,6 +155,25 @@ impl Fabric {
         self.change(pod, |placed| placed.runs = false);
     }
 
+    /// The pod that has this address, where each has its own.
+    pub(crate) fn at(&self, address: Ipv4Addr) -> Option<PodId> {
+        let pods = self.pods.read().unwrap_or_else(PoisonError::into_inner);
+        let here = |placed: &Option<Placed>| {
+            placed.as_ref().is_some_and(|placed| placed.runs && placed.address.bind.ip() == IpAddr::V4(address))
+        };
+        pods.iter().position(here).map(|index| PodId(index as u32))
+    }
+
+    /// Whether packets get to a pod's node.
+    pub(crate) fn reached(&self, pod: PodId) -> bool {
+        self.placed(pod).is_none_or(|placed| placed.reached)
+    }
+
+    /// Whether nothing of the scenario disturbs a connection, nor cuts off a node.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.network.is_calm() && self.plan.faults.iter().all(|fault| !cuts_off(&fault.kind))
+    }
+
     /// A pod's node is cut off, or reached again.
     pub(crate) fn reach(&self, pod: PodId, reached: bool) {
         self.change(pod, |placed| placed.reached = reached);
@@ -238,6 +257,34 @@ impl Fabric {
         }
     }
 
+    /// The same to another port of the pod.
+    pub(crate) async fn dial_port(
+        &self,
+        from: Origin,
+        source: Ipv4Addr,
+        to: ServiceId,
+        port: u16,
+        id: RequestId,
+    ) -> Result<(TcpStream, PodId), NoAnswer> {
+        let pod = self.choose(from, to, id).ok_or(NoAnswer::Connect)?;
+        match self.placed(pod) {
+            Some(placed) if !placed.reached => std::future::pending().await,
+            Some(placed) if placed.runs => {
+                Ok((connect(source, SocketAddr::new(placed.address.bind.ip(), port)).await?, pod))
+            }
+            _ => Err(NoAnswer::Connect),
+        }
+    }
+
+    /// What the network does to what somebody sends to a Service.
+    pub(crate) fn on_the_way_to(&self, from: Origin, to: ServiceId, id: RequestId) -> Verdict {
+        let placed = match from {
+            Origin::Pod(pod) => self.placed(pod),
+            Origin::Outside(_) => None,
+        };
+        placed.map_or(Verdict::UNDISTURBED, |placed| self.way_on(placed, to, id))
+    }
+
     /// Sends one request to a Service on a connection of its own, and reads the answer: to its end if it is `whole`. Tells
     /// which pod it met, if it met one. Where a connection is `kept`, it goes to that pod: what is kept is where it leads.
     #[expect(clippy::too_many_arguments, reason = "each is a part of one question")]
@@ -298,6 +345,11 @@ impl Fabric {
             }
         }
     }
+}
+
+/// Whether a fault takes nodes away from the network.
+const fn cuts_off(kind: &FaultKind) -> bool {
+    matches!(kind, FaultKind::Partition { .. } | FaultKind::NodeLoss { .. } | FaultKind::ZoneLoss { .. })
 }
 
 /// 128 bits that nobody can know.

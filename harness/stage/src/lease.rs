@@ -1,22 +1,33 @@
-//! A block of loopback addresses for one run, held by a file lock: parallel runs never share one, and a killed run
-//! leaves none behind.
+//! The addresses of one run: a block of loopback, held by a file lock, so that parallel runs never share one and a
+//! killed run leaves none behind; or the network of its containers.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 
+use server::NODE;
+
 use crate::StageError;
 
 /// `127.B.0.0/16`: pods in its lower half, clients in its upper half.
+///
+/// On a [network](Self::of_network) of containers it is that network, laid out the same way, with proxies and Services
+/// in the last two octets of the lower half.
 ///
 /// Where only 127.0.0.1 can be bound (macOS, or [`ONE_ADDRESS`] is set) these addresses are names: everybody is at
 /// 127.0.0.1, pods are told apart by their ports, and clients by what the driver says of them.
 #[derive(Debug)]
 pub struct AddressLease {
-    block: u8,
+    /// The first two octets.
+    block: [u8; 2],
     one: bool,
-    _lock: File, // the kernel drops the lock with the process, however it ends
+    _lock: Option<File>, // the kernel drops the lock with the process, however it ends
 }
+
+/// The third octet of the addresses that proxies dial from.
+const PROXIES: u8 = 126;
+/// The third octet of the Services' addresses.
+const SERVICES: u8 = 127;
 
 /// The environment variable that has a run take one address, as on a machine that has no more.
 pub const ONE_ADDRESS: &str = "REHEARSE_ONE_ADDRESS";
@@ -44,12 +55,37 @@ impl AddressLease {
             let open = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
             let file = open.map_err(error(path.clone()))?;
             match file.try_lock() {
-                Ok(()) => return Ok(Self { block, one: one_address(block), _lock: file }),
+                Ok(()) => return Ok(Self { block: [127, block], one: one_address(block), _lock: Some(file) }),
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(source)) => return Err(StageError::Leases { path, source }),
             }
         }
         Err(StageError::NoAddresses)
+    }
+
+    /// The addresses of a network of containers, `A.B.0.0/16`, whose pods are in its first quarter. Its owner has seen to it that nobody else has it, and
+    /// that this machine can listen on, and send from, all but those of the pods.
+    pub const fn of_network(block: [u8; 2]) -> Self {
+        Self { block, one: false, _lock: None }
+    }
+
+    /// Where kubelets ask from: the machine's own address.
+    pub const fn node(&self) -> Ipv4Addr {
+        let [first, second] = self.block;
+        if first == 127 { NODE } else { Ipv4Addr::new(first, second, 63, 254) }
+    }
+
+    /// The cluster address of the `index`-th Service of a network of containers; there are as many as an octet has.
+    pub fn service(&self, index: u16) -> Option<Ipv4Addr> {
+        // The last one is the ingress controller's.
+        let last = u8::try_from(index + 1).ok().filter(|last| u32::from(*last) < PER_OCTET)?;
+        Some(Ipv4Addr::new(self.block[0], self.block[1], SERVICES, last))
+    }
+
+    /// An address that a proxy dials from. They are taken in turn: a connection that was closed keeps its port for a
+    /// minute, and one address has 28,000 of them.
+    pub const fn proxy(&self, turn: u32) -> Ipv4Addr {
+        Ipv4Addr::new(self.block[0], self.block[1], PROXIES, (1 + turn % PER_OCTET) as u8)
     }
 
     /// Whether there is one address for everybody.
@@ -83,7 +119,8 @@ impl AddressLease {
     }
 
     fn address(&self, first_octet: u32, index: u32) -> Ipv4Addr {
-        Ipv4Addr::new(127, self.block, (first_octet + index / PER_OCTET) as u8, (1 + index % PER_OCTET) as u8)
+        let [first, second] = self.block;
+        Ipv4Addr::new(first, second, (first_octet + index / PER_OCTET) as u8, (1 + index % PER_OCTET) as u8)
     }
 }
 
@@ -113,5 +150,17 @@ mod tests {
         assert_eq!(lease.pod(250).octets()[2..], [1, 1]);
         assert_eq!(lease.client(0).octets()[2..], [128, 1]);
         assert_eq!(lease.client(HALF - 1).octets()[2..], [255, 250]);
+    }
+
+    #[test]
+    fn on_a_network_nobody_has_the_address_of_somebody_else() {
+        let lease = AddressLease::of_network([10, 199]);
+        let services: Vec<_> = (0..300).map_while(|index| lease.service(index)).collect();
+        assert_eq!(services.len(), 249);
+        assert_eq!((services[0], lease.front()), ([10, 199, 127, 1].into(), [10, 199, 127, 250].into()));
+        assert_eq!((lease.proxy(0), lease.proxy(250)), ([10, 199, 126, 1].into(), [10, 199, 126, 1].into()));
+        assert_eq!(lease.client(HALF - 1), Ipv4Addr::from([10, 199, 255, 250]));
+        assert_eq!(lease.node(), Ipv4Addr::from([10, 199, 63, 254]));
+        assert!(!services.contains(&lease.front()));
     }
 }

@@ -4,9 +4,9 @@
 //! the pods and gateways that serve on it, and the loop that feeds the control side. What is decided, `cluster`,
 //! `gateway` and `model` decide: the same machines that the simulator drives.
 //!
-//! [`Standing`] is the platform without load, [`play`] a whole run. So far there is one backend, `embedded`: control,
-//! place and edge in this process, by the rules; load from a child process. The next ones replace one of the choices
-//! each.
+//! [`Standing`] is the platform without load, [`play`] a whole run. By itself that is the backend `embedded`: control,
+//! place and edge in this process, by the rules; load from a child process. With a [`ContainerRuntime`] pods live in
+//! containers, the gateway's among them.
 
 mod budget;
 mod contract;
@@ -23,6 +23,8 @@ mod lease;
 mod news;
 mod place;
 mod probe;
+mod relay;
+mod runtime;
 mod standing;
 mod tls;
 
@@ -32,4 +34,5 @@ pub use error::StageError;
 pub use front::FrontDoor;
 pub use lease::{AddressLease, ONE_ADDRESS};
 pub use probe::carries;
+pub use runtime::{ContainerNews, ContainerRuntime, ContainerUsage, Hear, PodStart};
 pub use standing::{ControlMaker, Standing, StandingPod, Teller, rules};

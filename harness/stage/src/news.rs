@@ -5,6 +5,8 @@ use record::EventKind;
 use tokio::sync::mpsc::UnboundedSender;
 use units::Nanos;
 
+use crate::runtime::ContainerNews;
+
 /// Something that the loop is to know.
 #[derive(Clone, Debug)]
 pub(crate) enum News {
@@ -14,6 +16,8 @@ pub(crate) enum News {
     Note(EventKind),
     /// The container that was started then took more memory than it may have.
     OutOfMemory(PodId, Nanos),
+    /// Of a container.
+    Container(PodId, Nanos, ContainerNews),
 }
 
 /// Tells the loop, unless the run is over by then.

@@ -1,4 +1,4 @@
-//! Where pods live in this process: each a listener on its own loopback address.
+//! Where pods live: in this process, each a listener on its own loopback address, or in containers.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clock::Clock;
-use cluster::{PodId, Question, Traffic, Usage};
+use cluster::{PodId, ProbeKind, Question, Traffic, Usage};
 use http_body_util::Full;
 use hyper::Request;
 use hyper::header::{AUTHORIZATION, HOST, HeaderValue};
@@ -17,20 +17,22 @@ use model::{CallProfile, LIBRARY_CONNECT, Station, StationInput};
 use platform::{Container, GatewayConfig, HttpProbe, PortRef, Probe, ProbeAction, WorkloadId};
 use record::{EventKind, Hops, wire};
 use scenarios::Plan;
-use server::{Answer, Listening, LiveStation, MockService, NODE, Outbound, Records, Unreachable};
+use server::{Answer, Listening, LiveStation, MockService, Outbound, Records, Unreachable};
 use tokio::net::{TcpListener, TcpSocket};
 use units::{Bytes, Millicores, Nanos, RequestId};
 
 use crate::data::{Around, LiveData};
 use crate::edge::{Edge, Port};
 use crate::fabric::{Fabric, Origin, PodAddress, Within, connect, exchange, timeout};
-use crate::news::Feed;
-use crate::{AddressLease, StageError, StandingPod};
+use crate::news::{Feed, News};
+use crate::{AddressLease, ContainerRuntime, PodStart, StageError, StandingPod};
 
 /// All pods of the run.
 pub(crate) struct Place {
     plan: Arc<Plan>,
-    lease: AddressLease,
+    lease: Arc<AddressLease>,
+    /// Where pods run that do not run in this process: then all do.
+    runtime: Option<Arc<dyn ContainerRuntime>>,
     clock: Clock,
     fabric: Arc<Fabric>,
     feed: Feed,
@@ -52,32 +54,53 @@ struct Pod {
 }
 
 struct Running {
-    listening: Listening,
-    accounts: Accounts,
+    life: Life,
     started: Nanos,
 }
 
+/// How a pod runs.
+enum Life {
+    /// It listens in this process.
+    Here(Listening, Accounts),
+    /// In a container.
+    Container {
+        runtime: Arc<dyn ContainerRuntime>,
+        pod: PodId,
+        port: u16,
+        /// It was told to end.
+        ending: bool,
+    },
+}
+
 impl Running {
-    /// Cumulative CPU time and working set now.
-    fn usage(&self) -> (Nanos, Bytes) {
-        match &self.accounts {
-            Accounts::Service(service) => service.station.usage(),
-            Accounts::Gateway(edge) => (edge.cpu(), model::GATEWAY_MEMORY),
+    /// Cumulative usage; `None` while nothing is known of it.
+    fn usage(&self) -> Option<Usage> {
+        let (cpu, memory, traffic) = match &self.life {
+            Life::Here(_, accounts) => {
+                let (cpu, memory) = accounts.usage();
+                (cpu, memory, accounts.traffic())
+            }
+            Life::Container { runtime, pod, .. } => {
+                let usage = runtime.usage(*pod)?;
+                (usage.cpu, usage.memory, usage.traffic)
+            }
+        };
+        Some(Usage { cpu, memory, started: self.started, traffic })
+    }
+
+    /// What listens for it in this process.
+    fn listening(&self) -> Option<&Listening> {
+        match &self.life {
+            Life::Here(listening, _) => Some(listening),
+            Life::Container { .. } => None,
         }
     }
 
-    /// What its own metrics tell of its requests.
-    fn traffic(&self) -> Traffic {
-        match &self.accounts {
-            Accounts::Service(service) => Traffic {
-                answered: service.metrics.answered(),
-                waiting: service.station.waiting(),
-                in_flight: service.station.in_flight(),
-            },
-            // Each request costs the gateway the same.
-            Accounts::Gateway(edge) => {
-                Traffic { answered: edge.cpu().get() / model::GATEWAY_CPU.get(), ..Traffic::default() }
-            }
+    /// Whether it was told to end.
+    fn ending(&self) -> bool {
+        match &self.life {
+            Life::Here(listening, _) => listening.ending(),
+            Life::Container { ending, .. } => *ending,
         }
     }
 }
@@ -88,15 +111,54 @@ enum Accounts {
     Gateway(Arc<Edge>),
 }
 
-impl Place {
-    pub(crate) fn new(plan: Arc<Plan>, lease: AddressLease, clock: Clock, fabric: Arc<Fabric>, feed: Feed) -> Self {
-        let data = LiveData::new(&plan, clock.clone(), feed.clone());
-        Self { plan, lease, clock, fabric, feed, data, records: Arc::default(), gateway: None, pods: BTreeMap::new() }
+impl Accounts {
+    /// Cumulative CPU time and working set now.
+    fn usage(&self) -> (Nanos, Bytes) {
+        match self {
+            Self::Service(service) => service.station.usage(),
+            Self::Gateway(edge) => (edge.cpu(), model::GATEWAY_MEMORY),
+        }
     }
 
-    /// The servers that the platform keeps its data in.
-    pub(crate) fn data(&self) -> &Arc<LiveData> {
-        &self.data
+    /// What its own metrics tell of its requests.
+    fn traffic(&self) -> Traffic {
+        match self {
+            Self::Service(service) => Traffic {
+                answered: service.metrics.answered(),
+                waiting: service.station.waiting(),
+                in_flight: service.station.in_flight(),
+            },
+            // Each request costs the gateway the same.
+            Self::Gateway(edge) => {
+                Traffic { answered: edge.cpu().get() / model::GATEWAY_CPU.get(), ..Traffic::default() }
+            }
+        }
+    }
+}
+
+impl Place {
+    pub(crate) fn new(
+        plan: Arc<Plan>,
+        lease: Arc<AddressLease>,
+        runtime: Option<Arc<dyn ContainerRuntime>>,
+        clock: Clock,
+        fabric: Arc<Fabric>,
+        feed: Feed,
+    ) -> Self {
+        let data = LiveData::new(&plan, clock.clone(), feed.clone());
+        let (records, gateway, pods) = (Arc::default(), None, BTreeMap::new());
+        if let Some(runtime) = &runtime {
+            let feed = feed.clone();
+            runtime.attach(Arc::new(move |pod, started, news| feed.tell(News::Container(pod, started, news))));
+        }
+        Self { plan, lease, runtime, clock, fabric, feed, data, records, gateway, pods }
+    }
+
+    /// Something happens to the servers that the platform keeps its data in: to their model, if they are no real ones.
+    pub(crate) fn tell_servers(&self, input: DataInput) {
+        if self.runtime.is_none() {
+            self.data.tell(input);
+        }
     }
 
     pub(crate) fn bound(&mut self, pod: PodId, workload: WorkloadId, name: &str) {
@@ -115,6 +177,14 @@ impl Place {
             Some(_) => self.plan.gateway_port,
             None => workload.containers.first().map_or(8_000, serving_port),
         };
+        if let Some(runtime) = &self.runtime {
+            let started = self.clock.now();
+            let start = PodStart { id, name: pod.name.clone(), workload: pod.workload, port: wanted, started };
+            runtime.start(start);
+            let life = Life::Container { runtime: Arc::clone(runtime), pod: id, port: wanted, ending: false };
+            pod.running = Some(Running { life, started });
+            return Ok(None);
+        }
         let address = self.lease.pod(id.0);
         let listen_error =
             |source| StageError::Listen { pod: pod.name.clone(), addr: SocketAddr::from((address, wanted)), source };
@@ -143,6 +213,7 @@ impl Place {
                 profile,
                 health: workload.containers.first().map(health_paths).unwrap_or_default(),
                 seed: self.plan.load.seed,
+                behind_gateway: false, // the embedded one reads ids
                 station,
                 metrics: server::Metrics::new(edges),
                 records: Arc::clone(&self.records),
@@ -164,7 +235,7 @@ impl Place {
             self.data.tell(DataInput::PrimaryBack);
         }
         listening.cut_off(!pod.reached);
-        pod.running = Some(Running { listening, accounts, started });
+        pod.running = Some(Running { life: Life::Here(listening, accounts), started });
         Ok(substituted.map(|why| EventKind::Substituted {
             what: format!("port {wanted} of {}", pod.name),
             by: format!("port {}: {why}", bind.port()),
@@ -173,16 +244,34 @@ impl Place {
 
     /// Where kubelets ask from, if that can be told from others.
     fn node(&self) -> Option<IpAddr> {
-        (!self.lease.is_one()).then_some(NODE.into())
+        (!self.lease.is_one()).then_some(self.lease.node().into())
+    }
+
+    /// A container runs, and is at this address. Its kubelet finds out by its probes.
+    pub(crate) fn runs_at(&mut self, id: PodId, started: Nanos, address: Ipv4Addr) {
+        let Some(pod) = self.pods.get(&id) else { return };
+        if let Some(Running { life: Life::Container { port, .. }, started: since }) = &pod.running
+            && *since == started
+        {
+            let bind = SocketAddr::from((address, *port));
+            self.fabric.place(id, pod.workload, PodAddress { label: address, bind });
+        }
+    }
+
+    /// A pod's name, for people.
+    pub(crate) fn name(&self, id: PodId) -> &str {
+        self.pods.get(&id).map_or("?", |pod| &pod.name)
     }
 
     /// SIGTERM. The future ends when the pod has finished what is in flight.
-    pub(crate) fn terminate(&self, id: PodId) -> impl Future<Output = ()> + Send + use<> {
-        let ended = self.pods.get(&id).and_then(|pod| pod.running.as_ref()).map(|r| r.listening.terminate());
-        async move {
-            if let Some(ended) = ended {
-                ended.await;
+    pub(crate) fn terminate(&mut self, id: PodId) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        match self.pods.get_mut(&id).and_then(|pod| pod.running.as_mut()).map(|running| &mut running.life) {
+            Some(Life::Here(listening, _)) => Box::pin(listening.terminate()),
+            Some(Life::Container { runtime, pod, ending, .. }) => {
+                *ending = true;
+                runtime.terminate(*pod)
             }
+            None => Box::pin(async {}),
         }
     }
 
@@ -190,14 +279,19 @@ impl Place {
     /// nobody hears of it.
     pub(crate) fn kill(&mut self, id: PodId) {
         if let Some(pod) = self.pods.get_mut(&id)
-            && let Some(Running { listening, accounts, .. }) = pod.running.take()
+            && let Some(Running { life, .. }) = pod.running.take()
         {
-            if let Accounts::Service(service) = accounts {
-                service.station.kill();
-            }
-            if !pod.reached {
-                listening.vanish();
-                pod.vanished = Some(listening);
+            match life {
+                Life::Here(listening, accounts) => {
+                    if let Accounts::Service(service) = accounts {
+                        service.station.kill();
+                    }
+                    if !pod.reached {
+                        listening.vanish();
+                        pod.vanished = Some(listening);
+                    }
+                }
+                Life::Container { runtime, .. } => runtime.kill(id),
             }
         }
         self.data.ended(id);
@@ -209,8 +303,8 @@ impl Place {
         self.fabric.reach(id, reached);
         if let Some(pod) = self.pods.get_mut(&id) {
             pod.reached = reached;
-            if let Some(running) = &pod.running {
-                running.listening.cut_off(!reached);
+            if let Some(listening) = pod.running.as_ref().and_then(Running::listening) {
+                listening.cut_off(!reached);
             }
             if reached {
                 pod.vanished = None; // its node is up again and resets what it does not know
@@ -221,7 +315,7 @@ impl Place {
     /// What a pod's node leaves to it.
     pub(crate) fn share(&self, id: PodId, share: Option<Millicores>) {
         let running = self.pods.get(&id).and_then(|pod| pod.running.as_ref());
-        if let Some(Running { accounts: Accounts::Service(service), .. }) = running {
+        if let Some(Running { life: Life::Here(_, Accounts::Service(service)), .. }) = running {
             service.station.tell(StationInput::Share(share));
         }
     }
@@ -235,19 +329,19 @@ impl Place {
     /// A container that was terminated has finished. One that has been started since in its place is left alone.
     pub(crate) fn drained(&mut self, id: PodId) {
         let running = self.pods.get(&id).and_then(|pod| pod.running.as_ref());
-        if running.is_some_and(|running| running.listening.ending()) {
+        if running.is_some_and(Running::ending) {
             self.kill(id);
         }
     }
 
-    pub(crate) fn lease(&self) -> &AddressLease {
+    pub(crate) fn lease(&self) -> &Arc<AddressLease> {
         &self.lease
     }
 
     /// Every pod whose container runs.
     pub(crate) fn pods(&self) -> Vec<StandingPod> {
         let standing = |(id, pod): (&PodId, &Pod)| {
-            let cpu = pod.running.as_ref()?.usage().0;
+            let cpu = pod.running.as_ref()?.usage().map_or(Nanos::ZERO, |usage| usage.cpu);
             let address = self.fabric.address(*id)?;
             Some(StandingPod {
                 id: *id,
@@ -266,14 +360,14 @@ impl Place {
     pub(crate) fn seen(&self, id: PodId) -> Option<(bool, Nanos, Bytes)> {
         let pod = self.pods.get(&id)?;
         let running = pod.running.as_ref()?;
-        let (cpu, memory) = running.usage();
-        Some((pod.reached && !running.listening.ending(), cpu, memory))
+        let Usage { cpu, memory, .. } = running.usage()?;
+        Some((pod.reached && !running.ending(), cpu, memory))
     }
 
     /// What a pod's process counted of its requests.
     pub(crate) fn requests(&self, id: PodId, tell: &mut alerts::Tell<'_>) {
         let running = self.pods.get(&id).and_then(|pod| pod.running.as_ref());
-        if let Some(Running { accounts: Accounts::Service(service), .. }) = running {
+        if let Some(Running { life: Life::Here(_, Accounts::Service(service)), .. }) = running {
             service.metrics.each(tell);
         }
     }
@@ -291,41 +385,48 @@ impl Place {
         if unheard {
             return Box::pin(async { true });
         }
+        // Nobody asks a container that is still being made whether it lives.
+        let making = self.runtime.is_some() && address.is_none() && question.probe == ProbeKind::Liveness;
+        if making {
+            return Box::pin(async { true });
+        }
         let container = self
             .pods
             .get(&id)
             .and_then(|pod| pod.running.as_ref().and(self.plan.platform.workload(pod.workload).containers.first()));
         let (Some(address), Some(_)) = (address, container) else { return Box::pin(async { false }) };
-        let limit = Duration::from_nanos(probe.timeout.get());
+        let (limit, node) = (Duration::from_nanos(probe.timeout.get()), self.lease.node());
         match &probe.action {
             ProbeAction::Http(http) => {
-                let http = http.clone();
-                Box::pin(async move { timeout(limit, http_probe(id, question, http, address.bind)).await == Ok(true) })
+                let (http, to) = (http.clone(), (node, address.bind));
+                Box::pin(async move { timeout(limit, http_probe(id, question, http, to)).await == Ok(true) })
             }
+            ProbeAction::Exec => match &self.runtime {
+                None => Box::pin(async { true }),
+                Some(runtime) => {
+                    let asked = runtime.is_ready(id);
+                    Box::pin(async move { timeout(limit, asked).await == Ok(true) })
+                }
+            },
             ProbeAction::Tcp(_) | ProbeAction::Grpc(_) => {
-                Box::pin(async move { matches!(timeout(limit, connect(NODE, address.bind)).await, Ok(Ok(_))) })
+                Box::pin(async move { matches!(timeout(limit, connect(node, address.bind)).await, Ok(Ok(_))) })
             }
-            ProbeAction::Exec => Box::pin(async { true }),
         }
     }
 
     /// Cumulative usage of every pod whose container runs.
     pub(crate) fn usage(&self) -> Vec<(PodId, Usage)> {
-        let usage = |(id, pod): (&PodId, &Pod)| {
-            let running = pod.running.as_ref()?;
-            let (cpu, memory) = running.usage();
-            Some((*id, Usage { cpu, memory, started: running.started, traffic: running.traffic() }))
-        };
+        let usage = |(id, pod): (&PodId, &Pod)| Some((*id, pod.running.as_ref()?.usage()?));
         self.pods.iter().filter_map(usage).collect()
     }
 }
 
-async fn http_probe(id: PodId, question: Question, probe: HttpProbe, to: SocketAddr) -> bool {
+async fn http_probe(id: PodId, question: Question, probe: HttpProbe, (node, to): (Ipv4Addr, SocketAddr)) -> bool {
     let request = Request::get(&probe.path)
         .header(HOST, probe.host.unwrap_or_else(|| to.to_string()))
         .header(wire::REQUEST, RequestId::of_probe(id.0, question.number).to_string())
         .body(Full::default());
-    let (Ok(request), Ok(stream)) = (request, connect(NODE, to).await) else { return false };
+    let (Ok(request), Ok(stream)) = (request, connect(node, to).await) else { return false };
     exchange(stream, request).await.is_ok_and(|response| (200..400).contains(&response.status().as_u16()))
 }
 

@@ -18,7 +18,8 @@ use crate::front::{Front, FrontDoor};
 use crate::host::LiveHost;
 use crate::news::{Feed, News};
 use crate::place::Place;
-use crate::{AddressLease, StageError};
+use crate::relay::Relays;
+use crate::{AddressLease, ContainerNews, ContainerRuntime, StageError};
 
 /// How long the platform may take to become ready.
 pub(crate) const READY_WITHIN: Nanos = Nanos::from_secs(180);
@@ -49,6 +50,8 @@ pub struct Standing<'a> {
     pub(crate) front: Option<Front>,
     /// CPU that something else takes on a node.
     noise: BTreeMap<usize, Millicores>,
+    /// The Services' balancers, where pods live in containers.
+    _relays: Option<Relays>,
 }
 
 /// A pod whose container runs.
@@ -73,16 +76,20 @@ pub struct StandingPod {
 impl<'a> Standing<'a> {
     /// Leases addresses and applies the manifests. Needs a tokio runtime.
     pub fn begin(plan: Arc<Plan>, cluster: &ClusterConfig, listener: &'a mut dyn Listener) -> Result<Self, StageError> {
-        Self::begin_under(plan, rules(cluster), listener)
+        Self::begin_in(plan, rules(cluster), None, listener)
     }
 
-    /// The same under a control side of one's own.
-    pub fn begin_under(
+    /// The same under a control side of one's own, and with pods in containers, if there is a runtime for them.
+    pub fn begin_in(
         plan: Arc<Plan>,
         control: ControlMaker,
+        runtime: Option<Arc<dyn ContainerRuntime>>,
         listener: &'a mut dyn Listener,
     ) -> Result<Self, StageError> {
-        let lease = AddressLease::take()?;
+        let lease = match &runtime {
+            Some(runtime) => AddressLease::of_network(runtime.network()),
+            None => AddressLease::take()?,
+        };
         if plan.load.clients > lease.clients() {
             return Err(StageError::TooManyClients { clients: plan.load.clients, most: lease.clients() });
         }
@@ -92,7 +99,9 @@ impl<'a> Standing<'a> {
         let teller = feed.clone();
         let control = control(&plan, clock.clone(), Arc::new(move |input| teller.tell(News::Control(input))));
         let fabric = Arc::new(Fabric::new(Arc::clone(&plan), clock.clone(), lease.is_one()));
-        let place = Place::new(Arc::clone(&plan), lease, clock.clone(), Arc::clone(&fabric), feed.clone());
+        let lease = Arc::new(lease);
+        let relays = runtime.as_ref().map(|_| Relays::open(&plan, &lease, &fabric)).transpose()?;
+        let place = Place::new(Arc::clone(&plan), lease, runtime, clock.clone(), Arc::clone(&fabric), feed.clone());
         let host = LiveHost {
             plan,
             clock: clock.clone(),
@@ -105,7 +114,7 @@ impl<'a> Standing<'a> {
             doors_changed: false,
         };
         let front = Front::open(&host.plan, host.place.lease(), &host.fabric)?;
-        let mut standing = Self { control, host, inputs, clock, front, noise: BTreeMap::new() };
+        let mut standing = Self { control, host, inputs, clock, front, noise: BTreeMap::new(), _relays: relays };
         if standing.host.place.lease().is_one() {
             standing.host.note(EventKind::Substituted {
                 what: "an address for each pod and client".to_owned(),
@@ -151,9 +160,24 @@ impl<'a> Standing<'a> {
             News::OutOfMemory(pod, started) if self.host.place.runs(pod, started) => {
                 return self.crash(pod, "OOMKilled");
             }
-            News::OutOfMemory(..) => {} // it was killed by somebody else before
+            News::Container(pod, started, news) if self.host.place.runs(pod, started) => {
+                return self.hear_container(pod, started, news);
+            }
+            News::OutOfMemory(..) | News::Container(..) => {} // of one that was killed by somebody else before
         }
         Ok(())
+    }
+
+    fn hear_container(&mut self, pod: PodId, started: Nanos, news: ContainerNews) -> Result<(), StageError> {
+        match news {
+            ContainerNews::Runs(address) => {
+                self.host.place.runs_at(pod, started, address);
+                self.host.doors_changed = true; // a gateway pod that was started again may have another address
+                Ok(())
+            }
+            ContainerNews::Ended { reason } => self.crash(pod, &reason),
+            ContainerNews::Failed(why) => Err(StageError::Container { pod: self.host.place.name(pod).to_owned(), why }),
+        }
     }
 
     /// Load starts now: from here the disturbances of the scenario are counted.
@@ -186,7 +210,7 @@ impl<'a> Standing<'a> {
         for deed in plan.deeds(edge.fault, edge.over, self.control.records()) {
             match deed {
                 Deed::Act(action) => self.feed(ControlInput::Act(action))?,
-                Deed::Data(input) => self.host.place.data().tell(input),
+                Deed::Data(input) => self.host.place.tell_servers(input),
                 Deed::Share(pod, share) => self.host.place.share(pod, share),
             }
         }

@@ -42,12 +42,23 @@ pub enum Need {
     Axe,
     /// `prometheus` and its `promtool`: the real one's verdict on metrics, rules and expressions.
     Prometheus,
+    /// A Docker daemon of this machine that answers, root (or sudo without a password), and what images are made of:
+    /// nginx, PostgreSQL and Redis; see [`as_root`].
+    Docker,
 }
 
 impl Need {
     /// All there are, in the order in which help tells them.
-    pub const ALL: [Self; 7] =
-        [Self::Kustomize, Self::Nginx, Self::Go, Self::ControlPlane, Self::Chromium, Self::Axe, Self::Prometheus];
+    pub const ALL: [Self; 8] = [
+        Self::Kustomize,
+        Self::Nginx,
+        Self::Go,
+        Self::ControlPlane,
+        Self::Chromium,
+        Self::Axe,
+        Self::Prometheus,
+        Self::Docker,
+    ];
 
     /// The word that `REHEARSE_REQUIRE` and `cargo xtask test --require` know it by.
     pub fn name(self) -> &'static str {
@@ -59,6 +70,7 @@ impl Need {
             Self::Chromium => "chromium",
             Self::Axe => "axe",
             Self::Prometheus => "prometheus",
+            Self::Docker => "docker",
         }
     }
 
@@ -72,6 +84,7 @@ impl Need {
             Self::Chromium => &[("chromium", "--version")],
             Self::Axe => &[],
             Self::Prometheus => &[("promtool", "--version")],
+            Self::Docker => &[("dockerd", "--version")],
         }
     }
 
@@ -92,11 +105,39 @@ impl Need {
             if self == Self::ControlPlane && control_plane().is_none() {
                 return Err("Kubernetes is not built: run kind-config/control-plane/build, once".to_owned());
             }
-            return Ok(());
+            return if self == Self::Docker { docker() } else { Ok(()) };
         }
         let names = self.programs().iter().map(|(program, _)| *program).collect::<Vec<_>>().join(" or ");
         Err(format!("there is no {names} on PATH"))
     }
+}
+
+/// Whether containers can be run here.
+fn docker() -> Result<(), String> {
+    for (program, package) in [("nginx", "nginx-light"), ("redis-server", "redis-server")] {
+        if Command::new(program).arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
+            return Err(format!("there is no {program}, of which an image is made: install {package}"));
+        }
+    }
+    let socket = "/var/run/docker.sock";
+    let answers = as_root("test").args(["-S", socket]).status().is_ok_and(|status| status.success());
+    let answers = answers && (!is_root() || std::os::unix::net::UnixStream::connect(socket).is_ok());
+    if answers { Ok(()) } else { Err(format!("nothing answers on {socket}, or this user may not ask: start dockerd")) }
+}
+
+fn is_root() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status.lines().any(|line| line.starts_with("Uid:\t0\t"))
+}
+
+/// A command as root: by sudo, where this user is somebody else.
+pub fn as_root(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    if is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("sudo");
+    command.args(["-n", "-E"]).arg(program);
+    command
 }
 
 /// The folder of kube-apiserver, kube-controller-manager, kube-scheduler and kubectl, where they have been built. It is

@@ -41,6 +41,13 @@ impl RequestId {
     pub const fn call(self, index: u32) -> Self {
         Self { arrival: self.arrival, path: mix(self.path ^ (0x9e37_79b9 * (index as u64 + 1))) }
     }
+    /// The same request behind a gateway that passes its id on unread: the first call of a client's step, which is what
+    /// a gateway that reads it makes of it. A call of a service stays what it is.
+    #[must_use]
+    pub const fn through_gateway(self) -> Self {
+        // Paths of calls are spread over 64 bits, those of steps are counted.
+        if self.path <= u32::MAX as u64 && self.arrival < PROBES { self.call(0) } else { self }
+    }
     /// A number that is spread evenly over all requests.
     pub(crate) const fn hash(self) -> u64 {
         mix(self.arrival ^ mix(self.path))

@@ -10,6 +10,7 @@ mod listening;
 mod live;
 mod metrics;
 mod outbound;
+mod real_data;
 mod records;
 mod service;
 /// What TLS needs, as this crate uses it.
@@ -27,5 +28,6 @@ pub use listening::{Handler, Listening, NODE, plain};
 pub use live::{Alone, Begun, LiveStation, Refused, Served, Surroundings};
 pub use metrics::{CONTENT_TYPE, EDGES_MS, Metrics};
 pub use outbound::{Answer, Outbound, Unreachable};
+pub use real_data::{DataPlaces, RealData};
 pub use records::Records;
 pub use service::MockService;

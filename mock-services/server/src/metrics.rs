@@ -66,8 +66,8 @@ impl Metrics {
         all.values().flat_map(|series| &series.buckets).sum()
     }
 
-    /// Everything, with the pod's CPU time and working set.
-    pub fn text(&self, service: &str, in_flight: u32, cpu: Nanos, memory: Bytes) -> String {
+    /// Everything, with the requests in the pod and those of them that wait for a thread, its CPU time and working set.
+    pub fn text(&self, service: &str, (in_flight, waiting): (u32, u32), cpu: Nanos, memory: Bytes) -> String {
         let all = self.series.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut text = String::new();
         let mut line = |args: std::fmt::Arguments<'_>| writeln!(text, "{args}").unwrap_or_default();
@@ -98,6 +98,8 @@ impl Metrics {
         }
         line(format_args!("# TYPE http_requests_in_flight gauge"));
         line(format_args!("http_requests_in_flight{{service=\"{}\"}} {in_flight}", escape(service)));
+        line(format_args!("# TYPE http_requests_waiting gauge"));
+        line(format_args!("http_requests_waiting{{service=\"{}\"}} {waiting}", escape(service)));
         line(format_args!("# TYPE process_cpu_seconds counter"));
         line(format_args!("# UNIT process_cpu_seconds seconds"));
         line(format_args!("process_cpu_seconds_total {}", cpu.as_secs_f64()));
@@ -123,7 +125,7 @@ mod tests {
         for (status, ms) in [(200, 40), (200, 100), (200, 101), (200, 800), (200, 20_000), (500, 7)] {
             metrics.observe("POST /token", status, Nanos::from_millis(ms));
         }
-        let text = metrics.text("auth-service", 3, Nanos::from_millis(1_500), Bytes::from_mebi(1));
+        let text = metrics.text("auth-service", (3, 1), Nanos::from_millis(1_500), Bytes::from_mebi(1));
         let labels = "service=\"auth-service\",method=\"POST\",path=\"/token\",status=\"200\"";
         for want in [
             format!("http_requests_total{{{labels}}} 5"),
@@ -135,6 +137,7 @@ mod tests {
             format!("http_request_duration_seconds_sum{{{labels}}} 21.041"),
             "http_requests_total{service=\"auth-service\",method=\"POST\",path=\"/token\",status=\"500\"} 1".to_owned(),
             "http_requests_in_flight{service=\"auth-service\"} 3".to_owned(),
+            "http_requests_waiting{service=\"auth-service\"} 1".to_owned(),
             "process_cpu_seconds_total 1.5".to_owned(),
             "process_resident_memory_bytes 1048576".to_owned(),
         ] {
@@ -147,6 +150,6 @@ mod tests {
     fn labels_are_escaped() {
         let metrics = Metrics::default();
         metrics.observe("GET /a\"b\\c\nd", 200, Nanos::ZERO);
-        assert!(metrics.text("x", 0, Nanos::ZERO, Bytes::ZERO).contains(r#"path="/a\"b\\c\nd""#));
+        assert!(metrics.text("x", (0, 0), Nanos::ZERO, Bytes::ZERO).contains(r#"path="/a\"b\\c\nd""#));
     }
 }

@@ -30,6 +30,8 @@ pub struct MockService {
     pub health: Vec<String>,
     /// The run's seed.
     pub seed: Seed,
+    /// Clients come through a gateway that passes on the ids of their requests unread.
+    pub behind_gateway: bool,
     /// Its capacity.
     pub station: LiveStation,
     /// What it tells Prometheus.
@@ -63,7 +65,9 @@ impl Handler for MockService {
         let route = &self.profile.routes[usize::from(route.0)];
         let clock = self.station.clock();
         let came = clock.now();
-        let response = self.serve(route, request_id(&head.headers), &head, &body).await;
+        let id = request_id(&head.headers);
+        let id = if self.behind_gateway { id.through_gateway() } else { id };
+        let response = self.serve(route, id, &head, &body).await;
         // Of a stream that is the time to its first token, as most middleware measures it.
         self.metrics.observe(&route.route, response.status().as_u16(), clock.now() - came);
         response
@@ -92,7 +96,8 @@ impl MockService {
 
     fn tell_metrics(&self) -> Response<AnswerBody> {
         let (cpu, memory) = self.station.usage();
-        let text = self.metrics.text(&self.profile.workload, self.station.in_flight(), cpu, memory);
+        let waiting = self.station.waiting();
+        let text = self.metrics.text(&self.profile.workload, (self.station.in_flight(), waiting), cpu, memory);
         let mut response = whole(StatusCode::OK, text);
         response.headers_mut().insert(CONTENT_TYPE_HEADER, HeaderValue::from_static(CONTENT_TYPE));
         response

@@ -38,6 +38,7 @@ async fn serve(profile: Profile) -> (Listening, SocketAddr) {
         seed: Seed::new(1),
         station: LiveStation::new(station, clock, Arc::new(Alone)),
         metrics: Metrics::default(),
+        behind_gateway: false,
         records: Arc::new(Records::default()),
         outbound: Arc::new(Others),
     };

@@ -23,6 +23,7 @@ fn settings() -> EmbeddedSettings {
         open_files: 1_000_000,
         sender: driver::Sender::Hyper,
         lag_allowed: Nanos::from_millis(20),
+        runtime: None,
     }
 }
 

@@ -23,7 +23,8 @@ use model::data::DataOp;
 use model::{CallProfile, Job, LIBRARY_CONNECT, Profile, Station};
 use record::{Hops, wire};
 use server::{
-    Alone, Answer, Hooked, Listening, LiveStation, Metrics, MockService, Outbound, Surroundings, Unreachable,
+    Alone, Answer, DataPlaces, Hooked, Listening, LiveStation, Metrics, MockService, Outbound, RealData, Surroundings,
+    Unreachable,
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -58,6 +59,19 @@ struct Args {
     /// Where a called service is, instead of `http://SERVICE:80`: auth-service=127.0.0.1:9000
     #[arg(long = "at", value_name = "SERVICE=HOST:PORT", value_parser = place)]
     places: Vec<(String, String)>,
+    /// Number to tell in answers, where pods of a rehearsal are counted
+    #[arg(long, default_value_t = 0)]
+    number: u16,
+    /// Clients come through a gateway that passes the ids of their requests on unread
+    #[arg(long)]
+    behind_gateway: bool,
+    /// A real PostgreSQL to ask, in which the profile's database has a table of records; by itself each query takes the
+    /// profile's time
+    #[arg(long, value_name = "HOST:PORT")]
+    postgres: Option<String>,
+    /// A real Redis to ask; by itself each operation takes the profile's time
+    #[arg(long, value_name = "HOST:PORT")]
+    redis: Option<String>,
     /// Seed of everything that chance decides
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -133,14 +147,16 @@ async fn serve(args: &Args, profile: Profile) -> Result<ExitCode, String> {
     let listen = |kind| signal(kind).map_err(|error| format!("cannot hear signals: {error}"));
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     let clock = Clock::start();
-    let around = Arc::new(Process::default());
+    let places = DataPlaces { postgres: args.postgres.clone(), redis: args.redis.clone() };
+    let around = Arc::new(Process { data: RealData::new(places, profile.pool.clone()), out_of_memory: Notify::new() });
     let station = Station::new(profile.station(args.cpu_limit, args.memory_limit), clock.now());
     let name = profile.workload.clone();
     let service = MockService {
-        number: 0,
+        number: args.number,
         profile: Arc::new(profile),
         health: args.health.clone(),
         seed: Seed::new(args.seed),
+        behind_gateway: args.behind_gateway,
         station: LiveStation::new(station, clock, Arc::clone(&around) as Arc<dyn Surroundings>),
         metrics: Metrics::default(),
         records: Arc::default(),
@@ -168,15 +184,19 @@ async fn serve(args: &Args, profile: Profile) -> Result<ExitCode, String> {
     }
 }
 
-/// What is around a station that is a process of its own: no data layer, and an end when its memory is used up.
-#[derive(Debug, Default)]
+/// What is around a station that is a process of its own: the servers it was told of, and an end when its memory is
+/// used up.
+#[derive(Debug)]
 struct Process {
+    data: RealData,
     out_of_memory: Notify,
 }
 
 impl Surroundings for Process {
     fn ask(&self, station: &LiveStation, tag: u64, job: Job, op: DataOp) {
-        Alone.ask(station, tag, job, op);
+        if !self.data.ask(station, tag, job, op) {
+            Alone.ask(station, tag, job, op);
+        }
     }
 
     fn out_of_memory(&self) {

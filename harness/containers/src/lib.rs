@@ -1,0 +1,27 @@
+//! The backend `containers`: pods in Docker containers, on a network of their own, under the rules of `cluster`.
+//!
+//! Owns everything that is Docker's: the [images](images) that are made of this machine's own programs, the network of
+//! a run, its containers, and the [ledger](ledger) by which nothing is left of it, however it ended. What a pod runs is
+//! told by its workload: the manifests' gateway is a real nginx on its own configuration, PostgreSQL and Redis are the
+//! real ones, everything else is `mock-service`.
+//!
+//! Nothing is touched that does not carry the label of a run of ours.
+
+pub mod docker;
+pub mod images;
+pub mod ledger;
+mod network;
+mod pods;
+mod recipes;
+mod role;
+mod rootfs;
+mod runtime;
+mod specification;
+mod usage;
+
+pub use docker::{Daemon, DockerError};
+pub use images::{Built, Image, ImageError};
+pub use ledger::{Ledger, sweep};
+pub use network::permitted;
+pub use role::Role;
+pub use runtime::{Containers, Ready, Settings};

@@ -1,0 +1,83 @@
+//! Where pods live that do not live in this process: in containers.
+//!
+//! Owns the seam to a container runtime. Who decides stays the same, and so does what the pods are told: this only
+//! says how a container is started, ended and asked for its usage.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use cluster::{PodId, Traffic};
+use platform::WorkloadId;
+use units::{Bytes, Nanos};
+
+/// Something that runs pods in containers, on a network of this machine whose addresses are laid out as
+/// [`AddressLease::of_network`](crate::AddressLease::of_network) has it.
+///
+/// No method waits: what takes time is done in the background, in the order in which it was asked for each pod.
+pub trait ContainerRuntime: fmt::Debug + Send + Sync {
+    /// The first two octets of the network.
+    fn network(&self) -> [u8; 2];
+
+    /// Who hears of containers from now on.
+    fn attach(&self, hear: Hear);
+
+    /// Starts a pod's container. What was in its place has ended.
+    fn start(&self, pod: PodStart);
+
+    /// Tells it to end, by its image's stop signal. The future ends when its process has.
+    fn terminate(&self, pod: PodId) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    /// SIGKILL, and the container is removed.
+    fn kill(&self, pod: PodId);
+
+    /// Whether the server in it says that it is ready: what an exec probe asks. The future may take long.
+    fn is_ready(&self, pod: PodId) -> Pin<Box<dyn Future<Output = bool> + Send>>;
+
+    /// What it has used, as of a moment ago; `None` while nothing is known of it.
+    fn usage(&self, pod: PodId) -> Option<ContainerUsage>;
+}
+
+/// How a container runtime tells what happens: from any thread, at any time.
+pub type Hear = Arc<dyn Fn(PodId, Nanos, ContainerNews) + Send + Sync>;
+
+/// A container that is to be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodStart {
+    /// Which pod.
+    pub id: PodId,
+    /// Its name.
+    pub name: String,
+    /// Of which workload.
+    pub workload: WorkloadId,
+    /// The port that it is to serve on.
+    pub port: u16,
+    /// When it was asked for: its container is known by that.
+    pub started: Nanos,
+}
+
+/// What happens to a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContainerNews {
+    /// It runs, and has this address.
+    Runs(Ipv4Addr),
+    /// It ended, and nobody had told it to.
+    Ended {
+        /// As Kubernetes calls it: `OOMKilled` or `Error`.
+        reason: String,
+    },
+    /// It could not be started.
+    Failed(String),
+}
+
+/// What a container has used since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ContainerUsage {
+    /// Cumulative CPU time.
+    pub cpu: Nanos,
+    /// Working set.
+    pub memory: Bytes,
+    /// Requests, where it counts them.
+    pub traffic: Traffic,
+}
