@@ -136,6 +136,12 @@ impl Context<'_> {
                     clock(instance.active - times.from),
                     duration_in_words(hold - held)
                 )
+            } else if held == 0 {
+                format!(
+                    "was true at {} and not one evaluation longer; it must hold for {}",
+                    clock(instance.active - times.from),
+                    duration_in_words(hold)
+                )
             } else {
                 format!(
                     "was pending from {} for {} at most, of the {} that it must hold",

@@ -23,7 +23,7 @@ use crate::network::{self, Network};
 use crate::pods::{self, Command};
 use crate::role::Role;
 use crate::specification::{self, Shared};
-use crate::usage;
+use crate::usage::{self, Told};
 
 /// How many containers are made at once.
 const AT_ONCE: usize = 6;
@@ -83,7 +83,7 @@ impl std::fmt::Debug for Inner {
 struct State {
     hear: Option<Hear>,
     running: BTreeMap<PodId, Known>,
-    usage: BTreeMap<PodId, ContainerUsage>,
+    told: BTreeMap<PodId, Told>,
     /// By the name of a pod, which is that of its volume.
     alone: BTreeMap<String, Arc<tokio::sync::Mutex<()>>>,
 }
@@ -122,7 +122,7 @@ impl Inner {
     pub(crate) fn forget(&self, pod: PodId) {
         let mut state = self.lock();
         state.running.remove(&pod);
-        state.usage.remove(&pod);
+        state.told.remove(&pod);
     }
 
     pub(crate) fn known(&self) -> Vec<(PodId, Known)> {
@@ -130,10 +130,10 @@ impl Inner {
     }
 
     /// Unless another container has its place by now.
-    pub(crate) fn used(&self, pod: PodId, id: &str, usage: ContainerUsage) {
+    pub(crate) fn keep(&self, pod: PodId, id: &str, told: Told) {
         let mut state = self.lock();
         if state.running.get(&pod).is_some_and(|known| known.id == id) {
-            state.usage.insert(pod, usage);
+            state.told.insert(pod, told);
         }
     }
 }
@@ -300,6 +300,12 @@ impl ContainerRuntime for Containers {
     }
 
     fn usage(&self, pod: PodId) -> Option<ContainerUsage> {
-        self.inner.lock().usage.get(&pod).copied()
+        self.inner.lock().told.get(&pod).map(|told| told.usage)
+    }
+
+    fn requests(&self, pod: PodId, tell: &mut (dyn FnMut(&str, u16, &[u64], Nanos) + '_)) {
+        for counted in self.inner.lock().told.get(&pod).iter().flat_map(|told| &told.requests) {
+            tell(&counted.route, counted.status, &counted.buckets, counted.sum);
+        }
     }
 }

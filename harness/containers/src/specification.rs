@@ -144,6 +144,10 @@ fn mock_arguments(plan: &Plan, start: &PodStart) -> Vec<String> {
     option("--listen", format!("0.0.0.0:{}", start.port));
     option("--number", (start.id.0 as u16 + 1).to_string());
     option("--seed", plan.load.seed.get().to_string());
+    let edges: Vec<String> = start.edges.iter().map(|edge| edge.as_secs_f64().to_string()).collect();
+    if !edges.is_empty() {
+        option("--buckets", edges.join(","));
+    }
     option("--grace", (workload.grace_period.get() / 1_000_000_000).max(1).to_string());
     let limits = container.map(|container| container.limits).unwrap_or_default();
     limits.cpu.iter().for_each(|cpu| option("--cpu-limit", cpu.to_string()));

@@ -23,6 +23,24 @@ const PERIOD: Duration = Duration::from_secs(2);
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// What a container told of itself, or the kernel of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) usage: ContainerUsage,
+    pub(crate) requests: Vec<Counted>,
+}
+
+/// Requests of one route and status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Counted {
+    /// Such as `POST /token`.
+    pub(crate) route: String,
+    pub(crate) status: u16,
+    /// One more than there are edges.
+    pub(crate) buckets: Vec<u64>,
+    pub(crate) sum: Nanos,
+}
+
 /// Asks all of them, for ever.
 pub(crate) async fn watch(inner: Arc<Inner>) {
     let mut turn = tokio::time::interval(PERIOD);
@@ -39,8 +57,8 @@ pub(crate) async fn watch(inner: Arc<Inner>) {
                         of_kernel(&inner, &known).await
                     }
                 };
-                if let Ok(Some(usage)) = tokio::time::timeout(PATIENCE, asked).await {
-                    inner.used(pod, &known.id, usage);
+                if let Ok(Some(told)) = tokio::time::timeout(PATIENCE, asked).await {
+                    inner.keep(pod, &known.id, told);
                 }
             }
         });
@@ -48,7 +66,7 @@ pub(crate) async fn watch(inner: Arc<Inner>) {
     }
 }
 
-async fn of_mock(address: Ipv4Addr, port: u16) -> Option<ContainerUsage> {
+async fn of_mock(address: Ipv4Addr, port: u16) -> Option<Told> {
     let mut stream = TcpStream::connect(SocketAddr::from((address, port))).await.ok()?;
     stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: metrics\r\nconnection: close\r\n\r\n").await.ok()?;
     let mut text = String::new();
@@ -57,7 +75,7 @@ async fn of_mock(address: Ipv4Addr, port: u16) -> Option<ContainerUsage> {
 }
 
 /// What a mock service's metrics tell.
-fn read(text: &str) -> ContainerUsage {
+fn read(text: &str) -> Told {
     let sum = |name: &str| -> f64 {
         let value = |line: &str| {
             let rest = line.strip_prefix(name)?;
@@ -65,7 +83,7 @@ fn read(text: &str) -> ContainerUsage {
         };
         text.lines().filter_map(value).sum()
     };
-    ContainerUsage {
+    let usage = ContainerUsage {
         cpu: Nanos::new((sum("process_cpu_seconds_total") * 1e9) as u64),
         memory: Bytes::new(sum("process_resident_memory_bytes") as u64),
         traffic: Traffic {
@@ -73,15 +91,50 @@ fn read(text: &str) -> ContainerUsage {
             waiting: sum("http_requests_waiting") as u32,
             in_flight: sum("http_requests_in_flight") as u32,
         },
-    }
+    };
+    Told { usage, requests: counted(text) }
 }
 
-async fn of_kernel(inner: &Inner, known: &Known) -> Option<ContainerUsage> {
+/// The histograms of its routes, as mock services write them: a route's buckets follow each other, each counts those
+/// before it, too, and a sum ends them.
+fn counted(text: &str) -> Vec<Counted> {
+    let mut all = Vec::new();
+    let (mut buckets, mut so_far) = (Vec::new(), 0);
+    for line in text.lines() {
+        let Some((name, rest)) = line.split_once('{') else { continue };
+        let Some((labels, value)) = rest.rsplit_once("} ") else { continue };
+        match name {
+            "http_request_duration_seconds_bucket" => {
+                let count: u64 = value.parse().unwrap_or(so_far);
+                buckets.push(count.saturating_sub(so_far));
+                so_far = count;
+            }
+            "http_request_duration_seconds_sum" => {
+                let label = |name: &str| {
+                    let at = labels.find(&format!("{name}=\"")).map_or(labels.len(), |at| at + name.len() + 2);
+                    labels[at..].split('"').next().unwrap_or_default()
+                };
+                all.push(Counted {
+                    route: format!("{} {}", label("method"), label("path")),
+                    status: label("status").parse().unwrap_or_default(),
+                    buckets: std::mem::take(&mut buckets),
+                    sum: Nanos::from_secs_f64(value.parse().unwrap_or_default()),
+                });
+                so_far = 0;
+            }
+            _ => {}
+        }
+    }
+    all
+}
+
+async fn of_kernel(inner: &Inner, known: &Known) -> Option<Told> {
     let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
     let stats = inner.daemon.docker.stats(&known.id, Some(options)).next().await?.ok()?;
     let cpu = stats.cpu_stats.and_then(|cpu| cpu.cpu_usage).and_then(|usage| usage.total_usage)?;
     let memory = stats.memory_stats.and_then(|memory| memory.usage).unwrap_or(0);
-    Some(ContainerUsage { cpu: Nanos::new(cpu), memory: Bytes::new(memory), traffic: Traffic::default() })
+    let usage = ContainerUsage { cpu: Nanos::new(cpu), memory: Bytes::new(memory), traffic: Traffic::default() };
+    Some(Told { usage, requests: Vec::new() })
 }
 
 #[cfg(test)]
@@ -89,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn usage_is_read_from_what_a_mock_service_tells() {
+    fn what_a_mock_service_tells_is_what_it_counted() {
         let text = "HTTP/1.1 200 OK\r\n\r\n# TYPE http_requests counter\n\
                     http_requests_total{service=\"a\",status=\"200\"} 5\n\
                     http_requests_total{service=\"a\",status=\"500\"} 2\n\
@@ -100,7 +153,28 @@ mod tests {
             memory: Bytes::from_mebi(1),
             traffic: Traffic { answered: 7, waiting: 1, in_flight: 3 },
         };
-        assert_eq!(read(text), want);
-        assert_eq!(read(""), ContainerUsage::default());
+        assert_eq!(read(text), Told { usage: want, requests: Vec::new() });
+        assert_eq!(read(""), Told::default());
+    }
+
+    #[test]
+    fn the_histograms_that_a_mock_service_writes_are_read_as_they_were_counted() {
+        let edges: Vec<Nanos> = [100, 500].into_iter().map(Nanos::from_millis).collect();
+        let metrics = server::Metrics::new(edges.into());
+        for (route, status, ms) in [
+            ("POST /token", 200, 40),
+            ("POST /token", 200, 700),
+            ("POST /token", 503, 1),
+            ("GET /users/{id}", 200, 300),
+        ] {
+            metrics.observe(route, status, Nanos::from_millis(ms));
+        }
+        let mut want = Vec::new();
+        metrics.each(|route, status, buckets, sum| {
+            want.push(Counted { route: route.into(), status, buckets: buckets.into(), sum });
+        });
+        assert_eq!(want.len(), 3);
+        let text = metrics.text("auth-service", (0, 0), Nanos::ZERO, Bytes::ZERO);
+        assert_eq!(counted(&text), want);
     }
 }

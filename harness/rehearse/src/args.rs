@@ -164,6 +164,15 @@ pub(crate) struct LiveArgs {
     pub(crate) no_tui: bool,
 }
 
+impl LiveArgs {
+    /// What of them decides how a run goes, as it is typed.
+    pub(crate) fn repeated(&self) -> String {
+        let programs = self.kube_bin_dir.iter().map(|folder| format!(" --kube-bin-dir {}", folder.display()));
+        let driver = (self.driver == DriverKind::GooseNative).then(|| " --driver goose-native".to_owned());
+        programs.chain(driver).collect()
+    }
+}
+
 /// Who puts requests on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DriverKind {

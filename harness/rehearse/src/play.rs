@@ -81,7 +81,12 @@ fn command(args: &PlayArgs, backend: Backend, live: &LiveArgs) -> Result<ExitCod
         return crate::against::against(args, backend, args.against.as_deref());
     }
     let began = Began::now();
-    let mut rehearsal = Rehearsal::resolve(args, backend)?;
+    let resolve = |args: &PlayArgs| {
+        let mut rehearsal = Rehearsal::resolve(args, backend)?;
+        rehearsal.asked.command += &live.repeated();
+        Ok::<_, Failure>(rehearsal)
+    };
+    let mut rehearsal = resolve(args)?;
     if let Some(most) = args.extend {
         let steady = rehearsal.steady();
         if most <= steady {
@@ -107,7 +112,7 @@ fn command(args: &PlayArgs, backend: Backend, live: &LiveArgs) -> Result<ExitCod
         progress
             .say(&format!("the run is invalid and kept in {}; it is repeated once", progress.folder.path().display()));
         let (began, look) = (Began::now(), rehearsal.look.take());
-        rehearsal = Rehearsal::resolve(args, backend)?;
+        rehearsal = resolve(args)?;
         rehearsal.look = look;
         stage.prepare(&mut rehearsal)?;
         progress = begin(args, &rehearsal, &began, show)?;
@@ -121,7 +126,7 @@ fn command(args: &PlayArgs, backend: Backend, live: &LiveArgs) -> Result<ExitCod
             longer.duration.unwrap_or_default()
         ));
         let (began, command) = (Began::now(), rehearsal.asked.command.clone());
-        rehearsal = Rehearsal::resolve(&longer, backend)?;
+        rehearsal = resolve(&longer)?;
         rehearsal.asked.command = command;
         rehearsal.look(look);
         stage.prepare(&mut rehearsal)?;

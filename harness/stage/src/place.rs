@@ -179,7 +179,8 @@ impl Place {
         };
         if let Some(runtime) = &self.runtime {
             let started = self.clock.now();
-            let start = PodStart { id, name: pod.name.clone(), workload: pod.workload, port: wanted, started };
+            let edges = alerts::Edges::of(&self.plan.platform, workload).edges;
+            let start = PodStart { id, name: pod.name.clone(), workload: pod.workload, port: wanted, started, edges };
             runtime.start(start);
             let life = Life::Container { runtime: Arc::clone(runtime), pod: id, port: wanted, ending: false };
             pod.running = Some(Running { life, started });
@@ -366,9 +367,10 @@ impl Place {
 
     /// What a pod's process counted of its requests.
     pub(crate) fn requests(&self, id: PodId, tell: &mut alerts::Tell<'_>) {
-        let running = self.pods.get(&id).and_then(|pod| pod.running.as_ref());
-        if let Some(Running { life: Life::Here(_, Accounts::Service(service)), .. }) = running {
-            service.metrics.each(tell);
+        match self.pods.get(&id).and_then(|pod| pod.running.as_ref()).map(|running| &running.life) {
+            Some(Life::Here(_, Accounts::Service(service))) => service.metrics.each(tell),
+            Some(Life::Container { runtime, pod, .. }) => runtime.requests(*pod, tell),
+            Some(Life::Here(_, Accounts::Gateway(_))) | None => {}
         }
     }
 

@@ -8,6 +8,7 @@ use std::net::Ipv4Addr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use alerts::Tell;
 use cluster::{PodId, Traffic};
 use platform::WorkloadId;
 use units::{Bytes, Nanos};
@@ -37,6 +38,9 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
 
     /// What it has used, as of a moment ago; `None` while nothing is known of it.
     fn usage(&self, pod: PodId) -> Option<ContainerUsage>;
+
+    /// Tells the requests that its process has counted, as of a moment ago.
+    fn requests(&self, pod: PodId, tell: &mut Tell<'_>);
 }
 
 /// How a container runtime tells what happens: from any thread, at any time.
@@ -55,6 +59,8 @@ pub struct PodStart {
     pub port: u16,
     /// When it was asked for: its container is known by that.
     pub started: Nanos,
+    /// Upper edges of its latency buckets, in order.
+    pub edges: Arc<[Nanos]>,
 }
 
 /// What happens to a container.

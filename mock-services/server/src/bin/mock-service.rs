@@ -29,7 +29,7 @@ use server::{
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
-use units::{Bytes, Millicores, RequestId, Seed};
+use units::{Bytes, Millicores, Nanos, RequestId, Seed};
 
 /// A mock service: it answers over HTTP with the timing, the sizes and the failures of its profile.
 #[derive(Debug, Parser)]
@@ -72,6 +72,9 @@ struct Args {
     /// A real Redis to ask; by itself each operation takes the profile's time
     #[arg(long, value_name = "HOST:PORT")]
     redis: Option<String>,
+    /// Upper edges of the latency buckets of /metrics, seconds, in order, instead of its own: 0.1,0.5,1
+    #[arg(long, value_name = "SECONDS", value_delimiter = ',', value_parser = edge)]
+    buckets: Vec<Nanos>,
     /// Seed of everything that chance decides
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -87,6 +90,13 @@ fn place(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((service, at)) if !service.is_empty() && at.contains(':') => Ok((service.to_owned(), at.to_owned())),
         _ => Err("it reads SERVICE=HOST:PORT".to_owned()),
+    }
+}
+
+fn edge(text: &str) -> Result<Nanos, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds.is_finite() => Ok(Nanos::from_secs_f64(seconds)),
+        _ => Err("an edge is a number of seconds above 0".to_owned()),
     }
 }
 
@@ -158,7 +168,7 @@ async fn serve(args: &Args, profile: Profile) -> Result<ExitCode, String> {
         seed: Seed::new(args.seed),
         behind_gateway: args.behind_gateway,
         station: LiveStation::new(station, clock, Arc::clone(&around) as Arc<dyn Surroundings>),
-        metrics: Metrics::default(),
+        metrics: if args.buckets.is_empty() { Metrics::default() } else { Metrics::new(args.buckets.clone().into()) },
         records: Arc::default(),
         outbound: Arc::new(Http { places: args.places.clone() }),
     };
