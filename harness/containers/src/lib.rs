@@ -1,7 +1,7 @@
 //! The backend `containers`: pods in Docker containers, on a network of their own, under the rules of `cluster`.
 //!
-//! Owns everything that is Docker's: the [images](images) that are made of this machine's own programs, the network of
-//! a run, its containers, and the [ledger](ledger) by which nothing is left of it, however it ended. What a pod runs is
+//! Owns everything that is Docker's: the [`images`] that are made of this machine's own programs, the network of
+//! a run, its containers, and the [`ledger`] by which nothing is left of it, however it ended. What a pod runs is
 //! told by its workload: the manifests' gateway is a real nginx on its own configuration, PostgreSQL and Redis are the
 //! real ones, everything else is `mock-service`.
 //!

@@ -111,8 +111,8 @@ pub async fn play_under(
         standing,
         watches,
         observations,
-        real_gateway,
         scraper,
+        real_gateway,
         ending,
     };
     run.load(&mut interrupt).await

@@ -96,13 +96,12 @@ impl Relays {
 impl Relay {
     async fn accept(self: Arc<Self>, listener: TcpListener) {
         loop {
-            match listener.accept().await {
-                Ok((stream, peer)) => drop(tokio::spawn(Arc::clone(&self).carry(stream, peer.ip()))),
+            if let Ok((stream, peer)) = listener.accept().await {
+                tokio::spawn(Arc::clone(&self).carry(stream, peer.ip()));
+            } else {
                 // Out of file descriptors, most likely: some will be free in a moment.
-                Err(_) => {
-                    let clock = self.fabric.clock();
-                    clock.until(clock.now() + Nanos::from_millis(10)).await;
-                }
+                let clock = self.fabric.clock();
+                clock.until(clock.now() + Nanos::from_millis(10)).await;
             }
         }
     }
