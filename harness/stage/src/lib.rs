@@ -25,6 +25,7 @@ mod place;
 mod probe;
 mod relay;
 mod runtime;
+mod servers;
 mod standing;
 mod tls;
 

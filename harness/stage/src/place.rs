@@ -154,11 +154,14 @@ impl Place {
         Self { plan, lease, runtime, clock, fabric, feed, data, records, gateway, pods }
     }
 
-    /// Something happens to the servers that the platform keeps its data in: to their model, if they are no real ones.
-    pub(crate) fn tell_servers(&self, input: DataInput) {
-        if self.runtime.is_none() {
-            self.data.tell(input);
-        }
+    /// Whether pods live in containers, and the servers that the platform keeps its data in are real ones.
+    pub(crate) const fn is_real(&self) -> bool {
+        self.runtime.is_some()
+    }
+
+    /// Something happens to the model of the servers that the platform keeps its data in.
+    pub(crate) fn tell_model(&self, input: DataInput) {
+        self.data.tell(input);
     }
 
     pub(crate) fn bound(&mut self, pod: PodId, workload: WorkloadId, name: &str) {

@@ -8,6 +8,7 @@ use alerts::{PodSight, Sight};
 use clock::Clock;
 use cluster::{ClusterConfig, ControlInput, ControlPlane, ControlSide, Host, PodId};
 use driver::{Door, Orders, Sender};
+use model::data::DataNote;
 use record::{Chronicle, EventKind, Listener};
 use scenarios::{Deed, FaultEdge, Plan};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -19,6 +20,7 @@ use crate::host::LiveHost;
 use crate::news::{Feed, News};
 use crate::place::Place;
 use crate::relay::Relays;
+use crate::servers::Servers;
 use crate::{AddressLease, ContainerNews, ContainerRuntime, StageError};
 
 /// How long the platform may take to become ready.
@@ -50,6 +52,8 @@ pub struct Standing<'a> {
     pub(crate) front: Option<Front>,
     /// CPU that something else takes on a node.
     noise: BTreeMap<usize, Millicores>,
+    /// What is lost of real servers.
+    servers: Servers,
     /// The Services' balancers, where pods live in containers.
     _relays: Option<Relays>,
 }
@@ -114,7 +118,16 @@ impl<'a> Standing<'a> {
             doors_changed: false,
         };
         let front = Front::open(&host.plan, host.place.lease(), &host.fabric)?;
-        let mut standing = Self { control, host, inputs, clock, front, noise: BTreeMap::new(), _relays: relays };
+        let mut standing = Self {
+            control,
+            host,
+            inputs,
+            clock,
+            front,
+            noise: BTreeMap::new(),
+            servers: Servers::default(),
+            _relays: relays,
+        };
         if standing.host.place.lease().is_one() {
             standing.host.note(EventKind::Substituted {
                 what: "an address for each pod and client".to_owned(),
@@ -210,7 +223,11 @@ impl<'a> Standing<'a> {
         for deed in plan.deeds(edge.fault, edge.over, self.control.records()) {
             match deed {
                 Deed::Act(action) => self.feed(ControlInput::Act(action))?,
-                Deed::Data(input) => self.host.place.tell_servers(input),
+                Deed::Data(input) if self.host.place.is_real() => {
+                    let told = self.servers.hear(&input, &plan.platform);
+                    told.into_iter().for_each(|note| self.note_of_data(note));
+                }
+                Deed::Data(input) => self.host.place.tell_model(input),
                 Deed::Share(pod, share) => self.host.place.share(pod, share),
             }
         }
@@ -226,7 +243,13 @@ impl<'a> Standing<'a> {
         if let Some(why) = self.control.lost() {
             return Err(StageError::ControlLost(why.to_owned()));
         }
+        let back = self.servers.back(self.control.records());
+        back.into_iter().for_each(|note| self.note_of_data(note));
         self.host.failure.take().map_or(Ok(()), Err)
+    }
+
+    fn note_of_data(&mut self, note: DataNote) {
+        self.host.note(EventKind::DataChanged { what: note.to_string() });
     }
 
     /// Kills a pod's container, as the kernel does when its memory is used up. Its kubelet starts it again.
