@@ -117,10 +117,6 @@ fn bytes(word: &str) -> Option<Bytes> {
 /// A second pod of a StatefulSet, or a second workload of the same image, can take over.
 fn has_standby(platform: &Platform, database: WorkloadId) -> bool {
     let primary = platform.workload(database);
-    let image = |workload: &Workload| workload.containers.first().map(|container| container.image.clone());
-    let another = |workload: &Workload| {
-        !std::ptr::eq(workload, primary) && workload.namespace == primary.namespace && image(workload) == image(primary)
-    };
     let replicated = matches!(primary.kind, WorkloadKind::StatefulSet { .. }) && primary.replicas.unwrap_or(1) > 1;
-    replicated || platform.workloads.iter().any(another)
+    replicated || platform.standby().is_some()
 }

@@ -32,6 +32,8 @@ const KILLED: i64 = 137;
 const PERIOD: i64 = 100_000;
 /// How long a container may take from being made to running.
 const START: Duration = Duration::from_mins(1);
+/// Rows that a table of records begins with, as the image's script makes it.
+const RECORDS: u64 = 10_000;
 /// Longer than any grace period: who ends it in the end is the kubelet.
 const GRACE: i32 = 3_600;
 
@@ -215,18 +217,40 @@ async fn make(inner: &Arc<Inner>, start: &PodStart) -> Result<(String, Ipv4Addr)
 
 /// Whether a command ends well in a container.
 pub(crate) async fn passes(daemon: &Daemon, id: &str, command: &[&str]) -> bool {
+    answer(daemon, id, command).await.is_ok()
+}
+
+/// Makes a standby take writes, and counts those that it has: rows beyond the ones that its databases began with.
+pub(crate) async fn promote(daemon: &Daemon, id: &str) -> Result<u64, String> {
+    answer(daemon, id, &["pg_ctl", "promote", "--wait", "--pgdata=/data/pg"]).await?;
+    let count = format!(
+        "psql() {{ command psql --host=/tmp --username=postgres --no-align --tuples-only \"$@\"; }}; \
+         for name in $(psql --command='SELECT datname FROM pg_database WHERE NOT datistemplate'); do \
+         psql --dbname=\"$name\" --command='SELECT count(*) FROM records WHERE id > {RECORDS}'; done"
+    );
+    let told = answer(daemon, id, &["/bin/sh", "-c", &count]).await?;
+    Ok(told.lines().filter_map(|line| line.trim().parse::<u64>().ok()).sum())
+}
+
+/// What a command says in a container; an error is what it said when it ended otherwise than well.
+async fn answer(daemon: &Daemon, id: &str, command: &[&str]) -> Result<String, String> {
     let docker = &daemon.docker;
     let wanted = ExecConfig {
         cmd: Some(command.iter().map(|word| (*word).to_owned()).collect()),
         attach_stdout: Some(true),
+        attach_stderr: Some(true),
         ..ExecConfig::default()
     };
-    let Ok(made) = docker.create_exec(id, wanted).await else { return false };
-    let Ok(StartExecResults::Attached { mut output, .. }) = docker.start_exec(&made.id, None).await else {
-        return false;
-    };
-    while let Some(Ok(_)) = output.next().await {}
-    docker.inspect_exec(&made.id).await.is_ok_and(|told| told.exit_code == Some(0))
+    let made = docker.create_exec(id, wanted).await.map_err(|error| error.to_string())?;
+    let started = docker.start_exec(&made.id, None).await.map_err(|error| error.to_string())?;
+    let mut said = String::new();
+    if let StartExecResults::Attached { mut output, .. } = started {
+        while let Some(Ok(piece)) = output.next().await {
+            said.push_str(&String::from_utf8_lossy(piece.as_ref()));
+        }
+    }
+    let ended = docker.inspect_exec(&made.id).await.map_err(|error| error.to_string())?;
+    if ended.exit_code == Some(0) { Ok(said) } else { Err(format!("{} said: {}", command.join(" "), said.trim())) }
 }
 
 /// SIGKILL; what it wrote is kept, and it is removed.

@@ -11,7 +11,7 @@ use cluster::PodId;
 use futures_util::future::join_all;
 use platform::WorkloadId;
 use scenarios::Plan;
-use stage::{AddressLease, ContainerNews, ContainerRuntime, ContainerUsage, Hear, PodStart};
+use stage::{AddressLease, ContainerNews, ContainerRuntime, ContainerUsage, Hear, PodStart, Promoted};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, oneshot};
 use units::Nanos;
@@ -84,6 +84,8 @@ struct State {
     hear: Option<Hear>,
     running: BTreeMap<PodId, Known>,
     told: BTreeMap<PodId, Told>,
+    /// Writes that containers told of which have ended: acknowledged, and without an answer.
+    written: (u64, u64),
     /// By the name of a pod, which is that of its volume.
     alone: BTreeMap<String, Arc<tokio::sync::Mutex<()>>>,
 }
@@ -122,7 +124,17 @@ impl Inner {
     pub(crate) fn forget(&self, pod: PodId) {
         let mut state = self.lock();
         state.running.remove(&pod);
-        state.told.remove(&pod);
+        if let Some(told) = state.told.remove(&pod) {
+            state.written.0 += told.writes.0;
+            state.written.1 += told.writes.1;
+        }
+    }
+
+    /// Writes of all containers of the run: acknowledged, and without an answer.
+    fn written(&self) -> (u64, u64) {
+        let state = self.lock();
+        let add = |sum: (u64, u64), told: &Told| (sum.0 + told.writes.0, sum.1 + told.writes.1);
+        state.told.values().fold(state.written, add)
     }
 
     pub(crate) fn known(&self) -> Vec<(PodId, Known)> {
@@ -301,6 +313,17 @@ impl ContainerRuntime for Containers {
 
     fn usage(&self, pod: PodId) -> Option<ContainerUsage> {
         self.inner.lock().told.get(&pod).map(|told| told.usage)
+    }
+
+    fn promote(&self, pod: PodId) -> Pin<Box<dyn Future<Output = Result<Promoted, String>> + Send>> {
+        let known = self.inner.lock().running.get(&pod).cloned();
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move {
+            let known = known.ok_or("it does not run")?;
+            let present = pods::promote(&inner.daemon, &known.id).await?;
+            let (acknowledged, in_doubt) = inner.written();
+            Ok(Promoted { acknowledged, in_doubt, present })
+        })
     }
 
     fn requests(&self, pod: PodId, tell: &mut (dyn FnMut(&str, u16, &[u64], Nanos) + '_)) {

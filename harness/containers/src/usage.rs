@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) struct Told {
     pub(crate) usage: ContainerUsage,
     pub(crate) requests: Vec<Counted>,
+    /// Writes to the database that it knows to be committed, and those without an answer.
+    pub(crate) writes: (u64, u64),
 }
 
 /// Requests of one route and status.
@@ -92,7 +94,11 @@ fn read(text: &str) -> Told {
             in_flight: sum("http_requests_in_flight") as u32,
         },
     };
-    Told { usage, requests: counted(text) }
+    let writes = (
+        sum("database_writes_total{outcome=\"acknowledged\"}") as u64,
+        sum("database_writes_total{outcome=\"in doubt\"}") as u64,
+    );
+    Told { usage, requests: counted(text), writes }
 }
 
 /// The histograms of its routes, as mock services write them: a route's buckets follow each other, each counts those
@@ -134,7 +140,7 @@ async fn of_kernel(inner: &Inner, known: &Known) -> Option<Told> {
     let cpu = stats.cpu_stats.and_then(|cpu| cpu.cpu_usage).and_then(|usage| usage.total_usage)?;
     let memory = stats.memory_stats.and_then(|memory| memory.usage).unwrap_or(0);
     let usage = ContainerUsage { cpu: Nanos::new(cpu), memory: Bytes::new(memory), traffic: Traffic::default() };
-    Some(Told { usage, requests: Vec::new() })
+    Some(Told { usage, ..Told::default() })
 }
 
 #[cfg(test)]
@@ -147,13 +153,15 @@ mod tests {
                     http_requests_total{service=\"a\",status=\"200\"} 5\n\
                     http_requests_total{service=\"a\",status=\"500\"} 2\n\
                     http_requests_in_flight{service=\"a\"} 3\nhttp_requests_waiting{service=\"a\"} 1\n\
-                    process_cpu_seconds_total 1.5\nprocess_resident_memory_bytes 1048576\n# EOF\n";
+                    process_cpu_seconds_total 1.5\nprocess_resident_memory_bytes 1048576\n\
+                    database_writes_total{outcome=\"acknowledged\"} 8\n\
+                    database_writes_total{outcome=\"in doubt\"} 2\n# EOF\n";
         let want = ContainerUsage {
             cpu: Nanos::from_millis(1_500),
             memory: Bytes::from_mebi(1),
             traffic: Traffic { answered: 7, waiting: 1, in_flight: 3 },
         };
-        assert_eq!(read(text), Told { usage: want, requests: Vec::new() });
+        assert_eq!(read(text), Told { usage: want, requests: Vec::new(), writes: (8, 2) });
         assert_eq!(read(""), Told::default());
     }
 
@@ -174,7 +182,7 @@ mod tests {
             want.push(Counted { route: route.into(), status, buckets: buckets.into(), sum });
         });
         assert_eq!(want.len(), 3);
-        let text = metrics.text("auth-service", (0, 0), Nanos::ZERO, Bytes::ZERO);
+        let text = metrics.text("auth-service", &server::Gauges::default());
         assert_eq!(counted(&text), want);
     }
 }

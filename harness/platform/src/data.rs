@@ -11,6 +11,14 @@ impl Platform {
         self.workload_ids().find(|id| runs(self.workload(*id), &["postgres", "postgresql"]))
     }
 
+    /// Another workload of the database's image, beside it: its standby.
+    pub fn standby(&self) -> Option<WorkloadId> {
+        let database = self.database()?;
+        let image = |id| self.workload(id).containers.first().map(|container| &container.image);
+        let beside = |id| self.workload(id).namespace == self.workload(database).namespace;
+        self.workload_ids().find(|id| *id != database && beside(*id) && image(*id) == image(database))
+    }
+
     /// The first workload that runs Redis or a server that speaks like it.
     pub fn cache(&self) -> Option<WorkloadId> {
         self.workload_ids().find(|id| runs(self.workload(*id), &["redis", "valkey"]))

@@ -66,9 +66,9 @@ impl Backend {
             (Self::Containers, FaultKind::NodeLoss { .. } | FaultKind::ZoneLoss { .. }) => {
                 Emulated("its containers are killed, and what is sent to them by a Service gets no answer")
             }
-            (Self::Containers, FaultKind::DatabaseLoss { .. }) => {
-                Emulated("its container is killed and comes back with its volume; nobody promotes the standby")
-            }
+            (Self::Containers, FaultKind::DatabaseLoss { .. }) => Emulated(
+                "its container is killed and kept away; rehearse promotes the standby after 30 s, as a manager would",
+            ),
             (Self::Containers, FaultKind::RedisLoss { .. }) => {
                 Emulated("its container is killed and comes back with its append-only file; nobody fails over")
             }

@@ -172,7 +172,7 @@ pub(crate) async fn prepare(rehearsal: &mut Rehearsal) -> Result<(), Failure> {
     if let Some(postgres) = version(Image::Postgres) {
         let names = [of(Role::Primary), of(Role::Standby)].concat().join(", ");
         let how = "the manifests' own settings and databases, a table of 10,000 records in each, everybody trusted; a \
-                   standby follows by streaming, and nobody promotes it";
+                   standby follows by streaming, and rehearse promotes it 30 s after the loss of the primary";
         all.push(measured(&names, &format!("{postgres}; {how}")));
     }
     if let Some(redis) = version(Image::Redis) {

@@ -1,5 +1,6 @@
 //! The pod network: who is where, and every connection between pods.
 
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -29,6 +30,8 @@ pub(crate) struct Fabric {
     plan: Arc<Plan>,
     clock: Clock,
     endpoints: RwLock<Arc<Endpoints>>,
+    /// Services whose connections go to the pods of another one: those of a primary that was lost.
+    taken_over: RwLock<BTreeMap<ServiceId, ServiceId>>,
     affinities: Mutex<Sessions>,
     pods: RwLock<Vec<Option<Placed>>>,
     network: Network,
@@ -80,6 +83,7 @@ impl Fabric {
         Self {
             clock,
             endpoints: RwLock::new(Arc::new(Endpoints::empty(platform.services.len()))),
+            taken_over: RwLock::default(),
             affinities: Mutex::new(Sessions::default()),
             pods: RwLock::new(Vec::new()),
             network: Network::new(&plan.faults),
@@ -128,6 +132,20 @@ impl Fabric {
     /// New connections use these endpoints from now on.
     pub(crate) fn publish(&self, endpoints: Arc<Endpoints>) {
         *self.endpoints.write().unwrap_or_else(PoisonError::into_inner) = endpoints;
+    }
+
+    /// Connections to Services of `lost` go to pods of `heir` from now on. `false`: no Service leads to those.
+    pub(crate) fn take_over(&self, lost: WorkloadId, heir: WorkloadId) -> bool {
+        let platform = &self.plan.platform;
+        let of = |workload| {
+            let leads =
+                move |id: &ServiceId| platform.selected_by(platform.service(*id)).any(|behind| behind == workload);
+            platform.service_ids().filter(leads)
+        };
+        let Some(to) = of(heir).next() else { return false };
+        let mut taken_over = self.taken_over.write().unwrap_or_else(PoisonError::into_inner);
+        taken_over.extend(of(lost).filter(|service| *service != to).map(|service| (service, to)));
+        true
     }
 
     /// The pods behind a Service, as dialers see them, with where they listen. One that was killed is among them until
@@ -198,6 +216,7 @@ impl Fabric {
     fn choose(&self, from: Origin, to: ServiceId, id: RequestId) -> Option<PodId> {
         let endpoints = Arc::clone(&self.endpoints.read().unwrap_or_else(PoisonError::into_inner));
         let draw = self.plan.load.seed.draw(id, Purpose::Endpoint);
+        let to = self.taken_over.read().unwrap_or_else(PoisonError::into_inner).get(&to).copied().unwrap_or(to);
         let service = self.plan.platform.service(to);
         let mut affinities = self.affinities.lock().unwrap_or_else(PoisonError::into_inner);
         let (pod, caller) = match from {

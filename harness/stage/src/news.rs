@@ -5,7 +5,7 @@ use record::EventKind;
 use tokio::sync::mpsc::UnboundedSender;
 use units::Nanos;
 
-use crate::runtime::ContainerNews;
+use crate::runtime::{ContainerNews, Promoted};
 
 /// Something that the loop is to know.
 #[derive(Clone, Debug)]
@@ -18,6 +18,10 @@ pub(crate) enum News {
     OutOfMemory(PodId, Nanos),
     /// Of a container.
     Container(PodId, Nanos, ContainerNews),
+    /// The time has come to promote the standby, if there is no primary yet.
+    Promote,
+    /// What became of that.
+    Promoted(PodId, Result<Promoted, String>),
 }
 
 /// Tells the loop, unless the run is over by then.

@@ -25,7 +25,7 @@ use crate::data::{Around, LiveData};
 use crate::edge::{Edge, Port};
 use crate::fabric::{Fabric, Origin, PodAddress, Within, connect, exchange, timeout};
 use crate::news::{Feed, News};
-use crate::{AddressLease, ContainerRuntime, PodStart, StageError, StandingPod};
+use crate::{AddressLease, ContainerRuntime, PodStart, Promoted, StageError, StandingPod};
 
 /// All pods of the run.
 pub(crate) struct Place {
@@ -38,6 +38,8 @@ pub(crate) struct Place {
     feed: Feed,
     data: Arc<LiveData>,
     records: Arc<Records>,
+    /// The workload whose containers do not start now.
+    held: Option<WorkloadId>,
     /// The gateway's configuration, once there is a pod that has it.
     gateway: Option<Arc<GatewayConfig>>,
     pods: BTreeMap<PodId, Pod>,
@@ -69,6 +71,8 @@ enum Life {
         port: u16,
         /// It was told to end.
         ending: bool,
+        /// It was not made yet, for a fault keeps it from that.
+        held: bool,
     },
 }
 
@@ -151,12 +155,35 @@ impl Place {
             let feed = feed.clone();
             runtime.attach(Arc::new(move |pod, started, news| feed.tell(News::Container(pod, started, news))));
         }
-        Self { plan, lease, runtime, clock, fabric, feed, data, records, gateway, pods }
+        Self { plan, lease, runtime, clock, fabric, feed, data, records, held: None, gateway, pods }
     }
 
     /// Whether pods live in containers, and the servers that the platform keeps its data in are real ones.
     pub(crate) const fn is_real(&self) -> bool {
         self.runtime.is_some()
+    }
+
+    /// Containers of this workload do not start until they are released.
+    pub(crate) fn hold(&mut self, workload: WorkloadId) {
+        self.held = Some(workload);
+    }
+
+    /// Starts what was held.
+    pub(crate) fn release(&mut self) {
+        let Some(workload) = self.held.take() else { return };
+        let waiting = |pod: &Pod| {
+            let life = pod.running.as_ref().map(|running| &running.life);
+            pod.workload == workload && matches!(life, Some(Life::Container { held: true, .. }))
+        };
+        let pods: Vec<PodId> = self.pods.iter().filter(|(_, pod)| waiting(pod)).map(|(id, _)| *id).collect();
+        for pod in pods {
+            self.start(pod).ok(); // nothing that could fail is done here: containers tell later
+        }
+    }
+
+    /// Promotes the standby in a pod. `None`: there are no real servers.
+    pub(crate) fn promote(&self, pod: PodId) -> Option<Pin<Box<dyn Future<Output = Result<Promoted, String>> + Send>>> {
+        self.runtime.as_ref().map(|runtime| runtime.promote(pod))
     }
 
     /// Something happens to the model of the servers that the platform keeps its data in.
@@ -184,8 +211,11 @@ impl Place {
             let started = self.clock.now();
             let edges = alerts::Edges::of(&self.plan.platform, workload).edges;
             let start = PodStart { id, name: pod.name.clone(), workload: pod.workload, port: wanted, started, edges };
-            runtime.start(start);
-            let life = Life::Container { runtime: Arc::clone(runtime), pod: id, port: wanted, ending: false };
+            let held = self.held == Some(pod.workload);
+            if !held {
+                runtime.start(start);
+            }
+            let life = Life::Container { runtime: Arc::clone(runtime), pod: id, port: wanted, ending: false, held };
             pod.running = Some(Running { life, started });
             return Ok(None);
         }

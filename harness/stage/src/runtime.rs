@@ -41,6 +41,29 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
 
     /// Tells the requests that its process has counted, as of a moment ago.
     fn requests(&self, pod: PodId, tell: &mut Tell<'_>);
+
+    /// Makes the PostgreSQL in it, which follows another, take writes itself. The future ends when it does, or says why
+    /// it does not.
+    fn promote(&self, pod: PodId) -> Pin<Box<dyn Future<Output = Result<Promoted, String>> + Send>>;
+}
+
+/// A standby that was promoted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Promoted {
+    /// Writes that the services know to be committed.
+    pub acknowledged: u64,
+    /// Writes whose services had no answer.
+    pub in_doubt: u64,
+    /// Writes that it has.
+    pub present: u64,
+}
+
+impl Promoted {
+    /// Acknowledged writes that it does not have: at least so many. One in doubt that it has may stand for one that was
+    /// acknowledged and is lost.
+    pub const fn lost(&self) -> u64 {
+        self.acknowledged.saturating_sub(self.present)
+    }
 }
 
 /// How a container runtime tells what happens: from any thread, at any time.

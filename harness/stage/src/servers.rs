@@ -1,9 +1,11 @@
 //! Real servers of the data layer, where pods live in containers: when one is lost, and when there is one again.
 //!
 //! Owns no server. It watches the pods of the database and of the cache and tells what became of them in the words of
-//! the model, which stands for these servers elsewhere: reports and objectives read the same of both.
+//! the model, which stands for these servers elsewhere: reports and objectives read the same of both. And it knows who
+//! is to be promoted: an operator or a person does that in a cluster, `rehearse` does it here, as long after the loss as
+//! the model assumes.
 
-use cluster::PodRecord;
+use cluster::{PodId, PodRecord};
 use model::data::{DataInput, DataNote};
 use platform::{Platform, WorkloadId};
 
@@ -14,26 +16,43 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    /// A fault takes a server away; what there is to tell of that.
-    pub(crate) fn hear(&mut self, input: &DataInput, platform: &Platform) -> Option<DataNote> {
+    /// A fault takes a server away: whose pods are lost, and what there is to tell of that.
+    pub(crate) fn hear(&mut self, input: &DataInput, platform: &Platform) -> Option<(WorkloadId, DataNote)> {
         let (workload, lost, back) = match input {
             DataInput::PrimaryLost => {
-                (platform.database(), DataNote::PrimaryLost { lost_writes: 0 }, DataNote::PrimaryUp)
+                (platform.database()?, DataNote::PrimaryLost { lost_writes: 0 }, DataNote::PrimaryUp)
             }
-            DataInput::CacheLost => (platform.cache(), DataNote::CacheLost, DataNote::CacheUp),
+            DataInput::CacheLost => (platform.cache()?, DataNote::CacheLost, DataNote::CacheUp),
             _ => return None, // real ones come back by themselves
         };
-        self.lost.push((workload?, back));
-        Some(lost)
+        self.lost.push((workload, back));
+        Some((workload, lost))
     }
 
     /// What is there again, now that the pods are these: a server is when a pod of its workload is ready that does not
     /// end.
     pub(crate) fn back(&mut self, pods: &[PodRecord]) -> Vec<DataNote> {
-        let serves = |workload| pods.iter().any(|pod| pod.workload == workload && pod.ready && pod.is_active());
-        let back = self.lost.extract_if(.., |(workload, _)| serves(*workload));
+        let back = self.lost.extract_if(.., |(workload, _)| serving(*workload, pods).is_some());
         back.map(|(_, note)| note).collect()
     }
+
+    /// The standby's pod that is to be promoted: there is one, and no primary.
+    pub(crate) fn heir(&self, platform: &Platform, pods: &[PodRecord]) -> Option<PodId> {
+        let lost = self.lost.iter().any(|(workload, _)| platform.database() == Some(*workload));
+        if lost { serving(platform.standby()?, pods) } else { None }
+    }
+
+    /// A standby has taken over.
+    pub(crate) fn promoted(&mut self, platform: &Platform) -> Option<DataNote> {
+        let place = self.lost.iter().position(|(workload, _)| platform.database() == Some(*workload))?;
+        Some(self.lost.remove(place).1)
+    }
+}
+
+/// A pod of a workload that is ready and does not end.
+fn serving(workload: WorkloadId, pods: &[PodRecord]) -> Option<PodId> {
+    let index = pods.iter().position(|pod| pod.workload == workload && pod.ready && pod.is_active())?;
+    Some(PodId(index as u32))
 }
 
 #[cfg(test)]
@@ -42,18 +61,37 @@ mod tests {
 
     use super::*;
 
+    fn staging() -> Platform {
+        manifests::load(&manifests::Source::BuiltIn, "staging").unwrap().platform
+    }
+
+    fn pod(workload: WorkloadId, ready: bool, deleted: Option<Nanos>) -> PodRecord {
+        PodRecord { ready, deleted, ..PodRecord::new("postgres-0".into(), workload, Nanos::ZERO) }
+    }
+
     #[test]
     fn a_lost_primary_is_back_with_a_ready_pod_in_its_place() {
-        let platform = manifests::load(&manifests::Source::BuiltIn, "staging").unwrap().platform;
+        let platform = staging();
         let database = platform.database().unwrap();
-        let pod =
-            |ready, deleted| PodRecord { ready, deleted, ..PodRecord::new("postgres-0".into(), database, Nanos::ZERO) };
-        let (mut servers, killed) = (Servers::default(), pod(true, Some(Nanos::from_secs(9))));
+        let (mut servers, killed) = (Servers::default(), pod(database, true, Some(Nanos::from_secs(9))));
         assert_eq!(servers.back(std::slice::from_ref(&killed)), [], "nothing was lost yet");
         let told = servers.hear(&DataInput::PrimaryLost, &platform);
-        assert_eq!(told, Some(DataNote::PrimaryLost { lost_writes: 0 }));
-        assert_eq!(servers.back(&[killed.clone(), pod(false, None)]), []);
-        assert_eq!(servers.back(&[killed.clone(), pod(true, None)]), [DataNote::PrimaryUp]);
-        assert_eq!(servers.back(&[killed, pod(true, None)]), [], "it is told once");
+        assert_eq!(told, Some((database, DataNote::PrimaryLost { lost_writes: 0 })));
+        assert_eq!(servers.back(&[killed.clone(), pod(database, false, None)]), []);
+        assert_eq!(servers.back(&[killed.clone(), pod(database, true, None)]), [DataNote::PrimaryUp]);
+        assert_eq!(servers.back(&[killed, pod(database, true, None)]), [], "it is told once");
+    }
+
+    #[test]
+    fn a_ready_standby_is_promoted_only_while_there_is_no_primary() {
+        let platform = staging();
+        let (database, standby) = (platform.database().unwrap(), platform.standby().unwrap());
+        let (mut servers, ready) = (Servers::default(), pod(standby, true, None));
+        assert_eq!(servers.heir(&platform, std::slice::from_ref(&ready)), None, "the primary is there");
+        servers.hear(&DataInput::PrimaryLost, &platform);
+        assert_eq!(servers.heir(&platform, &[pod(standby, false, None)]), None, "it follows nobody yet");
+        assert_eq!(servers.heir(&platform, &[pod(database, false, None), ready]), Some(PodId(1)));
+        assert_eq!(servers.promoted(&platform), Some(DataNote::PrimaryUp));
+        assert_eq!(servers.promoted(&platform), None);
     }
 }

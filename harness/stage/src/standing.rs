@@ -8,7 +8,7 @@ use alerts::{PodSight, Sight};
 use clock::Clock;
 use cluster::{ClusterConfig, ControlInput, ControlPlane, ControlSide, Host, PodId};
 use driver::{Door, Orders, Sender};
-use model::data::DataNote;
+use model::data::{DataInput, DataNote};
 use record::{Chronicle, EventKind, Listener};
 use scenarios::{Deed, FaultEdge, Plan};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -21,7 +21,7 @@ use crate::news::{Feed, News};
 use crate::place::Place;
 use crate::relay::Relays;
 use crate::servers::Servers;
-use crate::{AddressLease, ContainerNews, ContainerRuntime, StageError};
+use crate::{AddressLease, ContainerNews, ContainerRuntime, Promoted, StageError};
 
 /// How long the platform may take to become ready.
 pub(crate) const READY_WITHIN: Nanos = Nanos::from_secs(180);
@@ -176,6 +176,8 @@ impl<'a> Standing<'a> {
             News::Container(pod, started, news) if self.host.place.runs(pod, started) => {
                 return self.hear_container(pod, started, news);
             }
+            News::Promote => self.promote(),
+            News::Promoted(heir, promoted) => self.promoted(heir, promoted),
             News::OutOfMemory(..) | News::Container(..) => {} // of one that was killed by somebody else before
         }
         Ok(())
@@ -223,10 +225,7 @@ impl<'a> Standing<'a> {
         for deed in plan.deeds(edge.fault, edge.over, self.control.records()) {
             match deed {
                 Deed::Act(action) => self.feed(ControlInput::Act(action))?,
-                Deed::Data(input) if self.host.place.is_real() => {
-                    let told = self.servers.hear(&input, &plan.platform);
-                    told.into_iter().for_each(|note| self.note_of_data(note));
-                }
+                Deed::Data(input) if self.host.place.is_real() => self.tell_real(&input),
                 Deed::Data(input) => self.host.place.tell_model(input),
                 Deed::Share(pod, share) => self.host.place.share(pod, share),
             }
@@ -244,12 +243,66 @@ impl<'a> Standing<'a> {
             return Err(StageError::ControlLost(why.to_owned()));
         }
         let back = self.servers.back(self.control.records());
-        back.into_iter().for_each(|note| self.note_of_data(note));
+        back.iter().for_each(|note| self.note_of_data(note));
         self.host.failure.take().map_or(Ok(()), Err)
     }
 
-    fn note_of_data(&mut self, note: DataNote) {
-        self.host.note(EventKind::DataChanged { what: note.to_string() });
+    /// A fault begins or ends for a real server. Its pod goes by another deed; a primary's stays away until the end of
+    /// the fault, and the standby is promoted when its manager would.
+    fn tell_real(&mut self, input: &DataInput) {
+        let plan = Arc::clone(&self.host.plan);
+        if *input == DataInput::PrimaryBack {
+            self.host.place.release();
+        }
+        let Some((workload, lost)) = self.servers.hear(input, &plan.platform) else { return };
+        self.note_of_data(&lost);
+        if plan.platform.database() == Some(workload) {
+            self.host.place.hold(workload);
+            if let (Some(standby), Some(_)) = (plan.data_config().database.standby, plan.platform.standby()) {
+                let feed = self.host.feed.clone();
+                self.clock.call_at(self.clock.now() + standby.promotion, move |_| feed.tell(News::Promote));
+            }
+        }
+    }
+
+    /// Promotes the standby, unless there is a primary again.
+    fn promote(&self) {
+        let Some(heir) = self.servers.heir(&self.host.plan.platform, self.control.records()) else { return };
+        if let Some(promotion) = self.host.place.promote(heir) {
+            let feed = self.host.feed.clone();
+            tokio::spawn(async move { feed.tell(News::Promoted(heir, promotion.await)) });
+        }
+    }
+
+    fn promoted(&mut self, heir: PodId, promoted: Result<Promoted, String>) {
+        let plan = Arc::clone(&self.host.plan);
+        let platform = &plan.platform;
+        let name = self.host.place.name(heir).to_owned();
+        let taken = promoted.and_then(|promoted| match (platform.database(), platform.standby()) {
+            (Some(lost), Some(heir)) if self.host.fabric.take_over(lost, heir) => Ok(promoted),
+            _ => Err("no Service leads to it".to_owned()),
+        });
+        match taken {
+            Ok(promoted) => {
+                let back = self.servers.promoted(platform);
+                back.into_iter().for_each(|note| self.note_of_data(&note));
+                let Promoted { acknowledged, in_doubt, present } = promoted;
+                let lost = promoted.lost();
+                self.tell_data(format!(
+                    "{name} was promoted by rehearse: it has {present} writes, {acknowledged} were acknowledged and \
+                     {in_doubt} had no answer; {lost} acknowledged ones are lost"
+                ));
+            }
+            Err(why) => self.tell_data(format!("{name} cannot be promoted: {why}")),
+        }
+    }
+
+    fn note_of_data(&mut self, note: &DataNote) {
+        self.tell_data(note.to_string());
+    }
+
+    fn tell_data(&mut self, what: String) {
+        self.host.note(EventKind::DataChanged { what });
     }
 
     /// Kills a pod's container, as the kernel does when its memory is used up. Its kubelet starts it again.

@@ -25,8 +25,8 @@ pub mod tls {
 pub use events::AnswerBody;
 pub use hooks::{Disturbance, Hooked};
 pub use listening::{Handler, Listening, NODE, plain};
-pub use live::{Alone, Begun, LiveStation, Refused, Served, Surroundings};
-pub use metrics::{CONTENT_TYPE, EDGES_MS, Metrics};
+pub use live::{Alone, Begun, LiveStation, Refused, Served, Surroundings, Writes};
+pub use metrics::{CONTENT_TYPE, EDGES_MS, Gauges, Metrics};
 pub use outbound::{Answer, Outbound, Unreachable};
 pub use real_data::{DataPlaces, RealData};
 pub use records::Records;

@@ -23,6 +23,19 @@ pub trait Surroundings: fmt::Debug + Send + Sync {
     /// The container took more memory than it may have. The station answers nobody any more: whoever waits waits for
     /// the connection to break.
     fn out_of_memory(&self);
+    /// What became of its writes, where a real database is asked.
+    fn writes(&self) -> Option<Writes> {
+        None
+    }
+}
+
+/// What became of a pod's writes to a real database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Writes {
+    /// Committed, by the database's word.
+    pub acknowledged: u64,
+    /// Sent, and the connection broke before there was a word.
+    pub in_doubt: u64,
 }
 
 /// Nothing around: each data operation takes its own time, and nothing queues for it.
@@ -97,6 +110,11 @@ impl LiveStation {
     pub fn new(station: Station, clock: Clock, around: Arc<dyn Surroundings>) -> Self {
         let state = State { station, waiting: BTreeMap::new(), next_tag: 0, effects: Vec::new(), dead: false };
         Self { shared: Arc::new(Shared { clock, around, state: Mutex::new(state) }) }
+    }
+
+    /// What became of its writes, where a real database is asked.
+    pub fn writes(&self) -> Option<Writes> {
+        self.shared.around.writes()
     }
 
     /// Something happens to it: an answer of the data layer, or its node's CPU becomes scarce.

@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use units::{Bytes, Nanos};
 
+use crate::Writes;
+
 /// Upper edges of the buckets, in milliseconds.
 pub const EDGES_MS: [u64; 12] = [100, 200, 300, 400, 500, 600, 800, 1_000, 1_500, 2_500, 3_000, 10_000];
 /// The media type of what [`Metrics::text`] writes.
@@ -21,6 +23,21 @@ pub struct Metrics {
     /// Upper edges of the buckets, in order.
     edges: Arc<[Nanos]>,
     series: Mutex<BTreeMap<(String, u16), Series>>,
+}
+
+/// What [`Metrics::text`] tells beside requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// Requests in the pod.
+    pub in_flight: u32,
+    /// Those of them that wait for a thread.
+    pub waiting: u32,
+    /// Cumulative CPU time.
+    pub cpu: Nanos,
+    /// Working set.
+    pub memory: Bytes,
+    /// Of a real database.
+    pub writes: Option<Writes>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -66,8 +83,9 @@ impl Metrics {
         all.values().flat_map(|series| &series.buckets).sum()
     }
 
-    /// Everything, with the requests in the pod and those of them that wait for a thread, its CPU time and working set.
-    pub fn text(&self, service: &str, (in_flight, waiting): (u32, u32), cpu: Nanos, memory: Bytes) -> String {
+    /// Everything of a pod.
+    pub fn text(&self, service: &str, now: &Gauges) -> String {
+        let Gauges { in_flight, waiting, cpu, memory, writes } = now;
         let all = self.series.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut text = String::new();
         let mut line = |args: std::fmt::Arguments<'_>| writeln!(text, "{args}").unwrap_or_default();
@@ -106,6 +124,11 @@ impl Metrics {
         line(format_args!("# TYPE process_resident_memory_bytes gauge"));
         line(format_args!("# UNIT process_resident_memory_bytes bytes"));
         line(format_args!("process_resident_memory_bytes {}", memory.get()));
+        if let Some(writes) = writes {
+            line(format_args!("# TYPE database_writes counter"));
+            line(format_args!("database_writes_total{{outcome=\"acknowledged\"}} {}", writes.acknowledged));
+            line(format_args!("database_writes_total{{outcome=\"in doubt\"}} {}", writes.in_doubt));
+        }
         line(format_args!("# EOF"));
         text
     }
@@ -125,7 +148,9 @@ mod tests {
         for (status, ms) in [(200, 40), (200, 100), (200, 101), (200, 800), (200, 20_000), (500, 7)] {
             metrics.observe("POST /token", status, Nanos::from_millis(ms));
         }
-        let text = metrics.text("auth-service", (3, 1), Nanos::from_millis(1_500), Bytes::from_mebi(1));
+        let writes = Some(Writes { acknowledged: 9, in_doubt: 1 });
+        let (cpu, memory) = (Nanos::from_millis(1_500), Bytes::from_mebi(1));
+        let text = metrics.text("auth-service", &Gauges { in_flight: 3, waiting: 1, cpu, memory, writes });
         let labels = "service=\"auth-service\",method=\"POST\",path=\"/token\",status=\"200\"";
         for want in [
             format!("http_requests_total{{{labels}}} 5"),
@@ -140,6 +165,8 @@ mod tests {
             "http_requests_waiting{service=\"auth-service\"} 1".to_owned(),
             "process_cpu_seconds_total 1.5".to_owned(),
             "process_resident_memory_bytes 1048576".to_owned(),
+            "database_writes_total{outcome=\"acknowledged\"} 9".to_owned(),
+            "database_writes_total{outcome=\"in doubt\"} 1".to_owned(),
         ] {
             assert!(text.lines().any(|line| line == want), "`{want}` is not in\n{text}");
         }
@@ -150,6 +177,6 @@ mod tests {
     fn labels_are_escaped() {
         let metrics = Metrics::default();
         metrics.observe("GET /a\"b\\c\nd", 200, Nanos::ZERO);
-        assert!(metrics.text("x", (0, 0), Nanos::ZERO, Bytes::ZERO).contains(r#"path="/a\"b\\c\nd""#));
+        assert!(metrics.text("x", &Gauges::default()).contains(r#"path="/a\"b\\c\nd""#));
     }
 }

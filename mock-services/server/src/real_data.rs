@@ -7,6 +7,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use model::Job;
@@ -18,7 +19,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_postgres::{Client, NoTls, Statement};
 
-use crate::LiveStation;
+use crate::{LiveStation, Writes};
 
 /// Rows that a table of records begins with.
 const RECORDS: u64 = 10_000;
@@ -58,11 +59,20 @@ impl RealData {
         let postgres = places.postgres.map(|at| Postgres {
             at,
             leases: Semaphore::new(most.max(1)),
+            acknowledged: AtomicU64::new(0),
+            in_doubt: AtomicU64::new(0),
             idle: Mutex::default(),
             pool,
         });
         let redis = places.redis.map(|at| Redis { at, connection: Mutex::default() });
         Self { shared: Arc::new(Shared { postgres, redis }), tasks: Handle::current() }
+    }
+
+    /// What became of this pod's writes; `None`: there is no PostgreSQL.
+    pub fn writes(&self) -> Option<Writes> {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let postgres = self.shared.postgres.as_ref()?;
+        Some(Writes { acknowledged: read(&postgres.acknowledged), in_doubt: read(&postgres.in_doubt) })
     }
 
     /// Asks the server that `op` is for, and tells the station how that ended. `false`: there is no such server.
@@ -91,6 +101,10 @@ struct Postgres {
     at: String,
     pool: PoolConfig,
     leases: Semaphore,
+    /// Writes that it acknowledged.
+    acknowledged: AtomicU64,
+    /// Writes without an answer.
+    in_doubt: AtomicU64,
     idle: Mutex<Vec<Connection>>,
 }
 
@@ -122,7 +136,15 @@ impl Postgres {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        connection.ask(tag, query).await?;
+        connection.read(tag, query).await?;
+        if query.writes {
+            let written = connection.write(tag).await;
+            // A word of the server is one, and what it refuses is not in doubt.
+            let answered = written.as_ref().map_or_else(|error| error.as_db_error().is_some(), |_| true);
+            let count = if answered { &self.acknowledged } else { &self.in_doubt };
+            count.fetch_add(u64::from(!answered || written.is_ok()), Ordering::Relaxed);
+            written?;
+        }
         let mut idle = self.idle.lock().await;
         if idle.len() < usize::from(self.pool.size.max(1)) {
             idle.push(connection); // what overflowed is closed
@@ -144,18 +166,20 @@ impl Postgres {
 }
 
 impl Connection {
-    /// One after the other, as the profile counts them; what is written is committed at the end.
-    async fn ask(&self, tag: u64, query: QueryUse) -> Result<(), tokio_postgres::Error> {
+    /// One after the other, as the profile counts them; a write comes at their end.
+    async fn read(&self, tag: u64, query: QueryUse) -> Result<(), tokio_postgres::Error> {
         let reads = query.queries.saturating_sub(u16::from(query.writes));
         for nth in 0..u64::from(reads) {
             let id = spread(tag, nth) % RECORDS + 1;
             self.client.query_opt(&self.read, &[&(id as i64)]).await?;
         }
-        if query.writes {
-            let owner = spread(tag, 0) % RECORDS;
-            self.client.execute(&self.write, &[&(owner as i64), &BODY]).await?;
-        }
         Ok(())
+    }
+
+    /// A row, committed by itself.
+    async fn write(&self, tag: u64) -> Result<(), tokio_postgres::Error> {
+        let owner = spread(tag, 0) % RECORDS;
+        self.client.execute(&self.write, &[&(owner as i64), &BODY]).await.map(drop)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::body::{self, Asked};
 use crate::events::{AnswerBody, whole};
 use crate::listening::Handler;
 use crate::live::{Begun, Served};
-use crate::{CONTENT_TYPE, LiveStation, Metrics, Outbound, Records, events};
+use crate::{CONTENT_TYPE, Gauges, LiveStation, Metrics, Outbound, Records, events};
 
 /// A mock service in one pod.
 pub struct MockService {
@@ -96,8 +96,9 @@ impl MockService {
 
     fn tell_metrics(&self) -> Response<AnswerBody> {
         let (cpu, memory) = self.station.usage();
-        let waiting = self.station.waiting();
-        let text = self.metrics.text(&self.profile.workload, (self.station.in_flight(), waiting), cpu, memory);
+        let (in_flight, waiting) = (self.station.in_flight(), self.station.waiting());
+        let now = Gauges { in_flight, waiting, cpu, memory, writes: self.station.writes() };
+        let text = self.metrics.text(&self.profile.workload, &now);
         let mut response = whole(StatusCode::OK, text);
         response.headers_mut().insert(CONTENT_TYPE_HEADER, HeaderValue::from_static(CONTENT_TYPE));
         response

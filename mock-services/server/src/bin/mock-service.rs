@@ -24,7 +24,7 @@ use model::{CallProfile, Job, LIBRARY_CONNECT, Profile, Station};
 use record::{Hops, wire};
 use server::{
     Alone, Answer, DataPlaces, Hooked, Listening, LiveStation, Metrics, MockService, Outbound, RealData, Surroundings,
-    Unreachable,
+    Unreachable, Writes,
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -211,6 +211,10 @@ impl Surroundings for Process {
 
     fn out_of_memory(&self) {
         self.out_of_memory.notify_one();
+    }
+
+    fn writes(&self) -> Option<Writes> {
+        self.data.writes()
     }
 }
 
