@@ -109,6 +109,9 @@ pub struct ClusterConfig {
     /// kube-proxy's `--iptables-min-sync-period`: changes are published this far apart at least. Kubernetes' default is
     /// 1 s; 0 here, because its mean effect is part of the delay above.
     pub proxy_min_sync: Nanos,
+    /// Whether probes that run a command are asked of the host; else containers pass them while they run. Mock pods have
+    /// no commands to run.
+    pub asks_commands: bool,
     /// How long the pods of Jobs run, from the start of their container. Assumed 30 s: mock pods have nothing to do.
     pub job_duration: Nanos,
     /// `--horizontal-pod-autoscaler-sync-period`, default 15 s
@@ -142,6 +145,7 @@ impl Default for ClusterConfig {
             init_container: Nanos::from_secs(1),
             endpoint_propagation: Nanos::from_millis(500),
             proxy_min_sync: Nanos::ZERO,
+            asks_commands: false,
             job_duration: Nanos::from_secs(30),
             hpa_sync: Nanos::from_secs(15),
             downscale_stabilization: Nanos::from_secs(300),

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::process::Child;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,7 +10,7 @@ use cluster::PodId;
 use futures_util::future::join_all;
 use platform::WorkloadId;
 use scenarios::Plan;
-use stage::{AddressLease, ContainerNews, ContainerRuntime, ContainerUsage, Hear, PodStart, Promoted};
+use stage::{AddressLease, ContainerNews, ContainerRuntime, ContainerUsage, Hear, Later, PodStart, Promoted};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, oneshot};
 use units::Nanos;
@@ -291,7 +290,7 @@ impl ContainerRuntime for Containers {
         self.tell(pod.id, Command::Start(pod));
     }
 
-    fn terminate(&self, pod: PodId) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    fn terminate(&self, pod: PodId) -> Later<()> {
         let (done, ended) = oneshot::channel();
         self.tell(pod, Command::Stop(done));
         Box::pin(async move { ended.await.unwrap_or(()) })
@@ -301,7 +300,7 @@ impl ContainerRuntime for Containers {
         self.tell(pod, Command::Kill);
     }
 
-    fn is_ready(&self, pod: PodId) -> Pin<Box<dyn Future<Output = bool> + Send>> {
+    fn is_ready(&self, pod: PodId) -> Later<bool> {
         let known = self.inner.lock().running.get(&pod).cloned();
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
@@ -315,7 +314,7 @@ impl ContainerRuntime for Containers {
         self.inner.lock().told.get(&pod).map(|told| told.usage)
     }
 
-    fn promote(&self, pod: PodId) -> Pin<Box<dyn Future<Output = Result<Promoted, String>> + Send>> {
+    fn promote(&self, pod: PodId) -> Later<Result<Promoted, String>> {
         let known = self.inner.lock().running.get(&pod).cloned();
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Subcommand, ValueEnum};
+use cluster::ClusterConfig;
 use containers::{Built, Containers, Daemon, DockerError, Image, ImageError, Role, Settings, images, ledger};
 use record::{ExitCode, Observed, Origin, StandIn};
 use scenarios::Plan;
@@ -222,7 +223,8 @@ pub(crate) async fn play(
     let of_run = Settings { program: settings.driver.clone(), logs };
     let plan = Arc::clone(&rehearsal.plan);
     let containers = Arc::new(Containers::begin(ready.daemon, Arc::clone(&plan), of_run).await?);
-    let settings = EmbeddedSettings { runtime: Some(Arc::clone(&containers) as _), ..settings };
+    let cluster = ClusterConfig { asks_commands: true, ..settings.cluster };
+    let settings = EmbeddedSettings { runtime: Some(Arc::clone(&containers) as _), cluster, ..settings };
     let played = stage::play_scraped(plan, rehearsal.watches.clone(), settings, progress, interrupts, scraper).await;
     let closed = containers.close().await;
     let played = played?;

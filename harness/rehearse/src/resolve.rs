@@ -306,7 +306,7 @@ fn stand_ins(plan: &Plan, way_in: Option<WayIn>, backend: Backend) -> Vec<StandI
         Some(WayIn { what, how, .. }) => all.push(StandIn { what, how, origin: Origin::Assumed }),
         None if backend == Backend::Containers => {} // a real one, which is told where its image is known
         None => {
-            all.push(rules("the gateway", "rules of nginx on the manifests' own configuration, played by rehearse"))
+            all.push(rules("the gateway", "rules of nginx on the manifests' own configuration, played by rehearse"));
         }
     }
     if plan.ingress.is_some() {

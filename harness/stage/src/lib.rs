@@ -35,5 +35,5 @@ pub use error::StageError;
 pub use front::FrontDoor;
 pub use lease::{AddressLease, ONE_ADDRESS};
 pub use probe::carries;
-pub use runtime::{ContainerNews, ContainerRuntime, ContainerUsage, Hear, PodStart, Promoted};
+pub use runtime::{ContainerNews, ContainerRuntime, ContainerUsage, Hear, Later, PodStart, Promoted};
 pub use standing::{ControlMaker, Standing, StandingPod, Teller, rules};

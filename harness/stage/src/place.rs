@@ -25,7 +25,7 @@ use crate::data::{Around, LiveData};
 use crate::edge::{Edge, Port};
 use crate::fabric::{Fabric, Origin, PodAddress, Within, connect, exchange, timeout};
 use crate::news::{Feed, News};
-use crate::{AddressLease, ContainerRuntime, PodStart, Promoted, StageError, StandingPod};
+use crate::{AddressLease, ContainerRuntime, Later, PodStart, Promoted, StageError, StandingPod};
 
 /// All pods of the run.
 pub(crate) struct Place {
@@ -182,7 +182,7 @@ impl Place {
     }
 
     /// Promotes the standby in a pod. `None`: there are no real servers.
-    pub(crate) fn promote(&self, pod: PodId) -> Option<Pin<Box<dyn Future<Output = Result<Promoted, String>> + Send>>> {
+    pub(crate) fn promote(&self, pod: PodId) -> Option<Later<Result<Promoted, String>>> {
         self.runtime.as_ref().map(|runtime| runtime.promote(pod))
     }
 
@@ -298,7 +298,7 @@ impl Place {
     }
 
     /// SIGTERM. The future ends when the pod has finished what is in flight.
-    pub(crate) fn terminate(&mut self, id: PodId) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    pub(crate) fn terminate(&mut self, id: PodId) -> Later<()> {
         match self.pods.get_mut(&id).and_then(|pod| pod.running.as_mut()).map(|running| &mut running.life) {
             Some(Life::Here(listening, _)) => Box::pin(listening.terminate()),
             Some(Life::Container { runtime, pod, ending, .. }) => {
@@ -408,12 +408,7 @@ impl Place {
     }
 
     /// Asks a container how it is, from its node. The future ends within the probe's timeout.
-    pub(crate) fn probe(
-        &self,
-        id: PodId,
-        question: Question,
-        probe: &Probe,
-    ) -> Pin<Box<dyn Future<Output = bool> + Send>> {
+    pub(crate) fn probe(&self, id: PodId, question: Question, probe: &Probe) -> Later<bool> {
         let address = self.fabric.address(id);
         // With one address nothing tells a kubelet's connection from others, which are cut off: the pod goes on.
         let unheard = self.lease.is_one() && self.pods.get(&id).is_some_and(|pod| !pod.reached);

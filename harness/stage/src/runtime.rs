@@ -13,6 +13,9 @@ use cluster::{PodId, Traffic};
 use platform::WorkloadId;
 use units::{Bytes, Nanos};
 
+/// What comes later.
+pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
 /// Something that runs pods in containers, on a network of this machine whose addresses are laid out as
 /// [`AddressLease::of_network`](crate::AddressLease::of_network) has it.
 ///
@@ -28,13 +31,13 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
     fn start(&self, pod: PodStart);
 
     /// Tells it to end, by its image's stop signal. The future ends when its process has.
-    fn terminate(&self, pod: PodId) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+    fn terminate(&self, pod: PodId) -> Later<()>;
 
     /// SIGKILL, and the container is removed.
     fn kill(&self, pod: PodId);
 
     /// Whether the server in it says that it is ready: what an exec probe asks. The future may take long.
-    fn is_ready(&self, pod: PodId) -> Pin<Box<dyn Future<Output = bool> + Send>>;
+    fn is_ready(&self, pod: PodId) -> Later<bool>;
 
     /// What it has used, as of a moment ago; `None` while nothing is known of it.
     fn usage(&self, pod: PodId) -> Option<ContainerUsage>;
@@ -44,7 +47,7 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
 
     /// Makes the PostgreSQL in it, which follows another, take writes itself. The future ends when it does, or says why
     /// it does not.
-    fn promote(&self, pod: PodId) -> Pin<Box<dyn Future<Output = Result<Promoted, String>> + Send>>;
+    fn promote(&self, pod: PodId) -> Later<Result<Promoted, String>>;
 }
 
 /// A standby that was promoted.

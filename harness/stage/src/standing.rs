@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use alerts::{PodSight, Sight};
 use clock::Clock;
-use cluster::{ClusterConfig, ControlInput, ControlPlane, ControlSide, Host, PodId};
+use cluster::{Action, ClusterConfig, ControlInput, ControlPlane, ControlSide, Host, PodId};
 use driver::{Door, Orders, Sender};
 use model::data::{DataInput, DataNote};
 use record::{Chronicle, EventKind, Listener};
-use scenarios::{Deed, FaultEdge, Plan};
+use scenarios::{Deed, FaultEdge, FaultKind, Plan};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use units::{Bytes, Millicores, Nanos};
 
@@ -222,8 +222,15 @@ impl<'a> Standing<'a> {
             EventKind::FaultBegan { fault: fault.name.clone(), what: plan.fault_in_words(fault) }
         });
         self.noise.extend(plan.noise(edge.fault, edge.over));
+        // A real server crashes; the record of its pod goes as if somebody had forced it out.
+        let crashes = self.host.place.is_real()
+            && matches!(fault.kind, FaultKind::DatabaseLoss { .. } | FaultKind::RedisLoss { .. });
         for deed in plan.deeds(edge.fault, edge.over, self.control.records()) {
             match deed {
+                Deed::Act(action @ Action::DeletePod { pod, .. }) if crashes => {
+                    self.host.place.kill(pod);
+                    self.feed(ControlInput::Act(action))?;
+                }
                 Deed::Act(action) => self.feed(ControlInput::Act(action))?,
                 Deed::Data(input) if self.host.place.is_real() => self.tell_real(&input),
                 Deed::Data(input) => self.host.place.tell_model(input),

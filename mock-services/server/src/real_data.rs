@@ -140,7 +140,7 @@ impl Postgres {
         if query.writes {
             let written = connection.write(tag).await;
             // A word of the server is one, and what it refuses is not in doubt.
-            let answered = written.as_ref().map_or_else(|error| error.as_db_error().is_some(), |_| true);
+            let answered = written.as_ref().map_or_else(|error| error.as_db_error().is_some(), |()| true);
             let count = if answered { &self.acknowledged } else { &self.in_doubt };
             count.fetch_add(u64::from(!answered || written.is_ok()), Ordering::Relaxed);
             written?;

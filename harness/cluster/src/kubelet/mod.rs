@@ -116,6 +116,7 @@ struct Figures {
     container_start: Nanos,
     next_container: Nanos,
     init_container: Nanos,
+    asks_commands: bool,
 }
 
 impl Kubelet {
@@ -138,6 +139,7 @@ impl Kubelet {
                 container_start: config.container_start,
                 next_container: config.next_container,
                 init_container: config.init_container,
+                asks_commands: config.asks_commands,
             },
             grace: workload.grace_period,
             units,
@@ -328,7 +330,7 @@ impl Kubelet {
         let worker = &mut self.units[unit].workers[worker];
         worker.asked(number);
         let probe = worker.kind;
-        if serving && !worker.passes_by_itself() {
+        if serving && (self.config.asks_commands || !worker.runs_command()) {
             out.emit(KubeletEffect::Probe { probe, number });
         } else {
             self.answered(now, unit, probe, number, true, out);

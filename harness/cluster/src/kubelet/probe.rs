@@ -76,8 +76,8 @@ impl Worker {
         self.held = None;
     }
 
-    /// Whether a command probe, which mock containers pass while they run.
-    pub(super) fn passes_by_itself(&self) -> bool {
+    /// Whether it runs a command, which mock containers pass while they run.
+    pub(super) fn runs_command(&self) -> bool {
         self.probe.action == ProbeAction::Exec
     }
 

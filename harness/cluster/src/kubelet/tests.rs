@@ -164,6 +164,18 @@ fn startup_gates_the_others_and_then_triggers_readiness() {
 }
 
 #[test]
+fn a_command_is_asked_for_only_where_somebody_can_run_it() {
+    let command = Probe { action: ProbeAction::Exec, ..http(0, 10, 3) };
+    let workload = workload(Container { readiness: Some(command), ..Container::default() });
+    let log = Node::new(&workload, |_, _| false).until(5);
+    assert_eq!(told(&log), [(1, "start"), (1, "Started"), (1, "Ready(true)")]);
+    let asks = ClusterConfig { asks_commands: true, ..ClusterConfig::default() };
+    let log = Node::with(&workload, asks, |_, now| now > 5).until(12);
+    let want = [(1, "start"), (1, "Started"), (1, "Readiness false"), (11, "Readiness true"), (11, "Ready(true)")];
+    assert_eq!(told(&log), want);
+}
+
+#[test]
 fn readiness_falls_after_its_threshold_and_comes_back() {
     let container = Container { readiness: Some(http(0, 10, 3)), ..Container::default() };
     let log = Node::new(&workload(container), |_, secs| !(20..60).contains(&secs)).until(70);
