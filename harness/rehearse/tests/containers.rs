@@ -37,9 +37,13 @@ spec:
     - {journey: hammer, arrivals: even, clients: 1, rate: {probe: 60/s}}
 ";
 
-/// The smallest overlay of the shipped platform, without the seconds that its probes wait at first.
-fn platform() -> String {
-    let rendered = include_str!("../../../kind-config/platform/rendered/development.yaml");
+/// The smallest overlay of the shipped platform.
+const DEVELOPMENT: &str = include_str!("../../../kind-config/platform/rendered/development.yaml");
+/// One whose database has a standby.
+const STAGING: &str = include_str!("../../../kind-config/platform/rendered/staging.yaml");
+
+/// An overlay without the seconds that its probes wait at first.
+fn quick(rendered: &str) -> String {
     assert!(rendered.contains("initialDelaySeconds: 5"), "the test is out of date");
     let quick = ["5", "10", "30"].iter().fold(rendered.to_owned(), |text, seconds| {
         text.replace(&format!("initialDelaySeconds: {seconds}\n"), "initialDelaySeconds: 0\n")
@@ -68,10 +72,14 @@ struct Run {
 
 impl Run {
     fn start() -> Self {
+        Self::of(SCENARIO, DEVELOPMENT)
+    }
+
+    fn of(scenario: &str, platform: &str) -> Self {
         images();
         let folder = TempDir::new().unwrap();
-        fs::write(folder.path().join("short.yaml"), SCENARIO).unwrap();
-        fs::write(folder.path().join("platform.yaml"), platform()).unwrap();
+        fs::write(folder.path().join("short.yaml"), scenario).unwrap();
+        fs::write(folder.path().join("platform.yaml"), quick(platform)).unwrap();
         let child = as_root(REHEARSE)
             .args(["run", "short.yaml", "--backend", "containers", "--platform", "platform.yaml", "--errors", "tell"])
             .args(["--no-tui", "--undecided", "pass"])
@@ -157,7 +165,7 @@ fn a_run_goes_through_real_parts_is_judged_and_leaves_nothing() {
     assert_eq!(result["backend"], "containers");
     // What it is made of is told.
     let stand_ins = result["stand_ins"].to_string();
-    for word in ["rehearse.invalid/nginx:stand-in", "rehearse.invalid/postgres:stand-in", "nobody promotes it"] {
+    for word in ["rehearse.invalid/nginx:stand-in", "rehearse.invalid/postgres:stand-in", "rehearse promotes it"] {
         assert!(stand_ins.contains(word), "{word}: {stand_ins}");
     }
     // nginx saw each client, limited the one that asks too often, and passed the others on.
@@ -178,6 +186,35 @@ fn a_run_goes_through_real_parts_is_judged_and_leaves_nothing() {
     assert!(!database.contains("does not exist"), "{database}");
     // Passed, broken, or too late to judge: that is the machine's hour.
     assert!(matches!(output.status.code(), Some(0 | 92 | 99)), "{said}");
+}
+
+#[test]
+fn a_lost_primary_is_followed_by_its_standby() {
+    if !needs("a_lost_primary_is_followed_by_its_standby", Need::Docker) {
+        return;
+    }
+    let scenario = SCENARIO.replace("duration: 6s", "duration: 50s").replace(
+        "  load:\n",
+        "  faults:\n    - {name: loss, at: steady + 5s, lasts: 40s, databaseLoss: {}}\n  load:\n",
+    );
+    let run = Run::of(&scenario, STAGING);
+    let output = run.child.wait_with_output().unwrap();
+    let said = told(&output);
+    let seconds = |words: &str| {
+        let line = said.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("{words}: {said}"));
+        let (minutes, rest) = line.trim_start().split_once(':').unwrap();
+        minutes.parse::<u32>().unwrap() * 60 + rest[..2].parse::<u32>().unwrap()
+    };
+    let (lost, again) = (seconds("the database's primary is lost"), seconds("the database has a primary again"));
+    assert!((30..40).contains(&(again - lost)), "as long as a manager's lease: {said}");
+    // What the services know to be committed was counted, and so was what the new primary has.
+    let promoted = said.lines().find(|line| line.contains("was promoted by rehearse")).unwrap();
+    let number = |before: &str| {
+        let text = promoted.split(before).next().unwrap().trim_end();
+        text.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    let (has, acknowledged, lost) = (number(" writes,"), number(" were acknowledged"), number(" acknowledged ones"));
+    assert!(has > 0 && acknowledged > 0 && lost == acknowledged.saturating_sub(has), "{promoted}");
 }
 
 #[test]
