@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use kubernetes::Left;
@@ -71,27 +71,38 @@ async fn a_component_that_ends_is_told_with_its_last_words() {
     drop(plane);
 }
 
+/// A process with a control plane of its own, killed at the end, also of a test that fails.
+struct Stand(Child);
+
+impl Drop for Stand {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
 #[tokio::test]
 async fn a_killed_parent_leaves_no_process_and_what_it_leaves_is_removed() {
     if !needs("a_killed_parent_leaves_no_process_and_what_it_leaves_is_removed", Need::ControlPlane) {
         return;
     }
     let _alone = crate::ALONE.lock().await;
-    let mut parent = Command::new(env!("CARGO_BIN_EXE_kube-stand"))
-        .arg("stand")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut parent = Stand(
+        Command::new(env!("CARGO_BIN_EXE_kube-stand"))
+            .arg("stand")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
     let mut line = String::new();
-    BufReader::new(parent.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    BufReader::new(parent.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let folder = PathBuf::from(line.trim_end());
     // One that is just becoming its program has no command line for a moment.
     until("all four run", || processes(&folder).len() == 4).await;
     let ours = |left: &Left| matches!(left, Left::Folder(path) if *path == folder);
     assert!(!kubernetes::left().unwrap().iter().any(ours), "it is in use");
-    parent.kill().unwrap(); // SIGKILL: nothing of it runs any more
-    parent.wait().unwrap();
+    drop(parent); // SIGKILL: nothing of it runs any more
     until("its children are killed with it", || processes(&folder).is_empty()).await;
     // Another test that starts meanwhile may have removed it already.
     kubernetes::clean().unwrap();
