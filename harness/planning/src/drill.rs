@@ -129,13 +129,14 @@ fn catalogue(plan: &Plan, mixture: &Mixture) -> Vec<Plot> {
     }
     if let Some(workload) = serving.first() {
         let name = name(*workload);
-        let bad = Plot::new(
+        let mut bad = Plot::new(
             format!("bad-image-{name}"),
             "bad rollout",
             format!("badImage: {{workload: {name}}}"),
             format!("An image of {name} that cannot be pulled stops its own rollout and nothing else."),
         );
-        all.push(bad.lasting(120, 150).recovering(None, Some("0")));
+        bad.watched = 150;
+        all.push(bad.recovering(None, Some("0")));
     }
     if let Some(gateway) = &platform.gateway {
         let pods = platform.workload(gateway.workload).replicas.unwrap_or(1);

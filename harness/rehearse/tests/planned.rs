@@ -247,3 +247,14 @@ fn costs_are_found_again_in_an_access_log() {
     let (code, _, err) = rehearse(folder.path(), &["calibrate", "--access-log", "shop.yaml"]);
     assert!(code == 2 && err.contains("$request_time"), "{err}");
 }
+
+#[test]
+fn every_drill_of_the_shipped_platform_can_be_played() {
+    let folder = TempDir::new().unwrap();
+    for overlay in ["production", "staging"] {
+        let (code, out, err) = rehearse(folder.path(), &["release", "--plan", "--overlay", overlay]);
+        assert_eq!(code, 0, "{overlay}: {err}");
+        let kinds = ["pod kill", "rollout", "bad rollout", "drain", "zone loss", "database", "Redis", "retry storm"];
+        assert!(kinds.iter().all(|kind| out.contains(kind)), "{overlay}: {out}");
+    }
+}
