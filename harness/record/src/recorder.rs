@@ -21,7 +21,7 @@ pub use interval::interval_tag;
 /// What the recorder must know before the first observation.
 #[derive(Clone, Debug, Default)]
 pub struct RecorderPlan {
-    /// Steps in the order of their [`StepId`].
+    /// Steps in the order of their [`StepId`](crate::StepId).
     pub steps: Vec<StepPlan>,
     /// Phases on the run's clock, in order, without gaps. The first one starts when load starts.
     pub phases: Vec<PhaseSpan>,
@@ -43,7 +43,7 @@ pub struct StepPlan {
 /// Everything a run recorded.
 #[derive(Clone, Debug)]
 pub struct Recording {
-    /// Names of the steps, in the order of their [`StepId`].
+    /// Names of the steps, in the order of their [`StepId`](crate::StepId).
     pub names: Vec<String>,
     /// One per step and phase that had requests.
     pub steps: Vec<StepResult>,

@@ -35,6 +35,11 @@ async fn until(what: &str, mut done: impl FnMut() -> bool) {
     panic!("waited a minute in vain: {what}");
 }
 
+/// Waits for all four programs: one that is just becoming its program has no command line for a moment.
+async fn all_run(folder: &Path) {
+    until("all four run", || processes(folder).len() == 4).await;
+}
+
 #[tokio::test]
 async fn it_comes_up_and_leaves_nothing() {
     if !needs("it_comes_up_and_leaves_nothing", Need::ControlPlane) {
@@ -43,7 +48,7 @@ async fn it_comes_up_and_leaves_nothing() {
     let _alone = crate::ALONE.lock().await;
     let plane = start(&settings()).await;
     let folder = plane.folder().to_owned();
-    assert_eq!(processes(&folder).len(), 4, "{:?}", processes(&folder));
+    all_run(&folder).await;
     assert!(plane.told().contains("Kubernetes v1.34"), "{}", plane.told());
     // Keys are for their owner alone.
     for entry in std::fs::read_dir(&folder).unwrap().map(Result::unwrap) {
@@ -98,8 +103,7 @@ async fn a_killed_parent_leaves_no_process_and_what_it_leaves_is_removed() {
     let mut line = String::new();
     BufReader::new(parent.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let folder = PathBuf::from(line.trim_end());
-    // One that is just becoming its program has no command line for a moment.
-    until("all four run", || processes(&folder).len() == 4).await;
+    all_run(&folder).await;
     let ours = |left: &Left| matches!(left, Left::Folder(path) if *path == folder);
     assert!(!kubernetes::left().unwrap().iter().any(ours), "it is in use");
     drop(parent); // SIGKILL: nothing of it runs any more
