@@ -25,8 +25,8 @@ pub struct Drill {
 
 /// What cannot be drilled in virtual time, and why.
 pub const NOT_DRILLED: [(&str, &str); 2] = [
-    ("connection exhaustion by others", "the data layer has no foreign clients; the containers backend has"),
-    ("restore from a backup", "the data layer holds no data; the containers backend restores and counts rows"),
+    ("connection exhaustion by others", "the data layer has no foreign clients"),
+    ("restore from a backup", "the data layer holds no data"),
 ];
 
 /// Time before the fault, so that the control arm and the drill are seen in balance.
