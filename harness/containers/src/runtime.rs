@@ -10,7 +10,7 @@ use cluster::PodId;
 use futures_util::future::join_all;
 use platform::WorkloadId;
 use scenarios::Plan;
-use stage::{AddressLease, ContainerNews, ContainerRuntime, ContainerUsage, Hear, Later, PodStart, Promoted};
+use stage::{AddressLease, ContainerNews, ContainerRuntime, ContainerUsage, Hear, Later, PodStart, Promoted, Writes};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, oneshot};
 use units::Nanos;
@@ -83,8 +83,8 @@ struct State {
     hear: Option<Hear>,
     running: BTreeMap<PodId, Known>,
     told: BTreeMap<PodId, Told>,
-    /// Writes that containers told of which have ended: acknowledged, and without an answer.
-    written: (u64, u64),
+    /// Writes that containers told of which have ended.
+    written: Writes,
     /// By the name of a pod, which is that of its volume.
     alone: BTreeMap<String, Arc<tokio::sync::Mutex<()>>>,
 }
@@ -124,16 +124,14 @@ impl Inner {
         let mut state = self.lock();
         state.running.remove(&pod);
         if let Some(told) = state.told.remove(&pod) {
-            state.written.0 += told.writes.0;
-            state.written.1 += told.writes.1;
+            state.written = state.written + told.writes;
         }
     }
 
-    /// Writes of all containers of the run: acknowledged, and without an answer.
-    fn written(&self) -> (u64, u64) {
+    /// Writes of all containers of the run.
+    fn written(&self) -> Writes {
         let state = self.lock();
-        let add = |sum: (u64, u64), told: &Told| (sum.0 + told.writes.0, sum.1 + told.writes.1);
-        state.told.values().fold(state.written, add)
+        state.told.values().fold(state.written, |sum, told| sum + told.writes)
     }
 
     pub(crate) fn known(&self) -> Vec<(PodId, Known)> {
@@ -320,8 +318,7 @@ impl ContainerRuntime for Containers {
         Box::pin(async move {
             let known = known.ok_or("it does not run")?;
             let present = pods::promote(&inner.daemon, &known.id).await?;
-            let (acknowledged, in_doubt) = inner.written();
-            Ok(Promoted { acknowledged, in_doubt, present })
+            Ok(Promoted { writes: inner.written(), present })
         })
     }
 

@@ -10,7 +10,7 @@ use bollard::query_parameters::StatsOptionsBuilder;
 use cluster::Traffic;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
-use stage::ContainerUsage;
+use stage::{ContainerUsage, Writes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use units::{Bytes, Nanos};
@@ -28,8 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) struct Told {
     pub(crate) usage: ContainerUsage,
     pub(crate) requests: Vec<Counted>,
-    /// Writes to the database that it knows to be committed, and those without an answer.
-    pub(crate) writes: (u64, u64),
+    pub(crate) writes: Writes,
 }
 
 /// Requests of one route and status.
@@ -94,10 +93,8 @@ fn read(text: &str) -> Told {
             in_flight: sum("http_requests_in_flight") as u32,
         },
     };
-    let writes = (
-        sum("database_writes_total{outcome=\"acknowledged\"}") as u64,
-        sum("database_writes_total{outcome=\"in doubt\"}") as u64,
-    );
+    let written = |outcome: &str| sum(&format!("database_writes_total{{outcome=\"{outcome}\"}}")) as u64;
+    let writes = Writes { acknowledged: written("acknowledged"), in_doubt: written("in doubt") };
     Told { usage, requests: counted(text), writes }
 }
 
@@ -161,7 +158,10 @@ mod tests {
             memory: Bytes::from_mebi(1),
             traffic: Traffic { answered: 7, waiting: 1, in_flight: 3 },
         };
-        assert_eq!(read(text), Told { usage: want, requests: Vec::new(), writes: (8, 2) });
+        assert_eq!(
+            read(text),
+            Told { usage: want, requests: Vec::new(), writes: Writes { acknowledged: 8, in_doubt: 2 } }
+        );
         assert_eq!(read(""), Told::default());
     }
 

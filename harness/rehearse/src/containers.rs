@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 use cluster::ClusterConfig;
 use containers::{Built, Containers, Daemon, DockerError, Image, ImageError, Role, Settings, images, ledger};
 use record::{ExitCode, Observed, Origin, StandIn};
@@ -23,8 +23,8 @@ pub(crate) enum ImagesCommand {
     /// Build them from the programs that are installed here; nothing is downloaded
     Build {
         /// Which; all of them if none is named
-        #[arg(value_enum)]
-        names: Vec<Which>,
+        #[arg(value_parser = image)]
+        names: Vec<Image>,
         /// The program mock-service, where it is neither beside rehearse nor on PATH
         #[arg(long, value_name = "FILE")]
         mock_service: Option<PathBuf>,
@@ -33,28 +33,9 @@ pub(crate) enum ImagesCommand {
     List,
 }
 
-/// An image by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Which {
-    /// The gateway
-    Nginx,
-    /// The database and its standby
-    Postgres,
-    /// The cache
-    Redis,
-    /// Every other service
-    MockService,
-}
-
-impl From<Which> for Image {
-    fn from(which: Which) -> Self {
-        match which {
-            Which::Nginx => Self::Nginx,
-            Which::Postgres => Self::Postgres,
-            Which::Redis => Self::Redis,
-            Which::MockService => Self::MockService,
-        }
-    }
+fn image(name: &str) -> Result<Image, String> {
+    let known = Image::ALL.map(Image::name);
+    Image::ALL.into_iter().find(|image| image.name() == name).ok_or_else(|| format!("one of {}", known.join(", ")))
 }
 
 impl From<DockerError> for Failure {
@@ -75,12 +56,8 @@ pub(crate) fn images(command: &ImagesCommand) -> Result<ExitCode, Failure> {
         let daemon = Daemon::find().await?;
         match command {
             ImagesCommand::Build { names, mock_service } => {
-                let wanted: Vec<Image> = match names.as_slice() {
-                    [] => Image::ALL.to_vec(),
-                    names => names.iter().map(|which| Image::from(*which)).collect(),
-                };
-                for image in wanted {
-                    let built = images::build(&daemon, image, mock_service.as_deref()).await?;
+                for image in if names.is_empty() { &Image::ALL[..] } else { names } {
+                    let built = images::build(&daemon, *image, mock_service.as_deref()).await?;
                     told::out(&line(&built));
                 }
             }

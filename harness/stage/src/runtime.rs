@@ -11,6 +11,7 @@ use std::sync::Arc;
 use alerts::Tell;
 use cluster::{PodId, Traffic};
 use platform::WorkloadId;
+use server::Writes;
 use units::{Bytes, Nanos};
 
 /// What comes later.
@@ -53,10 +54,8 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
 /// A standby that was promoted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Promoted {
-    /// Writes that the services know to be committed.
-    pub acknowledged: u64,
-    /// Writes whose services had no answer.
-    pub in_doubt: u64,
+    /// What became of writes, by the word of the services.
+    pub writes: Writes,
     /// Writes that it has.
     pub present: u64,
 }
@@ -65,7 +64,7 @@ impl Promoted {
     /// Acknowledged writes that it does not have: at least so many. One in doubt that it has may stand for one that was
     /// acknowledged and is lost.
     pub const fn lost(&self) -> u64 {
-        self.acknowledged.saturating_sub(self.present)
+        self.writes.acknowledged.saturating_sub(self.present)
     }
 }
 

@@ -11,6 +11,7 @@ use driver::{Door, Orders, Sender};
 use model::data::{DataInput, DataNote};
 use record::{Chronicle, EventKind, Listener};
 use scenarios::{Deed, FaultEdge, FaultKind, Plan};
+use server::Writes;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use units::{Bytes, Millicores, Nanos};
 
@@ -293,7 +294,7 @@ impl<'a> Standing<'a> {
             Ok(promoted) => {
                 let back = self.servers.promoted(platform);
                 back.into_iter().for_each(|note| self.note_of_data(&note));
-                let Promoted { acknowledged, in_doubt, present } = promoted;
+                let Promoted { writes: Writes { acknowledged, in_doubt }, present } = promoted;
                 let lost = promoted.lost();
                 self.tell_data(format!(
                     "{name} was promoted by rehearse: it has {present} writes, {acknowledged} were acknowledged and \

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Add;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use clock::Clock;
@@ -36,6 +37,14 @@ pub struct Writes {
     pub acknowledged: u64,
     /// Sent, and the connection broke before there was a word.
     pub in_doubt: u64,
+}
+
+impl Add for Writes {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { acknowledged: self.acknowledged + other.acknowledged, in_doubt: self.in_doubt + other.in_doubt }
+    }
 }
 
 /// Nothing around: each data operation takes its own time, and nothing queues for it.

@@ -139,10 +139,11 @@ impl Postgres {
         connection.read(tag, query).await?;
         if query.writes {
             let written = connection.write(tag).await;
-            // A word of the server is one, and what it refuses is not in doubt.
-            let answered = written.as_ref().map_or_else(|error| error.as_db_error().is_some(), |()| true);
-            let count = if answered { &self.acknowledged } else { &self.in_doubt };
-            count.fetch_add(u64::from(!answered || written.is_ok()), Ordering::Relaxed);
+            match &written {
+                Ok(()) => self.acknowledged.fetch_add(1, Ordering::Relaxed),
+                Err(error) if error.as_db_error().is_none() => self.in_doubt.fetch_add(1, Ordering::Relaxed),
+                Err(_) => 0, // refused: that is a word, too
+            };
             written?;
         }
         let mut idle = self.idle.lock().await;
