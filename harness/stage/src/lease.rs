@@ -63,8 +63,8 @@ impl AddressLease {
         Err(StageError::NoAddresses)
     }
 
-    /// The addresses of a network of containers, `A.B.0.0/16`, whose pods are in its first quarter. Its owner has seen to it that nobody else has it, and
-    /// that this machine can listen on, and send from, all but those of the pods.
+    /// The addresses of a network of containers, `A.B.0.0/16`, whose pods are in its first quarter. Its owner has seen to
+    /// it that nobody else has it, and that this machine can listen on, and send from, all but those of the pods.
     pub const fn of_network(block: [u8; 2]) -> Self {
         Self { block, one: false, _lock: None }
     }
