@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Property, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
-use record::{Conclusion, Judged, Judgement, RunResult, StepResult, Verdict};
+use record::{Conclusion, Judged, Judgement, Measure, RunResult, StepResult, Verdict};
 
 use crate::told::{self, Told};
 
@@ -132,9 +132,13 @@ pub(crate) fn message(v: &Verdict) -> String {
     let interval = v.interval.map_or(String::new(), |(low, high)| format!(" [{low:.digits$}..{high:.digits$}]"));
     let sign = if v.measured.is_some_and(|measured| measured > v.limit) { '>' } else { '<' };
     let limit = format!("{sign} {:.digits$} {unit}", v.limit);
+    let sample = match v.measure {
+        Measure::Down => format!("watched={} s", v.judged_us / 1_000_000),
+        _ => format!("n={}", v.n),
+    };
     let mut text = match v.judgement {
-        Judgement::Undecided => format!("undecided: {measured}{interval}, limit {:.digits$} {unit} n={}", v.limit, v.n),
-        _ => format!("{measured}{interval} {limit} n={}", v.n),
+        Judgement::Undecided => format!("undecided: {measured}{interval}, limit {:.digits$} {unit} {sample}", v.limit),
+        _ => format!("{measured}{interval} {limit} {sample}"),
     };
     if v.judgement == Judgement::Fail && sign == '<' {
         write!(text, ", but {} of them late or failed", v.beyond).expect("writing to a string");

@@ -36,7 +36,7 @@ pub(crate) fn markdown(told: &Told) -> String {
                 told::judgement(v.judgement),
                 cell(&v.title),
                 told::value(v, v.limit),
-                words::count(v.n),
+                told::sample(v),
                 cell(&v.source)
             ));
         }

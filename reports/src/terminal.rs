@@ -170,7 +170,7 @@ fn verdicts(out: &mut Out, result: &RunResult) {
         };
         let measured = v.measured.map_or_else(|| "–".into(), |measured| told::value(v, measured));
         let interval = told::interval(v).unwrap_or_else(|| "–".into());
-        rows.push(row([sign, &v.title, &measured, &interval, &told::value(v, v.limit), &words::count(v.n)]));
+        rows.push(row([sign, &v.title, &measured, &interval, &told::value(v, v.limit), &told::sample(v)]));
     }
     out.table(2, &rows);
     for v in &result.verdicts {

@@ -119,6 +119,14 @@ pub(crate) fn interval(verdict: &Verdict) -> Option<String> {
     Some(format!("{bare}–{high_text}"))
 }
 
+/// How much it is judged by: requests, or for how long was watched where events are looked at.
+pub(crate) fn sample(verdict: &Verdict) -> String {
+    match verdict.measure {
+        Measure::Down => format!("over {}", words::span(verdict.judged_us)),
+        _ => words::count(verdict.n),
+    }
+}
+
 /// How much of the limit is left, as a share of it; negative if it is broken.
 pub(crate) fn margin(verdict: &Verdict) -> Option<f64> {
     verdict.measured.filter(|_| verdict.limit > 0.0).map(|measured| 1.0 - measured / verdict.limit)

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bollard::query_parameters::BuildImageOptionsBuilder;
 use futures_util::StreamExt;
@@ -37,6 +37,14 @@ pub enum ImageError {
     /// The program is not on this machine.
     #[error("{} is not installed here, and its image is made of what is: install it (Debian: `apt-get install {}`)", .0.name(), .0.package())]
     NotInstalled(Image),
+    /// A program of that name which does not say its version is another program.
+    #[error("{} was found for the image of {}, and does not say its version: put the right one first on PATH", .path.display(), .image.name())]
+    Another {
+        /// The image it was for.
+        image: Image,
+        /// What was found.
+        path: PathBuf,
+    },
     /// `mock-service` is nowhere.
     #[error(
         "the program mock-service is neither beside rehearse nor on PATH: build it (`cargo build --workspace --bins`), or \

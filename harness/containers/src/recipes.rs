@@ -56,7 +56,7 @@ fn nginx() -> Result<Recipe, ImageError> {
     root.link("/var/log/nginx/access.log", "/dev/stdout").link("/var/log/nginx/error.log", "/dev/stderr");
     // As upstream's image has it: SIGQUIT lets requests in flight end.
     let dockerfile = "STOPSIGNAL SIGQUIT\nCMD [\"/usr/sbin/nginx\", \"-g\", \"daemon off;\"]\n".to_owned();
-    Ok(Recipe { root, dockerfile, version: version(&nginx, "-v") })
+    Ok(Recipe { root, dockerfile, version: version(Image::Nginx, &nginx, "-v")? })
 }
 
 fn redis() -> Result<Recipe, ImageError> {
@@ -68,7 +68,7 @@ fn redis() -> Result<Recipe, ImageError> {
     }
     root.folder("/data", 0o755, DATA_USER);
     let dockerfile = format!("USER {DATA_USER}:{DATA_USER}\nWORKDIR /data\nCMD [\"/usr/bin/redis-server\"]\n");
-    Ok(Recipe { root, dockerfile, version: version(&server, "--version") })
+    Ok(Recipe { root, dockerfile, version: version(Image::Redis, &server, "--version")? })
 }
 
 /// The programs of PostgreSQL that a server and its standby use.
@@ -101,7 +101,7 @@ fn postgres() -> Result<Recipe, ImageError> {
     // As upstream's image has it: SIGINT is a fast shutdown.
     let dockerfile =
         format!("USER {DATA_USER}:{DATA_USER}\nENV TZ=UTC\nSTOPSIGNAL SIGINT\nCMD [\"/bin/sh\", \"/start\"]\n");
-    Ok(Recipe { root, dockerfile, version: version(&bin.join("postgres"), "--version") })
+    Ok(Recipe { root, dockerfile, version: version(Image::Postgres, &bin.join("postgres"), "--version")? })
 }
 
 fn mock(given: Option<&Path>) -> Result<Recipe, ImageError> {
@@ -111,7 +111,7 @@ fn mock(given: Option<&Path>) -> Result<Recipe, ImageError> {
     let mut root = base();
     root.program(&mock, Path::new("/mock-service"))?;
     let dockerfile = format!("USER {NOBODY}:{NOBODY}\nENTRYPOINT [\"/mock-service\"]\n");
-    Ok(Recipe { root, dockerfile, version: version(&mock, "--version") })
+    Ok(Recipe { root, dockerfile, version: version(Image::MockService, &mock, "--version")? })
 }
 
 /// What every image has: who is who, and a place to write.
@@ -163,10 +163,10 @@ fn pg_config(bin: &Path, which: &str) -> PathBuf {
 }
 
 /// What a program says of its version: its first number with dots.
-fn version(program: &Path, argument: &str) -> String {
-    let Ok(told) = Command::new(program).arg(argument).output() else { return "unknown".to_owned() };
+fn version(image: Image, program: &Path, argument: &str) -> Result<String, ImageError> {
+    let told = Command::new(program).arg(argument).output().map_err(DockerError::file(program))?;
     let text = format!("{}{}", String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
-    number(&text).unwrap_or_else(|| "unknown".to_owned())
+    number(&text).ok_or_else(|| ImageError::Another { image, path: program.to_owned() })
 }
 
 fn number(text: &str) -> Option<String> {
@@ -190,5 +190,11 @@ mod tests {
         ] {
             assert_eq!(number(text).as_deref(), want, "{text}");
         }
+    }
+
+    #[test]
+    fn a_program_of_that_name_without_a_version_is_not_it() {
+        let told = version(Image::Nginx, &wanted(Image::Nginx, "echo").unwrap(), "no number").unwrap_err();
+        assert!(told.to_string().contains("for the image of nginx, and does not say its version"), "{told}");
     }
 }

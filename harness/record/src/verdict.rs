@@ -29,7 +29,7 @@ pub struct Verdict {
     pub unit: String,
     /// How sure the interval is, such as 0.95.
     pub confidence: f64,
-    /// How many requests were judged.
+    /// How many requests were judged; 0 where events are, and `judged_us` says for how long.
     pub n: u64,
     /// How many of them were beyond the limit.
     pub beyond: u64,

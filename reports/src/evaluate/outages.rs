@@ -8,23 +8,27 @@ use record::{EventKind, NodeState, PhaseKind};
 use super::Played;
 
 /// The longest outage and how long was watched, microseconds; both from the end of the warm-up to the end of load.
+/// Nothing is watched where there is nothing of the kind.
 pub(crate) fn longest(played: &Played, what: Subject) -> (u64, u64) {
     let warm = |kind: PhaseKind| kind == PhaseKind::WarmUp;
     let first = played.phases.iter().find(|phase| !warm(phase.kind)).map_or(played.load_start_us, |p| p.start_us);
     let (from, to) = (first.min(played.load_end_us), played.load_end_us);
     let longest = match what {
-        Subject::Target => targets(played, from, to),
+        Subject::Target => match targets(played, from, to) {
+            Some(longest) => longest,
+            None => return (0, 0),
+        },
         Subject::Database => data(played, from, to, "the database's primary is lost", "the database has a primary"),
         Subject::Cache => data(played, from, to, "the cache is lost", "the cache answers again"),
     };
     (longest, to - from)
 }
 
-/// A pod that runs and is not ready, or whose node is gone, is a target that is not scraped.
-fn targets(played: &Played, from: u64, to: u64) -> u64 {
+/// A pod that runs and is not ready, or whose node is gone, is a target that is not scraped. `None` without any pod.
+fn targets(played: &Played, from: u64, to: u64) -> Option<u64> {
     let mut down: BTreeMap<&str, u64> = BTreeMap::new();
     let mut node_of: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut longest = 0;
+    let (mut longest, mut any) = (0, false);
     let mut up = |down: &mut BTreeMap<&str, u64>, pod: &str, at: u64| {
         if let Some(since) = down.remove(pod) {
             longest = longest.max(at.min(to).saturating_sub(since.max(from)));
@@ -32,6 +36,7 @@ fn targets(played: &Played, from: u64, to: u64) -> u64 {
     };
     for event in played.chronicle.events() {
         let at = event.at_us;
+        any |= matches!(event.kind, EventKind::PodStarted { .. } | EventKind::PodReady { .. });
         match &event.kind {
             EventKind::PodScheduled { pod, node, .. } => {
                 node_of.insert(pod, node);
@@ -55,7 +60,7 @@ fn targets(played: &Played, from: u64, to: u64) -> u64 {
     }
     let left: Vec<&str> = down.keys().copied().collect();
     left.into_iter().for_each(|pod| up(&mut down, pod, to));
-    longest
+    any.then_some(longest)
 }
 
 /// From the words of the data layer.

@@ -224,6 +224,8 @@ fn outages_are_measured_between_events() {
         let verdict = conclude(played, &[asked("it", line)]).verdicts.remove(0);
         assert_eq!((verdict.measured, verdict.judgement == Judgement::Pass), (Some(seconds), held), "{case}");
     }
+    let nothing = conclude(played(Kind::Empty, 1), &[asked("it", "target down < 2m")]).verdicts.remove(0);
+    assert_eq!((nothing.measured, nothing.judgement), (None, Judgement::Undecided), "no pod was ever seen");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Which promises held, and by how much.
 
 use maud::{Markup, html};
-use record::{Judgement, NotJudged, RunResult, Verdict};
+use record::{Judgement, Measure, NotJudged, RunResult, Verdict};
 
 use crate::html::{glance, section};
 use crate::{expectation, sentences, told, words};
@@ -117,9 +117,9 @@ fn verdict_row(v: &Verdict) -> Markup {
                 @if let Some(more) = more { small { (more) } }
             }
             td.range role="cell" { (range(v)) }
-            td.m role="cell" { b { (measured) } small { (told::interval(v).unwrap_or_else(|| if v.n == 0 { "no sample" } else { "too few for an interval" }.into())) } }
+            td.m role="cell" { b { (measured) } small { (told::interval(v).unwrap_or_else(|| no_interval(v).into())) } }
             td.n role="cell" data-l="limit" { (if v.unit == "ms" { "<\u{a0}" } else { "≤\u{a0}" }) (told::value(v, v.limit)) }
-            td.n role="cell" data-l="n" { (words::count(v.n)) }
+            td.n role="cell" data-l="n" { (told::sample(v)) }
             td class=(broken) role="cell" data-l="margin" { (told::margin(v).map_or_else(|| "–".into(), words::signed_percent)) }
             td class=(broken) role="cell" data-l="budget" {
                 @if v.n == 0 { "–" } @else {
@@ -129,6 +129,14 @@ fn verdict_row(v: &Verdict) -> Markup {
             }
             td.src role="cell" { (v.source.replace('/', "/\u{200b}")) } // may break after a slash
         }
+    }
+}
+
+fn no_interval(v: &Verdict) -> &'static str {
+    match (v.measure, v.measured) {
+        (_, None) => "no sample",
+        (Measure::Down | Measure::Recovery | Measure::Count, Some(_)) => "all of it was seen",
+        _ => "too few for an interval",
     }
 }
 

@@ -51,9 +51,10 @@ impl Default for Effect {
 impl Effect {
     /// Of blocks, as [`design_effect`] takes them.
     pub(crate) fn of(blocks: &[Block], planned: &[u32], level: usize) -> Self {
-        let seen = design_effect(blocks, planned, level);
-        // A variance that was estimated from m independent bursts is χ² with m degrees of freedom, divided by m.
-        let half = (total(blocks).1 / seen).max(LEAST) / 2.0;
+        let Variance { ratio: seen, freedom } = design_effect(blocks, planned, level);
+        // A variance that was estimated from m independent bursts is χ² with m degrees of freedom, divided by m; one that
+        // was added up over lags has no more than the blocks give at that width (Priestley, Spectral Analysis, §6.2.4).
+        let half = (total(blocks).1 / seen).min(freedom).max(LEAST) / 2.0;
         let widening = half / poisson::bounds(half, CAUTION).0;
         Self { seen, feared: 1.0 + (seen - 1.0) * widening }
     }
@@ -70,14 +71,23 @@ impl Effect {
     }
 }
 
-/// Variance of the share beyond over that of independent requests, at least 1. `planned` are seconds at which
+/// What the blocks of a run say of how their requests go together.
+#[derive(Clone, Copy, Debug)]
+struct Variance {
+    /// Variance of the share beyond over that of independent requests, at least 1.
+    ratio: f64,
+    /// Of how many independent squares it is made.
+    freedom: f64,
+}
+
+/// Variance of the share beyond over that of independent requests. `planned` are seconds at which
 /// something was meant to change beside the load, such as the beginning of a fault. `level` is for how many blocks a
 /// level holds at most: what is judged window by window asks nothing about what lasts as long as a window.
-fn design_effect(blocks: &[Block], planned: &[u32], level: usize) -> f64 {
+fn design_effect(blocks: &[Block], planned: &[u32], level: usize) -> Variance {
     let (n, beyond) = total(blocks);
     let independent = beyond * (1.0 - beyond / n.max(1.0));
     if independent <= 0.0 {
-        return 1.0; // all good or all bad: nothing to see bursts by
+        return Variance { ratio: 1.0, freedom: blocks.len() as f64 }; // all good or all bad: nothing to see bursts by
     }
     let lags = (level / LAGS).max(1) + 2;
     let mut covariances = vec![0.0; lags];
@@ -95,8 +105,9 @@ fn design_effect(blocks: &[Block], planned: &[u32], level: usize) -> f64 {
         }
         before = Some(stretch);
     }
-    let effect = (initial_sequence(&covariances) + answers) / independent;
-    effect.clamp(1.0, n.max(1.0))
+    let (variance, last) = initial_sequence(&covariances);
+    let ratio = ((variance + answers) / independent).clamp(1.0, n.max(1.0));
+    Variance { ratio, freedom: blocks.len() as f64 / (2 * last + 1) as f64 }
 }
 
 fn total(blocks: &[Block]) -> (f64, f64) {
@@ -141,9 +152,9 @@ fn answer(stretch: &[Block], level: f64) -> usize {
     calm.map_or(stretch.len(), |blocks| begins + blocks)
 }
 
-/// Variance of a sum from the sums of products at each lag.
-fn initial_sequence(covariances: &[f64]) -> f64 {
-    let mut variance = covariances[0];
+/// Variance of a sum from the sums of products at each lag, and the last lag that counts.
+fn initial_sequence(covariances: &[f64]) -> (f64, usize) {
+    let (mut variance, mut last) = (covariances[0], 0);
     let mut least = f64::INFINITY;
     // Pairs (1, 2), (3, 4), …: their sums are positive and fall for a reversible process.
     for pair in covariances[1..].chunks_exact(2) {
@@ -153,8 +164,9 @@ fn initial_sequence(covariances: &[f64]) -> f64 {
         }
         variance += 2.0 * sum;
         least = sum;
+        last += 2;
     }
-    variance
+    (variance, last)
 }
 
 #[cfg(test)]
@@ -175,7 +187,7 @@ mod tests {
 
     #[test]
     fn independent_requests_have_no_effect() {
-        let effect = design_effect(&blocks(Seed::new(1), 400, 100, |_, _| 0.05), &[], LEVEL);
+        let effect = design_effect(&blocks(Seed::new(1), 400, 100, |_, _| 0.05), &[], LEVEL).ratio;
         assert!((1.0..1.4).contains(&effect), "{effect}");
     }
 
@@ -183,7 +195,7 @@ mod tests {
     fn bursts_of_a_second_are_found() {
         // One second in ten loses half of its 100 requests: variance between seconds 0.5²·0.1·0.9 on top.
         let burst = |_, draw: Draw| if draw.unit() < 0.1 { 0.5 } else { 0.0 };
-        let effect = design_effect(&blocks(Seed::new(2), 2_000, 100, burst), &[], LEVEL);
+        let effect = design_effect(&blocks(Seed::new(2), 2_000, 100, burst), &[], LEVEL).ratio;
         let expected = 100.0 * (0.25 * 0.1 * 0.9) / (0.05 * 0.95); // Kish: n·Var(p) / p(1 − p), about 47
         assert!((effect / expected - 1.0).abs() < 0.3, "{effect} against {expected}");
     }
@@ -210,7 +222,7 @@ mod tests {
             let k: f64 = all.iter().map(|b| f64::from(b.beyond)).sum();
             squares / (k * (1.0 - k / 60_000.0))
         };
-        let effect = design_effect(&all, &[], LEVEL);
+        let effect = design_effect(&all, &[], LEVEL).ratio;
         assert!(effect > 4.0 * edges, "by its edges it would be {edges}, in full it is {effect}");
         // The truth, by repetition: variance of the sum over what independent requests would give.
         let sums: Vec<f64> = (0..60)
@@ -241,7 +253,7 @@ mod tests {
         blocks[100..].iter_mut().for_each(|block| block.phase = 1);
         let mean = blocks.iter().map(|b| f64::from(b.beyond)).sum::<f64>() / 200.0;
         let pooled = blocks.iter().map(|b| (f64::from(b.beyond) - mean).powi(2)).sum::<f64>() / (mean * 200.0);
-        let effect = design_effect(&blocks, &[], LEVEL);
+        let effect = design_effect(&blocks, &[], LEVEL).ratio;
         assert!(pooled > 50.0, "the trap is real: {pooled}");
         assert!(effect < 2.0, "{effect}");
     }
@@ -252,7 +264,7 @@ mod tests {
         let one_phase = blocks(Seed::new(4), 60, 200, jump);
         let mut two_phases = one_phase.clone();
         two_phases[30..].iter_mut().for_each(|block| block.phase = 1);
-        let (told, untold) = (design_effect(&two_phases, &[], LEVEL), design_effect(&one_phase, &[], LEVEL));
+        let (told, untold) = (design_effect(&two_phases, &[], LEVEL).ratio, design_effect(&one_phase, &[], LEVEL).ratio);
         assert!(told < 1.5 && untold > 2.0 * told, "{told} {untold}");
     }
 
@@ -264,7 +276,7 @@ mod tests {
             ("all bad", vec![Block { n: 9, beyond: 9, ..Block::default() }; 5]),
             ("one second", vec![Block { n: 9, beyond: 3, ..Block::default() }]),
         ] {
-            assert!((design_effect(&blocks, &[], LEVEL) - 1.0).abs() < 1e-12, "{case}");
+            assert!((design_effect(&blocks, &[], LEVEL).ratio - 1.0).abs() < 1e-12, "{case}");
         }
     }
 
@@ -277,7 +289,7 @@ mod tests {
             let truth = 0.2 * 0.2 + 0.8 * 0.01;
             let blocks = blocks(Seed::new(100 + trial), 120, 50, burst);
             let (n, k) = (120.0 * 50.0, blocks.iter().map(|b| f64::from(b.beyond)).sum::<f64>());
-            let effect = design_effect(&blocks, &[], LEVEL);
+            let effect = design_effect(&blocks, &[], LEVEL).ratio;
             let wrong = |(low, high): (f64, f64)| u32::from(truth < low) + u32::from(truth > high);
             plain_wrong += wrong(bounds(k, n, 0.05));
             wide_wrong += wrong(bounds(k / effect, n / effect, 0.05));

@@ -68,5 +68,5 @@ fn the_loader_survives_its_corpus() {
 
 #[test]
 fn the_nginx_parser_survives_its_corpus() {
-    run("nginx", |text| drop(manifests::nginx::parse(text, "nginx.conf")));
+    run("nginx-configuration", |text| drop(manifests::nginx::parse(text, "nginx.conf")));
 }
