@@ -149,6 +149,10 @@ impl Binder<'_> {
             Hit::RedisLoss(word) => {
                 FaultKind::RedisLoss { workload: self.store(word.as_ref(), "redis", planned.place)? }
             }
+            Hit::ConnectionsTaken { connections } => {
+                self.store(None, "postgres", planned.place)?;
+                FaultKind::ConnectionsTaken { connections: *connections }
+            }
             Hit::GatewayLoss { pods, place } => {
                 let gateway = self.platform.gateway.as_ref()?.workload;
                 let replicas = self.platform.workload(gateway).replicas.unwrap_or(1);

@@ -82,6 +82,10 @@ impl Plan {
                 std::iter::once(Deed::Data(DataInput::CacheLost)).chain(kill(*workload, 1, true)).collect()
             }
             (FaultKind::RedisLoss { .. }, true) => vec![Deed::Data(DataInput::CacheBack)],
+            (FaultKind::ConnectionsTaken { connections }, false) => {
+                vec![Deed::Data(DataInput::ConnectionsTaken(*connections))]
+            }
+            (FaultKind::ConnectionsTaken { .. }, true) => vec![Deed::Data(DataInput::ConnectionsGivenBack)],
             (FaultKind::NoisyNeighbour { node, cpu }, false) => self.shares(*node, Some(*cpu), cluster),
             (FaultKind::NoisyNeighbour { node, .. }, true) => self.shares(*node, None, cluster),
             // The network asks the scenario's faults itself, by their time.

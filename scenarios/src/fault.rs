@@ -114,6 +114,11 @@ pub enum FaultKind {
         /// The workload that runs it.
         workload: WorkloadId,
     },
+    /// Others than services hold connections of the database: a job that leaks them, or somebody's tool.
+    ConnectionsTaken {
+        /// How many they want; they get what is left of `max_connections`.
+        connections: u32,
+    },
     /// Gateway pods are killed without grace.
     GatewayLoss {
         /// How many.
@@ -174,6 +179,7 @@ impl Plan {
             FaultKind::Blackhole { from, to } => format!("packets from {} to {} vanish", party(*from), party(*to)),
             FaultKind::DatabaseLoss { .. } => "the database's primary is lost".into(),
             FaultKind::RedisLoss { .. } => "the Redis primary is lost".into(),
+            FaultKind::ConnectionsTaken { connections } => format!("others take {connections} database connections"),
             FaultKind::GatewayLoss { pods: count } => format!("{} of the gateway killed without grace", pods(*count)),
             FaultKind::NoisyNeighbour { node: index, cpu } => {
                 format!("something else on node {} takes {cpu} CPU", node(*index))

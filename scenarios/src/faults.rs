@@ -35,6 +35,7 @@ pub(crate) enum Hit {
     Blackhole { from: At<String>, to: At<String> },
     DatabaseLoss(Option<At<String>>),
     RedisLoss(Option<At<String>>),
+    ConnectionsTaken { connections: u32 },
     GatewayLoss { pods: u32, place: Place },
     NoisyNeighbour { node: At<String>, cpu: Millicores },
     DnsFailure(At<String>),
@@ -60,6 +61,7 @@ impl Hit {
             Self::Blackhole { .. } => "blackhole",
             Self::DatabaseLoss(_) => "databaseLoss",
             Self::RedisLoss(_) => "redisLoss",
+            Self::ConnectionsTaken { .. } => "connectionsTaken",
             Self::GatewayLoss { .. } => "gatewayLoss",
             Self::NoisyNeighbour { .. } => "noisyNeighbour",
             Self::DnsFailure(_) => "dnsFailure",
@@ -86,7 +88,7 @@ impl Hit {
             Self::Latency { from, to, .. } | Self::Errors { from, to, .. } | Self::Blackhole { from, to } => {
                 pair(from, to)
             }
-            Self::GatewayLoss { .. } => String::new(),
+            Self::GatewayLoss { .. } | Self::ConnectionsTaken { .. } => String::new(),
         }
     }
 
@@ -221,6 +223,13 @@ impl Checker<'_> {
                 let place = f.pods.as_ref().map_or(place, |pods| pods.place);
                 let pods = f.pods.as_ref().map_or(Some(1), |pods| self.get(pods));
                 pods.map(|pods| Hit::GatewayLoss { pods, place })
+            },
+            connections_taken: f => {
+                let connections = self.get(&f.connections);
+                if connections == Some(0) {
+                    self.wrong(f.connections.place, "no connection is taken: take one at least");
+                }
+                connections.map(|connections| Hit::ConnectionsTaken { connections })
             },
             noisy_neighbour: f => self.get(&f.cpu).map(|cpu| Hit::NoisyNeighbour { node: f.node.clone(), cpu }),
             dns_failure: f => Some(Hit::DnsFailure(f.service.clone())),

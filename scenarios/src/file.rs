@@ -300,6 +300,9 @@ pub(crate) struct FaultFile {
     /// The database's primary is lost.
     #[serde(default)]
     pub(crate) database_loss: Option<StoreFile>,
+    /// Others take database connections.
+    #[serde(default)]
+    pub(crate) connections_taken: Option<TakenFile>,
     /// The Redis primary is lost.
     #[serde(default)]
     pub(crate) redis_loss: Option<StoreFile>,
@@ -385,6 +388,11 @@ parts! {
         /// The workload; the platform's only one of its kind if left out.
         #[serde(default)]
         workload: Option<At<String>>,
+    }
+    /// How many.
+    TakenFile {
+        /// Connections; as many as there are left if there are fewer.
+        connections: At<u32>,
     }
     /// How many.
     GatewayFile {

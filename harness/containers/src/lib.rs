@@ -17,6 +17,7 @@ mod role;
 mod rootfs;
 mod runtime;
 mod specification;
+mod strangers;
 mod usage;
 
 pub use docker::{Daemon, DockerError};

@@ -22,6 +22,7 @@ use crate::network::{self, Network};
 use crate::pods::{self, Command};
 use crate::role::Role;
 use crate::specification::{self, Shared};
+use crate::strangers::Strangers;
 use crate::usage::{self, Told};
 
 /// How many containers are made at once.
@@ -55,6 +56,7 @@ pub struct Containers {
     pods: Mutex<BTreeMap<PodId, UnboundedSender<Command>>>,
     held: Mutex<Option<(Ledger, Child)>>,
     watch: tokio::task::AbortHandle,
+    strangers: Strangers,
 }
 
 /// What the tasks of a run share.
@@ -202,12 +204,13 @@ impl Containers {
         });
         let watch = tokio::spawn(usage::watch(Arc::clone(&inner))).abort_handle();
         let (pods, held) = (Mutex::default(), Mutex::default());
-        Ok(Self { inner, block: network.block, pods, held, watch })
+        Ok(Self { inner, block: network.block, pods, held, watch, strangers: Strangers::default() })
     }
 
     /// Keeps what containers wrote, and removes everything of the run.
     pub async fn close(&self) -> Result<Removed, DockerError> {
         self.watch.abort();
+        self.strangers.leave();
         self.inner.lock().hear = None;
         self.lock().clear(); // their tasks end
         let known = self.inner.known();
@@ -320,6 +323,19 @@ impl ContainerRuntime for Containers {
             let present = pods::promote(&inner.daemon, &known.id).await?;
             Ok(Promoted { writes: inner.written(), present })
         })
+    }
+
+    fn take_connections(&self, pod: PodId, wanted: u32) -> Later<Result<u32, String>> {
+        let known = self.inner.lock().running.get(&pod).cloned();
+        let strangers = self.strangers.clone();
+        Box::pin(async move {
+            let known = known.ok_or("it does not run")?;
+            strangers.come(known.address, known.port, wanted).await
+        })
+    }
+
+    fn give_connections_back(&self) {
+        self.strangers.leave();
     }
 
     fn requests(&self, pod: PodId, tell: &mut (dyn FnMut(&str, u16, &[u64], Nanos) + '_)) {

@@ -24,13 +24,12 @@ pub struct Drill {
 }
 
 /// What cannot be drilled in virtual time, and why.
-pub const NOT_DRILLED: [(&str, &str); 2] = [
-    ("connection exhaustion by others", "the data layer has no foreign clients"),
+pub const NOT_DRILLED: [(&str, &str); 1] = [
     ("restore from a backup", "the data layer holds no data"),
 ];
 
 /// Time before the fault, so that the control arm and the drill are seen in balance.
-const BEFORE: u64 = 30;
+pub(crate) const BEFORE: u64 = 30;
 const WARM_UP: u64 = 20;
 
 /// A fault with its times and what is expected of it.
@@ -92,6 +91,20 @@ impl Plot {
 /// Every drill that `plan`'s platform can be put through. `journeys` is the text of that key in a scenario file.
 pub fn drills(plan: &Plan, mixture: &Mixture, journeys: &str) -> Vec<Drill> {
     catalogue(plan, mixture).iter().map(|plot| write(plan, mixture, journeys, plot)).collect()
+}
+
+/// A drill without a fault: so many times the usual rate for so many seconds.
+pub fn burst(plan: &Plan, mixture: &Mixture, journeys: &str, times: f64, seconds: u64) -> Drill {
+    let hypothesis = format!("A burst of {times:.2} times the usual rate for {seconds} s breaks no objective.");
+    let plot = Plot {
+        fault: None,
+        failed: None,
+        recovers: None,
+        spike: Some(times),
+        watched: seconds,
+        ..Plot::new("burst", "burst", "", hypothesis)
+    };
+    write(plan, mixture, journeys, &plot)
 }
 
 /// The workloads that serve the mixture, the busiest first.
@@ -244,6 +257,15 @@ fn data(platform: &Platform, all: &mut Vec<Plot>) {
             "A lost primary is replaced, and the core flow works again within a minute.",
         );
         all.push(lost.lasting(120, 180).recovering(Some(60), None));
+    }
+    if platform.database().is_some() {
+        let taken = Plot::new(
+            "connections-taken",
+            "connections",
+            "connectionsTaken: {connections: 10000}",
+            "With every spare database connection taken by others, services work on with those they hold, and recover.",
+        );
+        all.push(taken.lasting(60, 120).recovering(Some(60), None));
     }
     if platform.cache().is_some() {
         let lost = Plot::new(

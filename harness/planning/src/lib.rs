@@ -40,7 +40,7 @@ pub use capacity::{CapacityError, Question, capacity, point, rate_of_users};
 pub use change::{Change, Patch};
 pub use demand::{Bound, Demands, Resource};
 pub use difference::{Difference, Object, differences, reverted};
-pub use drill::{Drill, NOT_DRILLED, drills, journeys};
+pub use drill::{Drill, NOT_DRILLED, burst, drills, journeys};
 pub use mixture::{Mixture, MixtureError, Shape};
 pub use price::{PriceError, Prices};
 pub use search::{Bracket, largest};

@@ -182,7 +182,7 @@ pub(crate) fn broken(result: &RunResult) -> Option<Held> {
     growing(result).then(|| told("balance", "queues grow: latency rises all through the steady phase".into()))
 }
 
-fn sentence(verdict: &Verdict) -> String {
+pub(crate) fn sentence(verdict: &Verdict) -> String {
     let measured = verdict.measured.map_or_else(|| "nothing".to_owned(), |value| format!("{value:.0}"));
     let far = if verdict.judgement == Judgement::Fail { "" } else { ", too close to tell" };
     format!("{}: {measured} {} against a limit of {} {}{far}", verdict.title, verdict.unit, verdict.limit, verdict.unit)

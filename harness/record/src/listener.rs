@@ -10,6 +10,10 @@ pub trait Listener {
     fn event(&mut self, event: &Event);
     /// A second of the run's clock has passed.
     fn second(&mut self, second: &Second<'_>);
+    /// Whether it is told anything at all: what only a listener gets need not be made for one who does not hear.
+    fn hears(&self) -> bool {
+        true
+    }
 }
 
 /// How far a run is.
@@ -55,4 +59,7 @@ pub struct Deaf;
 impl Listener for Deaf {
     fn event(&mut self, _: &Event) {}
     fn second(&mut self, _: &Second<'_>) {}
+    fn hears(&self) -> bool {
+        false
+    }
 }

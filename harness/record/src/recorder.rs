@@ -115,7 +115,7 @@ pub struct Recorder {
     not_sent: u64,
     lost: Vec<LostRequest>,
     in_flight: u64,
-    interval: Interval,
+    interval: Option<Interval>, // `None`: nobody reads its log
 }
 
 impl Recorder {
@@ -143,9 +143,15 @@ impl Recorder {
             not_sent: 0,
             lost: Vec::new(),
             in_flight: 0,
-            interval: Interval::default(),
+            interval: Some(Interval::default()),
             plan,
         }
+    }
+
+    /// The same without an interval log, for a run that nobody writes down.
+    #[must_use]
+    pub fn without_intervals(self) -> Self {
+        Self { interval: None, ..self }
     }
 
     /// Takes one observation. A step outside the plan is a broken driver and panics.
@@ -186,7 +192,9 @@ impl Recorder {
         if self.populations.holds(0) && observation.ok() && !self.counts.is_empty() {
             record(&mut self.judged, observation.response().as_micros());
         }
-        self.interval.observe(observation);
+        if let Some(interval) = &mut self.interval {
+            interval.observe(observation);
+        }
     }
 
     fn pod(&mut self, number: u16) -> &mut PodCell {
@@ -230,7 +238,9 @@ impl Recorder {
     /// The interval log of every second that ended before `now`, in HdrHistogram's text format, values in µs.
     /// A line belongs to the second in which its requests **ended**, so that it can be written at once.
     pub fn drain_intervals(&mut self, now: Nanos, into: &mut Vec<u8>) {
-        self.interval.drain(now, &self.plan.steps, into);
+        if let Some(interval) = &mut self.interval {
+            interval.drain(now, &self.plan.steps, into);
+        }
     }
 
     /// What was recorded.

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use units::Seed;
 
+use crate::replications::same;
+use crate::shard::{self, Shard, ShardError};
 use crate::{Conclusion, Confirmed, PlatformStamp, ScenarioStamp};
 
 /// Whether a candidate may go out.
@@ -40,6 +42,32 @@ pub struct ReleasePlan {
     pub confirmed: Vec<Confirmed>,
     /// Minutes of load that were played.
     pub minutes: f64,
+    /// Which part of the drills it has, in the order of the plan; `None`: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
+}
+
+impl ReleasePlan {
+    /// Parts of one course of drills as one, each with the name it is told by. Drills stand in the order of the plan, and
+    /// nothing is concluded from all of them yet.
+    ///
+    /// # Errors
+    /// If they are not all the parts of the same course.
+    pub fn woven(parts: Vec<(String, Self)>) -> Result<Self, ShardError> {
+        let told = parts.iter().map(|(name, part)| (name, (&part.command, &part.candidate, &part.against, &part.version)));
+        same(told, "command, platforms or version")?;
+        let parts = shard::in_order(parts.into_iter().map(|(name, part)| (name, part.shard, part)).collect())?;
+        let drills: Vec<DrillResult> = shard::woven(parts.iter().map(|part| part.drills.clone()).collect());
+        let place = |name: &String| drills.iter().position(|drill| drill.name == *name);
+        let mut changes: Vec<ManifestChange> = parts.first().map(|part| part.changes.clone()).unwrap_or_default();
+        for change in &mut changes {
+            let same = parts.iter().flat_map(|part| &part.changes).filter(|other| other.object == change.object);
+            change.moved = same.flat_map(|other| other.moved.clone()).collect();
+            change.moved.sort_by_key(place);
+        }
+        let first = parts.into_iter().next().ok_or(ShardError::Nothing)?;
+        Ok(Self { drills, changes, shard: None, ..first })
+    }
 }
 
 /// One object that differs.
@@ -100,12 +128,15 @@ pub struct Adversary {
     pub burst_holds: f64,
     /// The smallest one that breaks an objective; `None` if none was found.
     pub burst_breaks: Option<f64>,
+    /// How long the shortest such burst is, seconds.
+    #[serde(default)]
+    pub burst_seconds: Option<u64>,
     /// What it breaks.
     pub broken_by: Option<String>,
     /// The drill whose timing matters most, and the second after which it hurts most.
     pub worst: Option<(String, u64, i64)>,
     /// How many rehearsals that took.
     pub rehearsals: u64,
-    /// Files that play them again.
+    /// Commands that play them again, in the run folder.
     pub files: Vec<String>,
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use units::Seed;
 
+use crate::shard::{self, Shard, ShardError};
 use crate::{Conclusion, Expected, Judgement, PlatformStamp, RunResult, ScenarioStamp, Verdict};
 
 /// Many runs of one scenario on one platform. Has no clock and no machine in it: the same bytes on any number of cores.
@@ -22,6 +23,9 @@ pub struct Replications {
     pub conclusion: Conclusion,
     /// What was tried, each with the same seeds. The first is what was asked about, others stand beside it.
     pub arms: Vec<ReplicatedArm>,
+    /// Which part of the seeds it has; `None`: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
 }
 
 /// One thing that was tried.
@@ -94,6 +98,45 @@ pub struct Spread {
     pub measured: Option<(f64, f64, f64)>,
 }
 
+impl Replications {
+    /// Parts of one sweep as one, each with the name it is told by.
+    ///
+    /// # Errors
+    /// If they are not all the parts of the same sweep.
+    pub fn merged(parts: Vec<(String, Self)>) -> Result<Self, ShardError> {
+        let told = parts.iter().map(|(name, part)| (name, (&part.command, &part.scenario, &part.platform, &part.schema)));
+        same(told, "command, scenario or platform")?;
+        let parts = shard::in_order(parts.into_iter().map(|(name, part)| (name, part.shard, part)).collect())?;
+        let arms = (0..parts.first().map_or(0, |part| part.arms.len())).map(|index| {
+            let of: Vec<&ReplicatedArm> = parts.iter().filter_map(|part| part.arms.get(index)).collect();
+            let runs = shard::woven(of.iter().map(|arm| arm.runs.clone()).collect());
+            ReplicatedArm::over(&of[0].name, runs, of[0].spread.clone())
+        });
+        let arms: Vec<ReplicatedArm> = arms.collect();
+        let conclusion = arms.first().map_or(Conclusion::Pass, |arm| arm.conclusion);
+        let first = parts.into_iter().next().ok_or(ShardError::Nothing)?;
+        Ok(Self { arms, conclusion, shard: None, ..first })
+    }
+}
+
+/// Whether parts agree in what tells sweeps apart.
+pub(crate) fn same<'a, T: PartialEq>(
+    parts: impl Iterator<Item = (&'a String, T)>,
+    what: &'static str,
+) -> Result<(), ShardError> {
+    let mut first: Option<(&String, T)> = None;
+    for (name, told) in parts {
+        match &first {
+            Some((one, known)) if *known != told => {
+                return Err(ShardError::Else { one: (*one).clone(), other: name.clone(), what });
+            }
+            Some(_) => {}
+            None => first = Some((name, told)),
+        }
+    }
+    Ok(())
+}
+
 impl Replication {
     /// What is kept of a run.
     pub fn of(result: &RunResult) -> Self {
@@ -128,29 +171,41 @@ impl Replication {
 impl ReplicatedArm {
     /// From its runs in the order of their seeds, with the verdicts of any one of them for names and limits.
     pub fn new(name: &str, runs: Vec<Replication>, verdicts: &[Verdict]) -> Self {
-        let spread = |(index, verdict): (usize, &Verdict)| {
+        let named = |verdict: &Verdict| Spread {
+            objective: verdict.objective.clone(),
+            title: verdict.title.clone(),
+            unit: verdict.unit.clone(),
+            limit: verdict.limit,
+            gating: verdict.gating,
+            pass: 0,
+            undecided: 0,
+            fail: 0,
+            measured: None,
+        };
+        Self::over(name, runs, verdicts.iter().map(named).collect())
+    }
+
+    /// From its runs, with the names and limits of any spread over the same objectives.
+    fn over(name: &str, runs: Vec<Replication>, named: Vec<Spread>) -> Self {
+        let spread = |(index, named): (usize, Spread)| {
             let of = |run: &Replication| run.objectives.get(index).map(|o| (o.judgement, o.measured));
             let judged = |wanted| runs.iter().filter(|run| of(run).is_some_and(|o| o.0 == wanted)).count() as u32;
             let mut measured: Vec<f64> = runs.iter().filter_map(|run| of(run)?.1).collect();
             measured.sort_unstable_by(f64::total_cmp);
             let bounds = measured.first().copied().zip(measured.last().copied());
             Spread {
-                objective: verdict.objective.clone(),
-                title: verdict.title.clone(),
-                unit: verdict.unit.clone(),
-                limit: verdict.limit,
-                gating: verdict.gating,
                 pass: judged(Judgement::Pass),
                 undecided: judged(Judgement::Undecided),
                 fail: judged(Judgement::Fail),
                 measured: bounds.map(|(least, most)| (least, measured[(measured.len() - 1) / 2], most)),
+                ..named
             }
         };
         Self {
             name: name.to_owned(),
             conclusion: worst(runs.iter().map(|run| run.conclusion)),
             passed: runs.iter().filter(|run| run.conclusion == Conclusion::Pass).count() as u32,
-            spread: verdicts.iter().enumerate().map(spread).collect(),
+            spread: named.into_iter().enumerate().map(spread).collect(),
             runs,
         }
     }

@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Calibrate(crate::calibrate::CalibrateArgs),
     /// Every failure we know against a candidate: go or no-go
     Release(crate::release::ReleaseArgs),
+    /// Make the parts of a sweep one that --shard cut: as if one machine had played it
+    Merge(crate::merge::MergeArgs),
     /// Which Prometheus alerts would have fired in a finished run, when, and which could not have
     Alerts(crate::alerts::AlertsArgs),
     /// List the scenarios that are shipped: how long each is, and what plays it
@@ -275,6 +277,9 @@ pub(crate) struct SimulateArgs {
     /// Play everything twice, with the autoscalers as declared and with a forecast beside them, and compare
     #[arg(long)]
     pub(crate) predictive: bool,
+    /// Play one part of the seeds, such as 2/3, the second of three; `rehearse merge` makes parts one
+    #[arg(long, value_name = "I/N", requires = "seeds")]
+    pub(crate) shard: Option<record::Shard>,
     /// How many runs at once; as many as there are cores if left out
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<std::num::NonZeroUsize>,

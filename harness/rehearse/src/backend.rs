@@ -56,6 +56,7 @@ impl Backend {
                 | FaultKind::BadImage { .. }
                 | FaultKind::Rollback { .. },
             )
+            | (Self::Containers, FaultKind::ConnectionsTaken { .. })
             | (Self::Simulated, _) => Native,
             (Self::ControlPlane, FaultKind::NodeLoss { .. } | FaultKind::ZoneLoss { .. }) => {
                 Emulated("its lease is renewed no more; sockets of its pods stay open and nobody serves them")
@@ -108,6 +109,9 @@ impl Backend {
             }
             (Self::Embedded | Self::ControlPlane, FaultKind::Blackhole { .. } | FaultKind::DnsFailure { .. }) => {
                 Emulated("no connection is opened, and the caller waits until its timeout")
+            }
+            (Self::Embedded | Self::ControlPlane, FaultKind::ConnectionsTaken { .. }) => {
+                Emulated("the database is a model in this process")
             }
             (Self::Embedded | Self::ControlPlane, FaultKind::DatabaseLoss { .. } | FaultKind::RedisLoss { .. }) => {
                 Emulated("the servers are a model in this process; their pods are real listeners")
@@ -187,6 +191,7 @@ mod tests {
             ("blackhole", FaultKind::Blackhole { from, to }),
             ("databaseLoss", FaultKind::DatabaseLoss { workload }),
             ("redisLoss", FaultKind::RedisLoss { workload }),
+            ("connectionsTaken", FaultKind::ConnectionsTaken { connections: 1 }),
             ("gatewayLoss", FaultKind::GatewayLoss { pods: 1 }),
             ("noisyNeighbour", FaultKind::NoisyNeighbour { node, cpu: Millicores::new(1) }),
             ("dnsFailure", FaultKind::DnsFailure { service }),

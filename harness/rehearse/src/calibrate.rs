@@ -1,11 +1,15 @@
 //! `calibrate`: costs and load from what really happened, with what they leave unexplained.
 //!
-//! Owns the order: an access log is read (`log`), its requests become routes and a scenario (`load`), and profiles are
-//! fitted until a rehearsal of that scenario answers as the log says (`fit`).
+//! Owns the order: an access log is read (`log`), a Prometheus asked (`prometheus`) or a platform tried (`live`); what they
+//! say becomes routes and a scenario (`load`), and profiles are fitted until a rehearsal of that scenario answers as they
+//! say (`fit`).
 
 mod fit;
+mod http;
+mod live;
 mod load;
 mod log;
+mod prometheus;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,9 +33,12 @@ use log::Log;
 pub(crate) struct CalibrateArgs {
     #[command(flatten)]
     play: PlayArgs,
-    /// nginx's access log, with `$request_time` at the end of each line or as `rt=`; `docs/calibrate.md` has the formats
-    #[arg(long, value_name = "FILE")]
-    access_log: PathBuf,
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    prometheus: prometheus::PrometheusArgs,
+    #[command(flatten)]
+    live: live::LiveArgs,
     /// Where profiles/ and scenarios/recorded.yaml are written
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
@@ -40,17 +47,28 @@ pub(crate) struct CalibrateArgs {
     force: bool,
 }
 
+/// What is known of what really happened.
+#[derive(Clone, Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct SourceArgs {
+    /// nginx's access log, with `$request_time` at the end of each line or as `rt=`; `docs/calibrate.md` has the formats
+    #[arg(long, value_name = "FILE")]
+    access_log: Option<PathBuf>,
+    /// A Prometheus that scrapes the services, such as `http://127.0.0.1:9090`
+    #[arg(long, value_name = "URL")]
+    prometheus: Option<String>,
+    /// A running platform, such as `http://127.0.0.1:8080`: the scenario's GETs are sent there, one after another
+    #[arg(long, value_name = "URL")]
+    live: Option<String>,
+}
+
 /// `rehearse calibrate`.
 pub(crate) fn run(args: &CalibrateArgs) -> Result<ExitCode, Failure> {
-    let shown = args.access_log.display().to_string();
-    let text = fs::read_to_string(&args.access_log)
-        .map_err(|error| Failure::usage(format!("cannot read the access log {shown}: {error}")))?;
-    let log = Log::read(&text).map_err(|problem| Failure::usage(format!("{shown}: {problem}")))?;
     let base = Rehearsal::resolve(&args.play, Backend::Simulated)?;
-    let host = base.plan.load.steps.first().map(|step| step.host.clone()).unwrap_or_default();
-    let load = Load::of(&log, &host);
+    let (shown, load) = load(args, &base)?;
     if load.routes.is_empty() {
-        return Err(Failure::usage(format!("{shown}: no route has {} good answers: take a longer log", load::FEWEST)));
+        let told = load.told.join("; ");
+        return Err(Failure::usage(format!("{shown}: no route has {} good answers: look longer ({told})", load::FEWEST)));
     }
     let fit = Fit::of(&base, &load, &shown)?;
     let mut files: BTreeMap<PathBuf, String> = BTreeMap::new();
@@ -60,27 +78,40 @@ pub(crate) fn run(args: &CalibrateArgs) -> Result<ExitCode, Failure> {
     files.insert("scenarios/recorded.yaml".into(), load.scenario(&shown));
     let files: Vec<(PathBuf, String)> = files.into_iter().collect();
     crate::init::write(&args.dir, &files, args.force)?;
-    told::out(&said(&log, &load, &fit, &files));
+    told::out(&said(&load, &fit, &files));
     Ok(ExitCode::Pass)
 }
 
-/// What was found, what was fitted, and what the fit leaves.
-fn said(log: &Log, load: &Load, fit: &Fit, files: &[(PathBuf, String)]) -> String {
-    let mut out = format!(
-        "{} requests of {} clients in {:.0} s, {:.1} a second\n",
-        log.seen.len(),
-        load.clients,
-        log.length.as_secs_f64(),
-        log.seen.len() as f64 / log.length.as_secs_f64()
-    );
-    if let Some((line, why)) = &log.skipped_first {
-        out += &format!("{} lines were left out, the first is line {line}: {why}\n", log.skipped);
+/// The load, and where it is from.
+fn load(args: &CalibrateArgs, base: &Rehearsal) -> Result<(String, Load), Failure> {
+    let host = base.plan.load.steps.first().map(|step| step.host.clone()).unwrap_or_default();
+    if let Some(file) = &args.source.access_log {
+        let shown = file.display().to_string();
+        let text = fs::read_to_string(file)
+            .map_err(|error| Failure::usage(format!("cannot read the access log {shown}: {error}")))?;
+        let log = Log::read(&text).map_err(|problem| Failure::usage(format!("{shown}: {problem}")))?;
+        let mut load = Load::of(&log, &host);
+        if let Some((line, why)) = &log.skipped_first {
+            load.told.push(format!("{} lines were left out, the first is line {line}: {why}", log.skipped));
+        }
+        return Ok((shown, load));
     }
-    out += &format!(
-        "the busiest client makes {:.1} requests a second at its mean and {} in its busiest second; 99 % of clients at most {}\n",
-        load.busiest_mean, load.busiest_second, load.p99_second
-    );
-    out += "\nRoutes, time of an answer in ms (the log, then the rehearsal with the fitted profiles)\n";
+    let of = |url: &str, problem: String| Failure::usage(format!("{url}: {problem}"));
+    if let Some(url) = &args.source.prometheus {
+        let load = prometheus::load(url, &args.prometheus, &base.plan).map_err(|problem| of(url, problem))?;
+        return Ok((url.clone(), load));
+    }
+    let url = args.source.live.as_deref().unwrap_or_default();
+    let (log, told) = live::log(url, &args.live, &base.plan).map_err(|problem| of(url, problem))?;
+    let mut load = Load::of(&log, &host);
+    load.told = told;
+    Ok((url.to_owned(), load))
+}
+
+/// What was found, what was fitted, and what the fit leaves.
+fn said(load: &Load, fit: &Fit, files: &[(PathBuf, String)]) -> String {
+    let mut out: String = load.told.iter().flat_map(|line| [line, "\n"]).collect();
+    out += "\nRoutes, time of an answer in ms (as it was, then the rehearsal with the fitted profiles)\n";
     out += &format!("  {:<40} {:>8} {:>8}  {:>15}  {:>15}  {}\n", "", "n", "a second", "p50", "p95", "left");
     for Residual { route, n, rate, log, fitted } in &fit.residuals {
         let ms = |us: u64| format!("{:.1}", us as f64 / 1e3);

@@ -20,6 +20,7 @@ mod keep;
 mod lint;
 mod live;
 mod machine;
+mod merge;
 mod play;
 mod probe;
 mod progress;
@@ -53,6 +54,7 @@ fn main() -> Process {
         Command::Capacity(args) => capacity::run(&args),
         Command::Calibrate(args) => calibrate::run(&args),
         Command::Release(args) => release::run(&args),
+        Command::Merge(args) => merge::run(&args),
         Command::Alerts(args) => alerts::alerts(&args),
         Command::List => told::list(),
         Command::Doctor => Ok(doctor::doctor()),

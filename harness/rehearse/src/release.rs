@@ -1,12 +1,11 @@
 //! `release`: every failure we know against a candidate, go or no-go.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use planning::release::{self, Bound, Course};
 use planning::{Judge, Mixture};
 use record::{Adversary, Conclusion, DrillResult, ExitCode, ReleasePlan, RunFolder};
-use scenarios::{Plan, Scenario};
+use scenarios::Scenario;
 use simulation::Settings;
 use units::Seed;
 
@@ -41,10 +40,16 @@ pub(crate) struct ReleaseArgs {
     /// How many of them
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     confirm_drills: u32,
+    /// Play one part of the drills, such as 2/3, the second of three; `rehearse merge` makes parts one
+    #[arg(long, value_name = "I/N", conflicts_with_all = ["confirm", "adversary"])]
+    shard: Option<record::Shard>,
     /// Say which drills there are and how long they take, and play none
     #[arg(long)]
     plan: bool,
 }
+
+/// What a folder of drills has.
+pub(crate) const FILE: &str = "release.json";
 
 /// `rehearse release`.
 pub(crate) fn run(args: &ReleaseArgs) -> Result<ExitCode, Failure> {
@@ -105,6 +110,13 @@ pub(crate) fn run(args: &ReleaseArgs) -> Result<ExitCode, Failure> {
         threads: simulation::all_cores(),
         monthly_requests: mixture.nominal * mixture.requests(&plan.load) * 30.0 * 86_400.0,
     };
+    let bound = match args.shard {
+        Some(shard) => shard.of(bound),
+        None => bound,
+    };
+    if bound.is_empty() {
+        return Err(Failure::usage("--shard: there are more parts than drills, and this one has none".to_owned()));
+    }
     let folder = RunFolder::create(&args.play.out, &format!("release-{}", began.stamp()), &candidate.asked)?;
     let quiet = args.play.quiet;
     let say = |what: &str| {
@@ -114,8 +126,9 @@ pub(crate) fn run(args: &ReleaseArgs) -> Result<ExitCode, Failure> {
     };
     let mut results = release::play(&bound, &course, &say);
     for (one, result) in bound.iter().zip(&mut results) {
-        let file = folder.write(&format!("drill-{}.yaml", one.drill.name), one.drill.text.as_bytes())?;
-        result.replay = replay(args, &file.display().to_string());
+        let file = format!("drill-{}.yaml", one.drill.name);
+        folder.write(&file, one.drill.text.as_bytes())?;
+        result.replay = replay(args, &file);
     }
     let changes = against.as_ref().map_or_else(Vec::new, |against| {
         let resolve = |drill: &planning::Drill, platform| {
@@ -124,20 +137,14 @@ pub(crate) fn run(args: &ReleaseArgs) -> Result<ExitCode, Failure> {
         };
         release::changes(&against.plan.platform, &plan.platform, &bound, &results, &course, &resolve)
     });
-    let adversary = (args.adversary > 0).then(|| adversary(args, plan, &mixture, &bound, &judge, &course));
-    let conclusion = release::verdict(&results);
+    let adversary = match args.adversary {
+        0 => None,
+        _ => Some(adversary(args, &candidate, (&mixture, &journeys), &bound, (&judge, &course), &folder)?),
+    };
     let confirmed = match args.confirm {
         Some(by) => confirm(by, &candidate, &args.play, points(&bound, &results, args.confirm_drills), &folder)?,
         None => Vec::new(),
     };
-    results.sort_by_key(|drill| {
-        let rank = match drill.conclusion {
-            Conclusion::Fail => 0,
-            Conclusion::Undecided => 1,
-            _ => 2,
-        };
-        (drill.known, rank)
-    });
     let answer = ReleasePlan {
         schema: "rehearse/release/v1".into(),
         version: env!("CARGO_PKG_VERSION").into(),
@@ -147,15 +154,16 @@ pub(crate) fn run(args: &ReleaseArgs) -> Result<ExitCode, Failure> {
         against: against.map(|against| against.asked.platform.clone()),
         seed: Seed::new(args.play.seed),
         seeds: args.drill_seeds,
-        conclusion,
+        conclusion: release::verdict(&results),
         changes,
         drills: results,
         not_drilled: planning::NOT_DRILLED.map(|(what, why)| (what.to_owned(), why.to_owned())).into(),
         adversary,
         confirmed,
         minutes,
+        shard: args.shard,
     };
-    finish(args, &folder, &answer)
+    finish(&folder, answer, args.play.format, args.play.undecided)
 }
 
 /// Drills that are worth playing live: those that fail, then one of each kind.
@@ -177,17 +185,23 @@ fn points(bound: &[Bound], results: &[DrillResult], most: u32) -> Vec<Point> {
     order.into_iter().take(most as usize).map(point).collect()
 }
 
+/// Looks for what breaks the candidate, and leaves a scenario of each thing found in the run folder.
 fn adversary(
     args: &ReleaseArgs,
-    plan: &Arc<Plan>,
-    mixture: &Mixture,
+    candidate: &Rehearsal,
+    (mixture, journeys): (&Mixture, &str),
     bound: &[Bound],
-    judge: &Judge,
-    course: &Course,
-) -> Adversary {
+    (judge, course): (&Judge, &Course),
+    folder: &RunFolder,
+) -> Result<Adversary, Failure> {
     let seed = Seed::new(args.play.seed);
-    let burst = planning::adversary::burst(plan, mixture, judge, seed);
-    let mut worst: Option<(String, u64, i64)> = None;
+    let make = |times: f64, seconds: u64| {
+        let drill = planning::burst(&candidate.plan, mixture, journeys, times, seconds);
+        let scenario = Scenario::parse(&drill.text, &drill.name).ok()?;
+        Some((drill, candidate.with(&scenario).ok()?))
+    };
+    let burst = planning::adversary::burst(&make, judge, seed);
+    let mut worst: Option<(&planning::Drill, u64, i64)> = None;
     let mut rehearsals = burst.tried;
     for one in bound.iter().filter(|one| !one.candidate.faults.is_empty()).take(8) {
         let found = planning::adversary::worst_moment(&one.candidate, &one.judge, seed, args.adversary, course.threads);
@@ -195,30 +209,57 @@ fn adversary(
         if let Some((later, lost)) = found
             && worst.as_ref().is_none_or(|(.., most)| lost > *most)
         {
-            worst = Some((one.drill.name.clone(), later.as_micros() / 1_000_000, lost));
+            worst = Some((&one.drill, later, lost));
         }
     }
-    Adversary {
+    let drills = burst.drill.into_iter().chain(worst.map(|(drill, later, _)| planning::adversary::later(drill, later)));
+    let mut files = Vec::new();
+    for drill in drills {
+        let file = format!("adversary-{}.yaml", drill.name);
+        folder.write(&file, drill.text.as_bytes())?;
+        files.push(replay(args, &file));
+    }
+    Ok(Adversary {
         burst_holds: burst.holds,
         burst_breaks: burst.breaks,
+        burst_seconds: burst.breaks.map(|_| burst.seconds),
         broken_by: burst.why,
-        worst,
+        worst: worst.map(|(drill, later, lost)| (drill.name.clone(), later, lost)),
         rehearsals,
-        files: Vec::new(),
-    }
+        files,
+    })
 }
 
-fn finish(args: &ReleaseArgs, folder: &RunFolder, answer: &ReleasePlan) -> Result<ExitCode, Failure> {
-    folder.write_json("release.json", answer)?;
-    let report: PathBuf = folder.write("release.html", reports::release_page(answer).as_bytes())?;
-    match args.play.format {
+/// Writes, tells, and says how it ends. What decides is told first; a part keeps the plan's order, by which it is merged.
+pub(crate) fn finish(
+    folder: &RunFolder,
+    mut answer: ReleasePlan,
+    format: Format,
+    undecided: Undecided,
+) -> Result<ExitCode, Failure> {
+    if answer.shard.is_some() {
+        folder.write_json(FILE, &answer)?;
+    }
+    answer.drills.sort_by_key(|drill| {
+        let rank = match drill.conclusion {
+            Conclusion::Fail => 0,
+            Conclusion::Undecided => 1,
+            _ => 2,
+        };
+        (drill.known, rank)
+    });
+    if answer.shard.is_none() {
+        folder.write_json(FILE, &answer)?;
+    }
+    let report: PathBuf = folder.write("release.html", reports::release_page(&answer).as_bytes())?;
+    match format {
         Format::Text => {
-            told::out(&reports::release_text(answer, crate::play::width()));
+            told::out(&reports::release_text(&answer, crate::play::width()));
             told::out(&format!("report: {}\n", report.display()));
         }
-        Format::Json => told::json(answer),
+        Format::Json => told::json(&answer),
     }
-    let code = match (answer.conclusion, args.play.undecided) {
+    let code = match (answer.conclusion, undecided) {
         (Conclusion::Undecided, Undecided::Pass) => ExitCode::Pass,
         (conclusion, _) => conclusion.exit(),
     };

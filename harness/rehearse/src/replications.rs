@@ -20,6 +20,8 @@ use crate::play::{color, judge, width};
 use crate::resolve::Rehearsal;
 use crate::told;
 
+/// What a folder of many seeds has.
+pub(crate) const FILE: &str = "replications.json";
 /// More seeds than this are not told one by one unless they do not pass.
 const TOLD_ONE_BY_ONE: usize = 50;
 /// The forecast that stands beside the autoscalers: a line through the last three minutes, followed for one. Assumed: a
@@ -36,15 +38,23 @@ pub(crate) fn simulate(args: &SimulateArgs) -> Result<ExitCode, Failure> {
     let all = Replications { command: command(args, &rehearsal), ..play(args, &rehearsal)? };
     let asked = Asked { command: all.command.clone(), ..rehearsal.asked.clone() };
     let name = format!("{}-seeds-{}", asked.scenario, began.stamp());
-    RunFolder::create(&args.play.out, &name, &asked)?.write_json("replications.json", &all)?;
-    match args.play.format {
-        Format::Text => told::out(&in_words(&all, width(), color())),
-        Format::Json => {
-            let json = serde_json::to_string_pretty(&all).expect("the contract's types have only text keys");
-            told::out(&format!("{json}\n"));
-        }
+    let folder = RunFolder::create(&args.play.out, &name, &asked)?;
+    finish(&folder, &all, args.play.format, args.play.undecided)
+}
+
+/// Writes, tells, and says how it ends.
+pub(crate) fn finish(
+    folder: &RunFolder,
+    all: &Replications,
+    format: Format,
+    undecided: Undecided,
+) -> Result<ExitCode, Failure> {
+    folder.write_json(FILE, all)?;
+    match format {
+        Format::Text => told::out(&in_words(all, width(), color())),
+        Format::Json => told::json(all),
     }
-    Ok(match (all.conclusion, args.play.undecided) {
+    Ok(match (all.conclusion, undecided) {
         (Conclusion::Undecided, Undecided::Pass) => ExitCode::Pass,
         (conclusion, _) => conclusion.exit(),
     })
@@ -62,8 +72,15 @@ fn play(args: &SimulateArgs, rehearsal: &Rehearsal) -> Result<Replications, Fail
     let (names, arms): (Vec<_>, Vec<_>) = arms.into_iter().unzip();
     let count = args.seeds.unwrap_or(1);
     let seeds: Vec<Seed> = (0..u64::from(count)).map(|nth| Seed::new(args.play.seed.wrapping_add(nth))).collect();
+    let seeds = match args.shard {
+        Some(shard) => shard.of(seeds),
+        None => seeds,
+    };
+    if seeds.is_empty() {
+        return Err(Failure::usage("--shard: there are more parts than seeds, and this one has none".to_owned()));
+    }
     let verdicts: Mutex<Vec<Verdict>> = Mutex::default();
-    let (done, all) = (AtomicU32::new(0), count as usize * arms.len());
+    let (done, all) = (AtomicU32::new(0), seeds.len() * arms.len());
     let quiet = args.play.quiet || !std::io::stderr().is_terminal();
     let runs = replicate(&arms, &seeds, &rehearsal.watches, args.threads.unwrap_or(all_cores()), |trial, played| {
         let played: simulation::Simulated = match played {
@@ -101,6 +118,7 @@ fn play(args: &SimulateArgs, rehearsal: &Rehearsal) -> Result<Replications, Fail
         backend: Backend::Simulated.named().into(),
         conclusion: told.first().map_or(Conclusion::Pass, |arm| arm.conclusion),
         arms: told,
+        shard: args.shard,
     })
 }
 

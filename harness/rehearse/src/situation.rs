@@ -52,6 +52,7 @@ const fn key(kind: &FaultKind) -> &'static str {
         FaultKind::DatabaseLoss { .. } => "databaseLoss",
         FaultKind::RedisLoss { .. } => "redisLoss",
         FaultKind::GatewayLoss { .. } => "gatewayLoss",
+        FaultKind::ConnectionsTaken { .. } => "connectionsTaken",
         FaultKind::NoisyNeighbour { .. } => "noisyNeighbour",
         FaultKind::DnsFailure { .. } => "dnsFailure",
     }

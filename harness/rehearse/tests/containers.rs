@@ -189,14 +189,15 @@ fn a_run_goes_through_real_parts_is_judged_and_leaves_nothing() {
 }
 
 #[test]
-fn a_lost_primary_is_followed_by_its_standby() {
-    if !needs("a_lost_primary_is_followed_by_its_standby", Need::Docker) {
+fn a_database_is_filled_up_by_others_lost_and_followed_by_its_standby() {
+    if !needs("a_database_is_filled_up_by_others_lost_and_followed_by_its_standby", Need::Docker) {
         return;
     }
-    let scenario = SCENARIO.replace("duration: 6s", "duration: 50s").replace(
-        "  load:\n",
-        "  faults:\n    - {name: loss, at: steady + 5s, lasts: 40s, databaseLoss: {}}\n  load:\n",
-    );
+    let faults = "  faults:
+    - {name: taken, at: steady + 1s, lasts: 5s, connectionsTaken: {connections: 10000}}
+    - {name: loss, at: steady + 15s, lasts: 40s, databaseLoss: {}}
+  load:\n";
+    let scenario = SCENARIO.replace("duration: 6s", "duration: 60s").replace("  load:\n", faults);
     let run = Run::of(&scenario, STAGING);
     let output = run.child.wait_with_output().unwrap();
     let said = told(&output);
@@ -205,6 +206,11 @@ fn a_lost_primary_is_followed_by_its_standby() {
         let (minutes, rest) = line.trim_start().split_once(':').unwrap();
         minutes.parse::<u32>().unwrap() * 60 + rest[..2].parse::<u32>().unwrap()
     };
+    // Of the manifests' 200 connections services hold some, and three are kept for superusers.
+    let taken = said.lines().find(|line| line.contains("others hold")).unwrap_or_else(|| panic!("{said}"));
+    let held: u32 = taken.split("others hold ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    assert!((100..=197).contains(&held) && taken.contains("wanted 10000"), "{taken}");
+    assert!(said.contains("others have closed their connections"), "{said}");
     let (lost, again) = (seconds("the database's primary is lost"), seconds("the database has a primary again"));
     assert!((30..40).contains(&(again - lost)), "as long as a manager's lease: {said}");
     // What the services know to be committed was counted, and so was what the new primary has.

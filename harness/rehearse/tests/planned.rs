@@ -249,6 +249,155 @@ fn costs_are_found_again_in_an_access_log() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a Prometheus looks back from its own wall clock")]
+fn costs_are_found_again_in_a_prometheus() {
+    if !testing::needs("costs_are_found_again_in_a_prometheus", testing::Need::Prometheus) {
+        return;
+    }
+    // A front whose answers take 30 to 50 ms, evenly, where the profile says 20; nothing leads to its other route.
+    let platform = workload("front", 2, "1", "web") + INGRESS;
+    let costs = [("front", profile("front", "/buy", "{log-normal: {median: 20ms, sigma: 0.2}}", 4))];
+    let folder = project(&platform, &costs, "        - {name: buy, request: GET /buy}\n");
+    let now = jiff::Timestamp::now().as_second();
+    let mut text = String::from("# TYPE http_request_duration_seconds histogram\n");
+    for (path, each) in [("/buy", 60), ("/hidden", 6)] {
+        let edges = [("0.03", 0), ("0.04", 1), ("0.05", 2), ("0.1", 2), ("+Inf", 2)];
+        let mut series = |name: &str, le: &str, halves: i64| {
+            for minute in 0..=30_i64 {
+                let (at, count) = (now - (30 - minute) * 60, minute * each * halves / 2);
+                text += &format!("{name}{{service=\"front\",method=\"GET\",path=\"{path}\",status=\"200\"{le}}} {count} {at}\n");
+            }
+        };
+        for (edge, halves) in edges {
+            series("http_request_duration_seconds_bucket", &format!(",le=\"{edge}\""), halves);
+        }
+        series("http_request_duration_seconds_count", "", 2);
+    }
+    text += "# EOF\n";
+    let server = testing::prometheus::Server::start(text.as_bytes());
+    let url = format!("http://127.0.0.1:{}", server.port);
+    let args = ["calibrate", "--prometheus", &url, "--window", "20m", "--dir", "found"];
+    let (code, out, err) = rehearse(folder.path(), &args);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("1 of its routes have no step") && out.contains("GET /hidden of front"), "{out}");
+    let text = fs::read_to_string(folder.path().join("found/profiles/front.yaml")).unwrap();
+    let mean = model::Profile::parse(&text, "front").unwrap().routes[0].cpu.mean().as_secs_f64() * 1e3;
+    assert!((36.0..44.0).contains(&mean), "{mean} ms\n{out}");
+    let recorded = fs::read_to_string(folder.path().join("found/scenarios/recorded.yaml")).unwrap();
+    assert!(recorded.contains("steady: 1.0") || recorded.contains("steady: 0.99"), "60 a minute: {recorded}");
+    let (code, _, err) = rehearse(folder.path(), &["calibrate", "--prometheus", &url, "--metric", "nothing"]);
+    assert!(code == 2 && err.contains("--metric"), "{err}");
+}
+
+#[test]
+fn a_running_platform_is_tried_with_gets_alone() {
+    use std::io::{Read as _, Write as _};
+    let platform = workload("front", 2, "1", "web") + INGRESS;
+    let costs = [("front", profile("front", "/buy", "{log-normal: {median: 20ms, sigma: 0.2}}", 4))];
+    let steps = "        - {name: buy, request: GET /buy}\n        - {name: pay, request: POST /pay}\n";
+    let folder = project(&platform, &costs, steps);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let heard = std::sync::Arc::clone(&seen);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut bytes = [0; 4096];
+            let n = stream.read(&mut bytes).unwrap();
+            heard.lock().unwrap().push(String::from_utf8_lossy(&bytes[..n]).into_owned());
+            // Slower than a profile's 20 ms, and by the same for everybody.
+            #[expect(clippy::disallowed_methods, reason = "what is measured is a wait on the wall clock")]
+            std::thread::sleep(std::time::Duration::from_millis(60));
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok").unwrap();
+        }
+    });
+    let args = ["calibrate", "--live", &url, "--times", "30", "--header", "X-Who: rehearse", "--dir", "found"];
+    let (code, out, err) = rehearse(folder.path(), &args);
+    assert_eq!(code, 0, "{out}{err}");
+    let seen = seen.lock().unwrap();
+    let first_line = |request: &String| request.lines().next().unwrap_or_default().to_owned();
+    assert!(seen.len() == 30 && seen.iter().all(|one| first_line(one) == "GET /buy HTTP/1.1"), "{:?}", seen[0]);
+    assert!(seen[0].contains("rehearse") && seen[0].to_lowercase().contains("host: shop.example"), "{}", seen[0]);
+    assert!(out.contains("1 steps are no GETs"), "{out}");
+    let text = fs::read_to_string(folder.path().join("found/profiles/front.yaml")).unwrap();
+    let mean = model::Profile::parse(&text, "front").unwrap().routes[0].cpu.mean().as_secs_f64() * 1e3;
+    assert!((50.0..90.0).contains(&mean), "{mean} ms\n{out}");
+    let (code, _, err) = rehearse(folder.path(), &["calibrate"]);
+    assert!(code == 2 && err.contains("--access-log"), "{err}");
+}
+
+#[test]
+fn parts_of_a_sweep_make_the_same_whole() {
+    let platform = workload("front", 2, "1", "web") + &workload("cart", 2, "1", "shop") + INGRESS;
+    let costs = [
+        ("front", profile("front", "/buy", "{exponential: 4ms}", 4)),
+        ("cart", profile("cart", "/cart/add", "{exponential: 4ms}", 4)),
+    ];
+    let steps = "        - {name: buy, request: GET /buy}\n        - {name: add, request: GET /cart/add}\n";
+    let folder = project(&platform, &costs, steps);
+    let at = folder.path();
+    let only = |out: &str| {
+        let mut folders: Vec<_> = fs::read_dir(at.join(out)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(folders.len(), 1, "{folders:?}");
+        folders.remove(0)
+    };
+    for (case, command, file) in [
+        ("seeds", &["simulate", "buy", "--seeds", "5", "--undecided", "pass"][..], "replications.json"),
+        ("drills", &["release", "buy", "--drill-seeds", "2", "--only", "cart"], "release.json"),
+    ] {
+        let play = |out: &str, more: &[&str]| {
+            let args: Vec<&str> = command.iter().chain(&["--quiet", "--out", out]).chain(more).copied().collect();
+            rehearse(at, &args)
+        };
+        let (whole, parts) = (format!("{case}-whole"), [format!("{case}-1"), format!("{case}-2")]);
+        let (code, said, err) = play(&whole, &[]);
+        assert!([0, 91, 99].contains(&code), "{case}: {err}");
+        for (nth, out) in (1..).zip(&parts) {
+            let (code, _, err) = play(out, &["--shard", &format!("{nth}/2")]);
+            assert!([0, 91, 99].contains(&code), "{case}: {err}");
+        }
+        let [one, two] = parts.map(|out| only(&out).display().to_string());
+        let out = format!("{case}-merged");
+        let (got, merged, err) = rehearse(at, &["merge", &two, &one, "--out", &out, "--undecided", "pass"]);
+        assert_eq!(fs::read_to_string(only(&out).join(file)).unwrap(), fs::read_to_string(only(&whole).join(file)).unwrap());
+        let but_the_folder = |text: &str| text.lines().filter(|line| !line.starts_with("report: ")).collect::<Vec<_>>().join("\n");
+        assert!(got == code || code == 91, "{case}: {got} and {code}: {err}");
+        assert_eq!(but_the_folder(&merged), but_the_folder(&said), "{case}");
+        let (code, _, err) = rehearse(at, &["merge", &one, "--out", "none"]);
+        assert!(code == 2 && err.contains("part 2/2 is missing"), "{case}: {err}");
+    }
+    let (code, _, err) = rehearse(at, &["merge", "nowhere"]);
+    assert!(code == 2 && err.contains("nowhere"), "{err}");
+    let (code, _, err) = rehearse(at, &["simulate", "buy", "--seeds", "2", "--shard", "3/3"]);
+    assert!(code == 2 && err.contains("this one has none"), "{err}");
+}
+
+#[test]
+fn what_an_adversary_finds_plays_again() {
+    let platform = workload("front", 1, "500m", "web") + &workload("cart", 2, "1", "shop") + INGRESS;
+    let costs = [
+        ("front", profile("front", "/buy", "{exponential: 10ms}", 4)),
+        ("cart", profile("cart", "/cart/add", "{exponential: 4ms}", 4)),
+    ];
+    let steps = "        - {name: buy, request: GET /buy}\n        - {name: add, request: GET /cart/add}\n";
+    let folder = project(&platform, &costs, steps);
+    let objective = ["--objective", "p95 < 400ms for buy"];
+    let args = ["release", "buy", "--drill-seeds", "1", "--only", "pod-kill", "--adversary", "4", "--quiet", "--format", "json"];
+    let (_, out, err) = rehearse(folder.path(), &[&args[..], &objective].concat());
+    let plan: ReleasePlan = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{err}"));
+    let found = plan.adversary.unwrap();
+    // A core of half serves 50 a second, and 8 come.
+    assert!((2.0..9.0).contains(&found.burst_breaks.unwrap()), "{found:?}");
+    assert!(found.burst_seconds.unwrap() <= 60 && found.files.len() == 2, "{found:?}");
+    let run = fs::read_dir(folder.path().join("rehearsals")).unwrap().next().unwrap().unwrap().path();
+    let burst: Vec<&str> = found.files[0].split(' ').skip(1).collect();
+    let file = run.join(burst[1]).display().to_string();
+    let (code, out, err) = rehearse(folder.path(), &[&["simulate", &file], &burst[2..], &objective].concat());
+    assert_eq!(code, 99, "{out}{err}");
+}
+
+#[test]
 fn every_drill_of_the_shipped_platform_can_be_played() {
     let folder = TempDir::new().unwrap();
     for overlay in ["production", "staging"] {

@@ -292,7 +292,8 @@ impl World<'_> {
             phases: self.plan.load.phase_spans(self.load_start),
             watches: std::mem::take(&mut self.watches),
         };
-        self.recorder = Some(Recorder::new(plan));
+        let recorder = Recorder::new(plan);
+        self.recorder = Some(if self.listener.hears() { recorder } else { recorder.without_intervals() });
         self.next_arrival = self.arrivals.next();
         self.schedule_arrival();
     }
@@ -374,7 +375,7 @@ impl World<'_> {
 
     /// Tells the listener how far the run is.
     fn tell(&mut self) {
-        if let Some(recorder) = &mut self.recorder {
+        if let Some(recorder) = self.recorder.as_mut().filter(|_| self.listener.hears()) {
             recorder.drain_intervals(self.now, &mut self.intervals);
             let (offered, failed) = recorder.totals();
             self.listener.second(&Second {

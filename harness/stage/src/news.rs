@@ -22,6 +22,8 @@ pub(crate) enum News {
     Promote,
     /// What became of that.
     Promoted(PodId, Result<Promoted, String>),
+    /// Others wanted so many connections of the database, and what became of that.
+    ConnectionsTaken(u32, Result<u32, String>),
 }
 
 /// Tells the loop, unless the run is over by then.

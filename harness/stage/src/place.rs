@@ -186,6 +186,18 @@ impl Place {
         self.runtime.as_ref().map(|runtime| runtime.promote(pod))
     }
 
+    /// Others take connections of the database in a pod. `None`: there are no real servers.
+    pub(crate) fn take_connections(&self, pod: PodId, wanted: u32) -> Option<Later<Result<u32, String>>> {
+        self.runtime.as_ref().map(|runtime| runtime.take_connections(pod, wanted))
+    }
+
+    /// They close them.
+    pub(crate) fn give_connections_back(&self) {
+        if let Some(runtime) = &self.runtime {
+            runtime.give_connections_back();
+        }
+    }
+
     /// Something happens to the model of the servers that the platform keeps its data in.
     pub(crate) fn tell_model(&self, input: DataInput) {
         self.data.tell(input);

@@ -49,6 +49,13 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
     /// Makes the PostgreSQL in it, which follows another, take writes itself. The future ends when it does, or says why
     /// it does not.
     fn promote(&self, pod: PodId) -> Later<Result<Promoted, String>>;
+
+    /// Opens so many connections to the PostgreSQL in it, or as many as it lets in, and keeps them. The future says how
+    /// many those are.
+    fn take_connections(&self, pod: PodId, wanted: u32) -> Later<Result<u32, String>>;
+
+    /// Closes them.
+    fn give_connections_back(&self);
 }
 
 /// A standby that was promoted.

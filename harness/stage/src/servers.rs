@@ -50,7 +50,7 @@ impl Servers {
 }
 
 /// A pod of a workload that is ready and does not end.
-fn serving(workload: WorkloadId, pods: &[PodRecord]) -> Option<PodId> {
+pub(crate) fn serving(workload: WorkloadId, pods: &[PodRecord]) -> Option<PodId> {
     let index = pods.iter().position(|pod| pod.workload == workload && pod.ready && pod.is_active())?;
     Some(PodId(index as u32))
 }

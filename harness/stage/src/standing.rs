@@ -21,7 +21,7 @@ use crate::host::LiveHost;
 use crate::news::{Feed, News};
 use crate::place::Place;
 use crate::relay::Relays;
-use crate::servers::Servers;
+use crate::servers::{self, Servers};
 use crate::{AddressLease, ContainerNews, ContainerRuntime, Promoted, StageError};
 
 /// How long the platform may take to become ready.
@@ -179,6 +179,8 @@ impl<'a> Standing<'a> {
             }
             News::Promote => self.promote(),
             News::Promoted(heir, promoted) => self.promoted(heir, promoted),
+            News::ConnectionsTaken(wanted, Ok(got)) => self.note_of_data(&DataNote::ConnectionsTaken { got, wanted }),
+            News::ConnectionsTaken(_, Err(why)) => self.tell_data(format!("no connection can be taken: {why}")),
             News::OutOfMemory(..) | News::Container(..) => {} // of one that was killed by somebody else before
         }
         Ok(())
@@ -262,6 +264,14 @@ impl<'a> Standing<'a> {
         if *input == DataInput::PrimaryBack {
             self.host.place.release();
         }
+        match input {
+            DataInput::ConnectionsTaken(wanted) => return self.take_connections(*wanted),
+            DataInput::ConnectionsGivenBack => {
+                self.host.place.give_connections_back();
+                return self.note_of_data(&DataNote::ConnectionsGivenBack);
+            }
+            _ => {}
+        }
         let Some((workload, lost)) = self.servers.hear(input, &plan.platform) else { return };
         self.note_of_data(&lost);
         if plan.platform.database() == Some(workload) {
@@ -271,6 +281,21 @@ impl<'a> Standing<'a> {
                 self.clock.call_at(self.clock.now() + standby.promotion, move |_| feed.tell(News::Promote));
             }
         }
+    }
+
+    /// Others take connections of the real database, if it serves.
+    fn take_connections(&self, wanted: u32) {
+        let database = self.host.plan.platform.database();
+        let pod = database.and_then(|database| servers::serving(database, self.control.records()));
+        let taken = pod.and_then(|pod| self.host.place.take_connections(pod, wanted));
+        let feed = self.host.feed.clone();
+        tokio::spawn(async move {
+            let got = match taken {
+                Some(taken) => taken.await,
+                None => Err("no database serves".to_owned()),
+            };
+            feed.tell(News::ConnectionsTaken(wanted, got));
+        });
     }
 
     /// Promotes the standby, unless there is a primary again.

@@ -13,6 +13,8 @@
 //! Without the program it prints `SKIP the_file_is_valid: …` and passes; `cargo xtask test` counts such a test as
 //! skipped, not as passed. Where the need is required (see [`REQUIRE`]) it fails instead.
 
+pub mod prometheus;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 

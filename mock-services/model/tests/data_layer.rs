@@ -213,6 +213,27 @@ fn a_lost_primary_breaks_everything_until_the_promotion_and_what_is_lost_depends
 }
 
 #[test]
+fn others_take_what_is_left_and_a_pool_works_on_with_what_it_holds() {
+    let mut host = Host::new(database(10), CacheConfig::DOCUMENTED);
+    host.pool(0, 1, 9);
+    host.query(Nanos::ZERO, 0, 0, 10, false); // its connection stays
+    host.step(ms(100), DataInput::ConnectionsTaken(50));
+    host.query(ms(200), 0, 1, 50, false);
+    host.query(ms(210), 0, 2, 10, false); // at the same time: a second connection, and there is none
+    host.step(ms(300), DataInput::ConnectionsGivenBack);
+    host.query(ms(400), 0, 3, 50, false);
+    host.query(ms(410), 0, 4, 10, false);
+    host.run(ms(900));
+    let refused: Vec<_> = host.answers().into_iter().filter(|(.., why)| why.is_some()).collect();
+    assert_eq!(refused, [(2, 210, Some(DataError::TooManyClients))]);
+    assert_eq!(host.answers().len(), 5);
+    let free = 10 - DatabaseConfig::DOCUMENTED.reserved - 1;
+    let told = [(100, DataNote::ConnectionsTaken { got: free, wanted: 50 }), (300, DataNote::ConnectionsGivenBack)];
+    assert_eq!(host.notes(), told);
+    assert_eq!(host.layer.database().connections(), 1);
+}
+
+#[test]
 fn without_a_standby_somebody_must_bring_the_primary_back() {
     let mut host = Host::new(database(200), CacheConfig::DOCUMENTED);
     host.pool(0, 2, 0);

@@ -39,7 +39,7 @@ pub fn release_text(plan: &ReleasePlan, width: usize) -> String {
         for broken in drill.candidate.broken.iter().take(3) {
             out.line(&format!("  {broken}"));
         }
-        out.whole(&format!("  {}", drill.replay));
+        out.whole(&format!("  in the run folder: {}", drill.replay));
     }
     crate::confirmed::text(&mut out, &plan.confirmed);
     if !plan.changes.is_empty() {
@@ -53,7 +53,10 @@ pub fn release_text(plan: &ReleasePlan, width: usize) -> String {
         out.head("Adversary");
         let breaks = adversary.burst_breaks.map_or_else(
             || "no burst that was tried breaks anything".to_owned(),
-            |times| format!("one of {} times does not", words::number(times, 1)),
+            |times| {
+                let seconds = adversary.burst_seconds.unwrap_or_default();
+                format!("one of {} times does not, and {seconds} s of it are enough", words::number(times, 1))
+            },
         );
         out.line(&format!(
             "  a burst of {} times the usual load holds, {breaks}",
@@ -61,6 +64,9 @@ pub fn release_text(plan: &ReleasePlan, width: usize) -> String {
         ));
         if let Some((drill, later, lost)) = &adversary.worst {
             out.line(&format!("  worst moment: {drill} {later} s later than written loses {lost}"));
+        }
+        for command in &adversary.files {
+            out.whole(&format!("  in the run folder: {command}"));
         }
     }
     out.head("Not drilled");

@@ -3,7 +3,6 @@
 
 mod drawn;
 mod promtool;
-mod server;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -178,7 +177,7 @@ fn a_server_that_loads_the_series_of_a_run_agrees() {
     let store: Store = series(&mut draw).into_iter().map(unmarked).collect();
     let mut text = Vec::new();
     openmetrics::write(&store, EPOCH, &mut text).unwrap();
-    let server = server::Server::start(&text);
+    let server = testing::prometheus::Server::start(&text);
     let evaluator = Evaluator::new(&store).of(Release::V2);
     let (mut compared, mut values) = (0, 0);
     for nth in 0..200 {
@@ -189,6 +188,10 @@ fn a_server_that_loads_the_series_of_a_run_agrees() {
         match (ours, server.query(&text.replace("@ 600", "@ 4200"), at + EPOCH / 1_000)) {
             (Err(_), Err(_)) => {}
             (Ok(ours), Ok(theirs)) => {
+                let named = |labels: BTreeMap<String, String>| {
+                    written(&labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect())
+                };
+                let theirs: BTreeMap<_, _> = theirs.into_iter().map(|(labels, value)| (named(labels), value)).collect();
                 let ours: BTreeMap<_, _> =
                     ours.into_vector().into_iter().map(|s| (written(&s.labels), s.value)).collect();
                 values += ours.len();

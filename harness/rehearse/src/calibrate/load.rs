@@ -17,14 +17,10 @@ pub(crate) struct Load {
     pub(crate) routes: Vec<Route>,
     /// Requests that belong to none of them.
     pub(crate) few: usize,
+    /// What was seen of it all, in lines for people.
+    pub(crate) told: Vec<String>,
     /// Different addresses.
-    pub(crate) clients: usize,
-    /// Requests a second of the busiest client.
-    pub(crate) busiest_mean: f64,
-    /// The most that any client asked in a second.
-    pub(crate) busiest_second: u32,
-    /// The same of 99 % of clients.
-    pub(crate) p99_second: u32,
+    clients: usize,
     host: String,
 }
 
@@ -51,6 +47,12 @@ impl Route {
 }
 
 impl Load {
+    pub(super) fn new(mut routes: Vec<Route>, few: usize, clients: usize, told: Vec<String>, host: String) -> Self {
+        routes.sort_by_key(|route| std::cmp::Reverse(route.n));
+        routes.truncate(MOST);
+        Self { routes, few, told, clients, host }
+    }
+
     pub(crate) fn of(log: &Log, host: &str) -> Self {
         let mut routes: BTreeMap<String, Route> = BTreeMap::new();
         let mut seconds: HashMap<(&str, i64), u32> = HashMap::new();
@@ -80,9 +82,7 @@ impl Load {
             route.rate = route.n as f64 / length;
             route.took.sort_unstable();
         }
-        routes.sort_by_key(|route| std::cmp::Reverse(route.n));
         routes.retain(|route| route.took.len() >= FEWEST);
-        routes.truncate(MOST);
         let mut peaks: HashMap<&str, u32> = HashMap::new();
         for ((client, _), n) in &seconds {
             let peak = peaks.entry(client).or_default();
@@ -90,15 +90,23 @@ impl Load {
         }
         let mut peaks: Vec<u32> = peaks.into_values().collect();
         peaks.sort_unstable();
-        Self {
-            few: log.seen.len() - routes.iter().map(|route| route.n).sum::<usize>(),
-            routes,
-            clients: totals.len(),
-            busiest_mean: f64::from(totals.values().copied().max().unwrap_or(0)) / length,
-            busiest_second: peaks.last().copied().unwrap_or(0),
-            p99_second: peaks.get(peaks.len().saturating_sub(1) * 99 / 100).copied().unwrap_or(0),
-            host: host.to_owned(),
-        }
+        let few = log.seen.len() - routes.iter().map(|route| route.n).sum::<usize>();
+        let told = vec![
+            format!(
+                "{} requests of {} clients in {length:.0} s, {:.1} a second",
+                log.seen.len(),
+                totals.len(),
+                log.seen.len() as f64 / length
+            ),
+            format!(
+                "the busiest client makes {:.1} requests a second at its mean and {} in its busiest second; 99 % of clients \
+                 at most {}",
+                f64::from(totals.values().copied().max().unwrap_or(0)) / length,
+                peaks.last().copied().unwrap_or(0),
+                peaks.get(peaks.len().saturating_sub(1) * 99 / 100).copied().unwrap_or(0)
+            ),
+        ];
+        Self::new(routes, few, totals.len(), told, host.to_owned())
     }
 
     /// A scenario that asks every route as often as the log does.

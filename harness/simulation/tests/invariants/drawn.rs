@@ -68,6 +68,7 @@ fn fault(kind: usize, names: &Names, chance: &Chance, within: usize) -> String {
         10 => format!("noisyNeighbour: {{node: {}, cpu: {}}}", names.noisy.0, names.noisy.1),
         11 => format!("dnsFailure: {{service: {}}}", names.called),
         12 => "databaseLoss: {}".to_owned(),
+        13 => format!("connectionsTaken: {{connections: {}}}", 1 + chance.below(10, 200)),
         _ => "redisLoss: {}".to_owned(),
     };
     let undone = !matches!(kind, 0 | 5 | 9);
@@ -105,7 +106,7 @@ pub(crate) fn shipped(seed: Seed) -> String {
     let shipped = scenarios::find("smoke").unwrap().text;
     shipped
         .replace("{warm-up: 6/s, step: 24/s, probe: 24/s}", &format!("{{step: {rate}/s, probe: {rate}/s}}"))
-        .replace("  load:\n", &format!("{}  load:\n", faults(seed, &NAMES, 14, 30)))
+        .replace("  load:\n", &format!("{}  load:\n", faults(seed, &NAMES, 15, 30)))
 }
 
 /// On the small platform: any load.

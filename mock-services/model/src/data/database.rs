@@ -84,6 +84,7 @@ pub struct Database {
     cpu: Cpu,
     state: State,
     connections: u32,
+    taken: u32, // of those, by others than services
     connecting: VecDeque<(Nanos, u32)>, // in order, as each takes equally long
     committing: VecDeque<(Nanos, u32)>,
     acknowledged: VecDeque<Nanos>, // writes that an asynchronous standby does not have yet
@@ -118,6 +119,7 @@ impl Database {
             config,
             state: State::Up,
             connections: 0,
+            taken: 0,
             connecting: VecDeque::new(),
             committing: VecDeque::new(),
             acknowledged: VecDeque::new(),
@@ -154,6 +156,22 @@ impl Database {
         Ok(())
     }
 
+    /// Others open as many connections as they want, or as there are left: how many they get. They keep them until
+    /// [`Self::give_back`], whatever is freed meanwhile is not theirs.
+    pub fn take(&mut self, wanted: u32) -> u32 {
+        let left = self.config.max_connections.saturating_sub(self.config.reserved).saturating_sub(self.connections);
+        let got = if self.is_up() { wanted.min(left) } else { 0 };
+        self.connections += got;
+        self.taken += got;
+        got
+    }
+
+    /// They close them.
+    pub fn give_back(&mut self) {
+        self.disconnect(self.taken);
+        self.taken = 0;
+    }
+
     /// Closes a connection.
     pub fn disconnect(&mut self, count: u32) {
         self.connections = self.connections.saturating_sub(count);
@@ -185,7 +203,7 @@ impl Database {
         let standby = self.config.standby;
         self.state = State::Down(standby.map(|standby| now + standby.promotion));
         self.cpu.clear(now);
-        self.connections = 0;
+        (self.connections, self.taken) = (0, 0);
         self.connecting.clear();
         self.committing.clear();
         let lag = match standby.map(|standby| standby.replication) {

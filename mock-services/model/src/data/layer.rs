@@ -313,6 +313,15 @@ impl Machine for DataLayer {
                     out.emit(DataEffect::Note(DataNote::PrimaryUp));
                 }
             }
+            DataInput::ConnectionsTaken(wanted) => {
+                let got = self.database.take(wanted);
+                self.counts.connections = self.counts.connections.max(self.database.connections());
+                out.emit(DataEffect::Note(DataNote::ConnectionsTaken { got, wanted }));
+            }
+            DataInput::ConnectionsGivenBack => {
+                self.database.give_back();
+                out.emit(DataEffect::Note(DataNote::ConnectionsGivenBack));
+            }
             DataInput::CacheLost => {
                 self.cache.lose(now);
                 out.emit(DataEffect::Note(DataNote::CacheLost));

@@ -152,6 +152,10 @@ pub enum DataInput {
     PrimaryLost,
     /// The primary is back.
     PrimaryBack,
+    /// Others than services open so many connections to the database, or as many as there are left.
+    ConnectionsTaken(u32),
+    /// They close them.
+    ConnectionsGivenBack,
     /// The cache is lost; it comes back as it is configured to.
     CacheLost,
     /// The cache is back.
@@ -198,6 +202,15 @@ pub enum DataNote {
     },
     /// There is a primary again.
     PrimaryUp,
+    /// Others hold connections of the database.
+    ConnectionsTaken {
+        /// How many they got.
+        got: u32,
+        /// How many they wanted.
+        wanted: u32,
+    },
+    /// They have closed them.
+    ConnectionsGivenBack,
     /// The cache was lost.
     CacheLost,
     /// The cache answers again.
@@ -213,6 +226,10 @@ impl fmt::Display for DataNote {
                 write!(f, "the database's primary is lost, and with it {lost_writes} acknowledged writes")
             }
             Self::PrimaryUp => f.write_str("the database has a primary again"),
+            Self::ConnectionsTaken { got, wanted } => {
+                write!(f, "others hold {got} connections of the database, and wanted {wanted}")
+            }
+            Self::ConnectionsGivenBack => f.write_str("others have closed their connections of the database"),
             Self::CacheLost => f.write_str("the cache is lost"),
             Self::CacheUp => f.write_str("the cache answers again"),
         }

@@ -1,4 +1,5 @@
-//! A real Prometheus on loopback over the series of a run.
+//! A real Prometheus on loopback over given series, for tests that need [`Need::Prometheus`](crate::Need).
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -6,18 +7,21 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use alerts::Labels;
 use serde_json::Value;
 use tempfile::TempDir;
-
-use crate::promtool::written;
 
 /// How long it may take to start on a machine that has much else to do.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-pub(crate) struct Server {
+/// Labels and value of each series of an instant.
+pub type Vector = Vec<(BTreeMap<String, String>, f64)>;
+
+/// A server that ends with its value.
+#[derive(Debug)]
+pub struct Server {
     child: Child,
-    port: u16,
+    /// Where it listens on 127.0.0.1.
+    pub port: u16,
     _folder: TempDir,
 }
 
@@ -30,8 +34,11 @@ impl Drop for Server {
 
 impl Server {
     /// Loads an `OpenMetrics` text into blocks, and starts a server on them.
+    ///
+    /// # Panics
+    /// If it does not come up.
     #[expect(clippy::disallowed_methods, reason = "a program that starts is waited for on the wall clock")]
-    pub(crate) fn start(text: &[u8]) -> Self {
+    pub fn start(text: &[u8]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         std::fs::write(at("series.om"), text).unwrap();
@@ -60,8 +67,14 @@ impl Server {
         server
     }
 
-    /// What an expression is at an instant, in seconds; the error as the server words it.
-    pub(crate) fn query(&self, text: &str, at: i64) -> Result<BTreeMap<String, f64>, String> {
+    /// What an expression is at an instant, in seconds: labels and value of each series; the error as the server words it.
+    ///
+    /// # Errors
+    /// What the server says of an expression that it refuses.
+    ///
+    /// # Panics
+    /// If it does not answer, or not as its API says.
+    pub fn query(&self, text: &str, at: i64) -> Result<Vector, String> {
         let escaped: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let answer = self.get(&format!("/api/v1/query?time={at}&query={escaped}")).expect("the server answers");
         let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
@@ -75,12 +88,12 @@ impl Server {
             other => other.parse().unwrap(),
         };
         if json["data"]["resultType"] == "scalar" {
-            return Ok([(String::new(), number(&json["data"]["result"][1]))].into());
+            return Ok(vec![(BTreeMap::new(), number(&json["data"]["result"][1]))]);
         }
         let sample = |sample: &Value| {
             let metric = sample["metric"].as_object().unwrap();
-            let labels: Labels = metric.iter().map(|(k, v)| (k.as_str(), v.as_str().unwrap_or_default())).collect();
-            (written(&labels), number(&sample["value"][1]))
+            let labels = metric.iter().map(|(k, v)| (k.clone(), v.as_str().unwrap_or_default().to_owned()));
+            (labels.collect(), number(&sample["value"][1]))
         };
         Ok(json["data"]["result"].as_array().unwrap().iter().map(sample).collect())
     }
