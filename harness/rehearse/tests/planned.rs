@@ -293,7 +293,9 @@ fn costs_are_found_again_in_a_prometheus() {
 fn a_running_platform_is_tried_with_gets_alone() {
     use std::io::{Read as _, Write as _};
     let platform = workload("front", 2, "1", "web") + INGRESS;
-    let costs = [("front", profile("front", "/buy", "{log-normal: {median: 20ms, sigma: 0.2}}", 4))];
+    let front = profile("front", "/buy", "{log-normal: {median: 20ms, sigma: 0.2}}", 4)
+        .replace("'200'}]", "'200'}, {route: POST /pay, cpu: {constant: 1ms}, response: '200'}]");
+    let costs = [("front", front)];
     let steps = "        - {name: buy, request: GET /buy}\n        - {name: pay, request: POST /pay}\n";
     let folder = project(&platform, &costs, steps);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
