@@ -153,6 +153,10 @@ impl Binder<'_> {
                 self.store(None, "postgres", planned.place)?;
                 FaultKind::ConnectionsTaken { connections: *connections }
             }
+            Hit::Backup { cpu } => {
+                self.store(None, "postgres", planned.place)?;
+                FaultKind::Backup { cpu: *cpu }
+            }
             Hit::GatewayLoss { pods, place } => {
                 let gateway = self.platform.gateway.as_ref()?.workload;
                 let replicas = self.platform.workload(gateway).replicas.unwrap_or(1);

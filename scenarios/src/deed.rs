@@ -86,6 +86,8 @@ impl Plan {
                 vec![Deed::Data(DataInput::ConnectionsTaken(*connections))]
             }
             (FaultKind::ConnectionsTaken { .. }, true) => vec![Deed::Data(DataInput::ConnectionsGivenBack)],
+            (FaultKind::Backup { cpu }, false) => vec![Deed::Data(DataInput::BackupBegins(*cpu))],
+            (FaultKind::Backup { .. }, true) => vec![Deed::Data(DataInput::BackupEnds)],
             (FaultKind::NoisyNeighbour { node, cpu }, false) => self.shares(*node, Some(*cpu), cluster),
             (FaultKind::NoisyNeighbour { node, .. }, true) => self.shares(*node, None, cluster),
             // The network asks the scenario's faults itself, by their time.

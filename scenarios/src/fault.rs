@@ -119,6 +119,11 @@ pub enum FaultKind {
         /// How many they want; they get what is left of `max_connections`.
         connections: u32,
     },
+    /// The database is backed up while it serves.
+    Backup {
+        /// What that takes of its CPU.
+        cpu: Millicores,
+    },
     /// Gateway pods are killed without grace.
     GatewayLoss {
         /// How many.
@@ -180,6 +185,7 @@ impl Plan {
             FaultKind::DatabaseLoss { .. } => "the database's primary is lost".into(),
             FaultKind::RedisLoss { .. } => "the Redis primary is lost".into(),
             FaultKind::ConnectionsTaken { connections } => format!("others take {connections} database connections"),
+            FaultKind::Backup { cpu } => format!("the database is backed up, which takes {cpu} CPU"),
             FaultKind::GatewayLoss { pods: count } => format!("{} of the gateway killed without grace", pods(*count)),
             FaultKind::NoisyNeighbour { node: index, cpu } => {
                 format!("something else on node {} takes {cpu} CPU", node(*index))

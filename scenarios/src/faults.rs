@@ -36,6 +36,7 @@ pub(crate) enum Hit {
     DatabaseLoss(Option<At<String>>),
     RedisLoss(Option<At<String>>),
     ConnectionsTaken { connections: u32 },
+    Backup { cpu: Millicores },
     GatewayLoss { pods: u32, place: Place },
     NoisyNeighbour { node: At<String>, cpu: Millicores },
     DnsFailure(At<String>),
@@ -62,6 +63,7 @@ impl Hit {
             Self::DatabaseLoss(_) => "databaseLoss",
             Self::RedisLoss(_) => "redisLoss",
             Self::ConnectionsTaken { .. } => "connectionsTaken",
+            Self::Backup { .. } => "backup",
             Self::GatewayLoss { .. } => "gatewayLoss",
             Self::NoisyNeighbour { .. } => "noisyNeighbour",
             Self::DnsFailure(_) => "dnsFailure",
@@ -88,7 +90,7 @@ impl Hit {
             Self::Latency { from, to, .. } | Self::Errors { from, to, .. } | Self::Blackhole { from, to } => {
                 pair(from, to)
             }
-            Self::GatewayLoss { .. } | Self::ConnectionsTaken { .. } => String::new(),
+            Self::GatewayLoss { .. } | Self::ConnectionsTaken { .. } | Self::Backup { .. } => String::new(),
         }
     }
 
@@ -230,6 +232,10 @@ impl Checker<'_> {
                     self.wrong(f.connections.place, "no connection is taken: take one at least");
                 }
                 connections.map(|connections| Hit::ConnectionsTaken { connections })
+            },
+            backup: f => {
+                let cpu = f.cpu.as_ref().map_or(Some(Millicores::from_cores(1)), |cpu| self.get(cpu));
+                cpu.map(|cpu| Hit::Backup { cpu })
             },
             noisy_neighbour: f => self.get(&f.cpu).map(|cpu| Hit::NoisyNeighbour { node: f.node.clone(), cpu }),
             dns_failure: f => Some(Hit::DnsFailure(f.service.clone())),

@@ -303,6 +303,9 @@ pub(crate) struct FaultFile {
     /// Others take database connections.
     #[serde(default)]
     pub(crate) connections_taken: Option<TakenFile>,
+    /// The database is backed up.
+    #[serde(default)]
+    pub(crate) backup: Option<BackupFile>,
     /// The Redis primary is lost.
     #[serde(default)]
     pub(crate) redis_loss: Option<StoreFile>,
@@ -393,6 +396,12 @@ parts! {
     TakenFile {
         /// Connections; as many as there are left if there are fewer.
         connections: At<u32>,
+    }
+    /// How much it takes.
+    BackupFile {
+        /// CPU of the database's server; 1, a backend of `pg_dump`, if left out.
+        #[serde(default)]
+        cpu: Option<At<Millicores>>,
     }
     /// How many.
     GatewayFile {

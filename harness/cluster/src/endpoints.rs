@@ -126,9 +126,11 @@ impl Endpoints {
     /// node. A caller that is behind no Service itself is taken for one from outside.
     pub fn reachable(&self, service: ServiceId, caller: Option<PodId>) -> &[PodId] {
         let Some(slice) = self.slice(service) else { return &[] };
-        match (&slice.by_node, caller.and_then(|caller| self.node_of(caller))) {
-            (Some(by_node), Some(node)) => by_node.get(&node).map_or(&[], |local| local),
-            _ => &slice.usable,
+        // Where a caller is matters to few Services, and is looked up for those alone.
+        let Some(by_node) = &slice.by_node else { return &slice.usable };
+        match caller.and_then(|caller| self.node_of(caller)) {
+            Some(node) => by_node.get(&node).map_or(&[], |local| local),
+            None => &slice.usable,
         }
     }
 

@@ -7,7 +7,8 @@
 //!
 //! Nothing is touched that does not carry the label of a run of ours.
 
-pub mod docker;
+pub mod backup;
+mod docker;
 pub mod images;
 pub mod ledger;
 mod network;

@@ -233,7 +233,7 @@ pub(crate) async fn promote(daemon: &Daemon, id: &str) -> Result<u64, String> {
 }
 
 /// What a command says in a container; an error is what it said when it ended otherwise than well.
-async fn answer(daemon: &Daemon, id: &str, command: &[&str]) -> Result<String, String> {
+pub(crate) async fn answer(daemon: &Daemon, id: &str, command: &[&str]) -> Result<String, String> {
     let docker = &daemon.docker;
     let wanted = ExecConfig {
         cmd: Some(command.iter().map(|word| (*word).to_owned()).collect()),

@@ -72,7 +72,8 @@ fn redis() -> Result<Recipe, ImageError> {
 }
 
 /// The programs of PostgreSQL that a server and its standby use.
-const POSTGRES: [&str; 6] = ["postgres", "initdb", "pg_basebackup", "pg_ctl", "pg_isready", "psql"];
+const POSTGRES: [&str; 8] =
+    ["postgres", "initdb", "pg_basebackup", "pg_ctl", "pg_dump", "pg_isready", "pg_restore", "psql"];
 
 fn postgres() -> Result<Recipe, ImageError> {
     let bin = postgres_folder().ok_or(ImageError::NotInstalled(Image::Postgres))?;

@@ -10,11 +10,12 @@ use cluster::PodId;
 use futures_util::future::join_all;
 use platform::WorkloadId;
 use scenarios::Plan;
-use stage::{AddressLease, ContainerNews, ContainerRuntime, ContainerUsage, Hear, Later, PodStart, Promoted, Writes};
+use stage::{AddressLease, BackedUp, ContainerNews, ContainerRuntime, ContainerUsage, Hear, Later, PodStart, Promoted, Writes};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, oneshot};
 use units::Nanos;
 
+use crate::backup;
 use crate::docker::{Daemon, DockerError};
 use crate::images::{self, Built, Image};
 use crate::ledger::{Ledger, Removed};
@@ -322,6 +323,15 @@ impl ContainerRuntime for Containers {
             let known = known.ok_or("it does not run")?;
             let present = pods::promote(&inner.daemon, &known.id).await?;
             Ok(Promoted { writes: inner.written(), present })
+        })
+    }
+
+    fn back_up(&self, pod: PodId) -> Later<Result<BackedUp, String>> {
+        let known = self.inner.lock().running.get(&pod).cloned();
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move {
+            let known = known.ok_or("it does not run")?;
+            backup::back_up(&inner.daemon, &known.id).await
         })
     }
 

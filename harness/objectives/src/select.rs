@@ -47,7 +47,7 @@ impl FaultSpan {
 
     /// Whether it is done on purpose and with care, so that objectives hold during it, too.
     fn planned(&self) -> bool {
-        ["rollingUpdate", "rollback", "badImage", "nodeDrain"].contains(&self.kind.as_str())
+        ["rollingUpdate", "rollback", "badImage", "nodeDrain", "backup"].contains(&self.kind.as_str())
     }
 }
 

@@ -25,7 +25,7 @@ pub struct Drill {
 
 /// What cannot be drilled in virtual time, and why.
 pub const NOT_DRILLED: [(&str, &str); 1] = [
-    ("restore from a backup", "the data layer holds no data"),
+    ("restore from a backup", "in virtual time no data is there to be restored; `backup` on the containers backend times it"),
 ];
 
 /// Time before the fault, so that the control arm and the drill are seen in balance.
@@ -266,6 +266,13 @@ fn data(platform: &Platform, all: &mut Vec<Plot>) {
             "With every spare database connection taken by others, services work on with those they hold, and recover.",
         );
         all.push(taken.lasting(60, 120).recovering(Some(60), None));
+        let backup = Plot::new(
+            "backup",
+            "backup window",
+            "backup: {cpu: 1}",
+            "A backup slows the database, and fails nobody.",
+        );
+        all.push(backup.lasting(60, 90).recovering(Some(60), Some("at most 0.5 %")));
     }
     if platform.cache().is_some() {
         let lost = Plot::new(

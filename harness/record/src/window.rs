@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use units::Nanos;
 
-use crate::histogram::record;
+use crate::histogram::{record, with_room};
 use crate::{Cause, Observation, Spell, StepId, Timeline, Window};
 
 /// More windows than this are never kept: their width doubles instead, so that memory does not grow with the run.
@@ -29,8 +29,9 @@ struct Accumulator {
 }
 
 impl Accumulator {
-    fn new(bins: usize) -> Self {
-        let response = Histogram::new(2).expect("2 digits are valid");
+    /// With room for times up to `us`.
+    fn new(bins: usize, us: u64) -> Self {
+        let response = with_room(us, 2);
         Self {
             offered: 0,
             succeeded: 0,
@@ -113,7 +114,8 @@ impl Windows {
         }
         let bins = self.edges_us.len() + 1;
         while self.all.len() <= index {
-            self.all.push(Accumulator::new(bins));
+            let longest = self.all.last().map_or(0, |last| last.response.max());
+            self.all.push(Accumulator::new(bins, longest));
         }
         let window = &mut self.all[index];
         window.offered += 1;
@@ -177,7 +179,7 @@ impl Windows {
     }
 
     pub(crate) fn latest(&self, most: usize) -> Window {
-        let mut sum = Accumulator::new(self.edges_us.len() + 1);
+        let mut sum = Accumulator::new(self.edges_us.len() + 1, 0);
         self.all[self.all.len().saturating_sub(most)..].iter().for_each(|window| sum.absorb(window));
         sum.window()
     }

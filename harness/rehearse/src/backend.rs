@@ -110,7 +110,14 @@ impl Backend {
             (Self::Embedded | Self::ControlPlane, FaultKind::Blackhole { .. } | FaultKind::DnsFailure { .. }) => {
                 Emulated("no connection is opened, and the caller waits until its timeout")
             }
-            (Self::Embedded | Self::ControlPlane, FaultKind::ConnectionsTaken { .. }) => {
+            (Self::Containers, FaultKind::Backup { .. }) => Emulated(
+                "pg_dump of every database, once and as fast as it goes, then pg_restore beside them: how long both take and \
+                 what was written since is told",
+            ),
+            (
+                Self::Embedded | Self::ControlPlane,
+                FaultKind::ConnectionsTaken { .. } | FaultKind::Backup { .. },
+            ) => {
                 Emulated("the database is a model in this process")
             }
             (Self::Embedded | Self::ControlPlane, FaultKind::DatabaseLoss { .. } | FaultKind::RedisLoss { .. }) => {
@@ -192,6 +199,7 @@ mod tests {
             ("databaseLoss", FaultKind::DatabaseLoss { workload }),
             ("redisLoss", FaultKind::RedisLoss { workload }),
             ("connectionsTaken", FaultKind::ConnectionsTaken { connections: 1 }),
+            ("backup", FaultKind::Backup { cpu: Millicores::new(1) }),
             ("gatewayLoss", FaultKind::GatewayLoss { pods: 1 }),
             ("noisyNeighbour", FaultKind::NoisyNeighbour { node, cpu: Millicores::new(1) }),
             ("dnsFailure", FaultKind::DnsFailure { service }),

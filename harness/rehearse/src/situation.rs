@@ -53,6 +53,7 @@ const fn key(kind: &FaultKind) -> &'static str {
         FaultKind::RedisLoss { .. } => "redisLoss",
         FaultKind::GatewayLoss { .. } => "gatewayLoss",
         FaultKind::ConnectionsTaken { .. } => "connectionsTaken",
+        FaultKind::Backup { .. } => "backup",
         FaultKind::NoisyNeighbour { .. } => "noisyNeighbour",
         FaultKind::DnsFailure { .. } => "dnsFailure",
     }

@@ -195,9 +195,10 @@ fn a_database_is_filled_up_by_others_lost_and_followed_by_its_standby() {
     }
     let faults = "  faults:
     - {name: taken, at: steady + 1s, lasts: 5s, connectionsTaken: {connections: 10000}}
-    - {name: loss, at: steady + 15s, lasts: 40s, databaseLoss: {}}
+    - {name: backup, at: steady + 7s, lasts: 10s, backup: {}}
+    - {name: loss, at: steady + 22s, lasts: 40s, databaseLoss: {}}
   load:\n";
-    let scenario = SCENARIO.replace("duration: 6s", "duration: 60s").replace("  load:\n", faults);
+    let scenario = SCENARIO.replace("duration: 6s", "duration: 67s").replace("  load:\n", faults);
     let run = Run::of(&scenario, STAGING);
     let output = run.child.wait_with_output().unwrap();
     let said = told(&output);
@@ -211,6 +212,10 @@ fn a_database_is_filled_up_by_others_lost_and_followed_by_its_standby() {
     let held: u32 = taken.split("others hold ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
     assert!((100..=197).contains(&held) && taken.contains("wanted 10000"), "{taken}");
     assert!(said.contains("others have closed their connections"), "{said}");
+    // It was backed up under load, and the backup was restored beside it: with the rows that each database began with.
+    let backup = said.lines().find(|line| line.contains("a backup of")).unwrap_or_else(|| panic!("{said}"));
+    let rows: u64 = backup.split("it has ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    assert!(rows >= 10_000 && backup.contains("were written since"), "{backup}");
     let (lost, again) = (seconds("the database's primary is lost"), seconds("the database has a primary again"));
     assert!((30..40).contains(&(again - lost)), "as long as a manager's lease: {said}");
     // What the services know to be committed was counted, and so was what the new primary has.

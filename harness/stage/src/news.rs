@@ -5,7 +5,7 @@ use record::EventKind;
 use tokio::sync::mpsc::UnboundedSender;
 use units::Nanos;
 
-use crate::runtime::{ContainerNews, Promoted};
+use crate::runtime::{BackedUp, ContainerNews, Promoted};
 
 /// Something that the loop is to know.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub(crate) enum News {
     Promote,
     /// What became of that.
     Promoted(PodId, Result<Promoted, String>),
+    /// What became of a backup.
+    BackedUp(Result<BackedUp, String>),
     /// Others wanted so many connections of the database, and what became of that.
     ConnectionsTaken(u32, Result<u32, String>),
 }

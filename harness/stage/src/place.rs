@@ -25,7 +25,7 @@ use crate::data::{Around, LiveData};
 use crate::edge::{Edge, Port};
 use crate::fabric::{Fabric, Origin, PodAddress, Within, connect, exchange, timeout};
 use crate::news::{Feed, News};
-use crate::{AddressLease, ContainerRuntime, Later, PodStart, Promoted, StageError, StandingPod};
+use crate::{AddressLease, BackedUp, ContainerRuntime, Later, PodStart, Promoted, StageError, StandingPod};
 
 /// All pods of the run.
 pub(crate) struct Place {
@@ -184,6 +184,11 @@ impl Place {
     /// Promotes the standby in a pod. `None`: there are no real servers.
     pub(crate) fn promote(&self, pod: PodId) -> Option<Later<Result<Promoted, String>>> {
         self.runtime.as_ref().map(|runtime| runtime.promote(pod))
+    }
+
+    /// Backs up the database in a pod. `None`: there are no real servers.
+    pub(crate) fn back_up(&self, pod: PodId) -> Option<Later<Result<BackedUp, String>>> {
+        self.runtime.as_ref().map(|runtime| runtime.back_up(pod))
     }
 
     /// Others take connections of the database in a pod. `None`: there are no real servers.

@@ -50,6 +50,9 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
     /// it does not.
     fn promote(&self, pod: PodId) -> Later<Result<Promoted, String>>;
 
+    /// Dumps every database of the PostgreSQL in it, and restores the dumps beside them.
+    fn back_up(&self, pod: PodId) -> Later<Result<BackedUp, String>>;
+
     /// Opens so many connections to the PostgreSQL in it, or as many as it lets in, and keeps them. The future says how
     /// many those are.
     fn take_connections(&self, pod: PodId, wanted: u32) -> Later<Result<u32, String>>;
@@ -65,6 +68,34 @@ pub struct Promoted {
     pub writes: Writes,
     /// Writes that it has.
     pub present: u64,
+}
+
+/// A backup that was made and tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BackedUp {
+    /// Of how many databases.
+    pub databases: u32,
+    /// How long the dump took.
+    pub dump: Nanos,
+    /// How large it is.
+    pub size: Bytes,
+    /// How long it took to restore it.
+    pub restore: Nanos,
+    /// Rows that were restored.
+    pub rows: u64,
+    /// Rows that were there then and not in the backup: what a loss at that instant would have cost.
+    pub since: u64,
+}
+
+impl fmt::Display for BackedUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { databases, dump, size, restore, rows, since } = self;
+        write!(
+            f,
+            "a backup of {databases} databases took {dump} and has {size}; restored in {restore}, it has {rows} rows, and \
+             {since} that were written since are not in it"
+        )
+    }
 }
 
 impl Promoted {

@@ -179,6 +179,8 @@ impl<'a> Standing<'a> {
             }
             News::Promote => self.promote(),
             News::Promoted(heir, promoted) => self.promoted(heir, promoted),
+            News::BackedUp(Ok(made)) => self.tell_data(made.to_string()),
+            News::BackedUp(Err(why)) => self.tell_data(format!("there is no backup: {why}")),
             News::ConnectionsTaken(wanted, Ok(got)) => self.note_of_data(&DataNote::ConnectionsTaken { got, wanted }),
             News::ConnectionsTaken(_, Err(why)) => self.tell_data(format!("no connection can be taken: {why}")),
             News::OutOfMemory(..) | News::Container(..) => {} // of one that was killed by somebody else before
@@ -266,6 +268,7 @@ impl<'a> Standing<'a> {
         }
         match input {
             DataInput::ConnectionsTaken(wanted) => return self.take_connections(*wanted),
+            DataInput::BackupBegins(_) => return self.back_up(),
             DataInput::ConnectionsGivenBack => {
                 self.host.place.give_connections_back();
                 return self.note_of_data(&DataNote::ConnectionsGivenBack);
@@ -285,9 +288,7 @@ impl<'a> Standing<'a> {
 
     /// Others take connections of the real database, if it serves.
     fn take_connections(&self, wanted: u32) {
-        let database = self.host.plan.platform.database();
-        let pod = database.and_then(|database| servers::serving(database, self.control.records()));
-        let taken = pod.and_then(|pod| self.host.place.take_connections(pod, wanted));
+        let taken = self.primary().and_then(|pod| self.host.place.take_connections(pod, wanted));
         let feed = self.host.feed.clone();
         tokio::spawn(async move {
             let got = match taken {
@@ -296,6 +297,24 @@ impl<'a> Standing<'a> {
             };
             feed.tell(News::ConnectionsTaken(wanted, got));
         });
+    }
+
+    /// Backs up the real database, if it serves.
+    fn back_up(&self) {
+        let made = self.primary().and_then(|pod| self.host.place.back_up(pod));
+        let feed = self.host.feed.clone();
+        tokio::spawn(async move {
+            feed.tell(News::BackedUp(match made {
+                Some(made) => made.await,
+                None => Err("no database serves".to_owned()),
+            }));
+        });
+    }
+
+    /// The pod of the database that takes writes now.
+    fn primary(&self) -> Option<PodId> {
+        let database = self.host.plan.platform.database()?;
+        servers::serving(database, self.control.records())
     }
 
     /// Promotes the standby, unless there is a primary again.

@@ -9,7 +9,7 @@ use model::data::{
     DatabaseConfig, PoolConfig, QueryUse, Recovery, Replication, SentinelConfig, Standby,
 };
 use model::{Discipline, Job, Station, StationConfig, StationEffect, StationInput, Work};
-use units::{Bytes, Machine, Nanos, Out, Seed, Wake};
+use units::{Bytes, Machine, Millicores, Nanos, Out, Seed, Wake};
 
 const fn ms(ms: u64) -> Nanos {
     Nanos::from_millis(ms)
@@ -231,6 +231,20 @@ fn others_take_what_is_left_and_a_pool_works_on_with_what_it_holds() {
     let told = [(100, DataNote::ConnectionsTaken { got: free, wanted: 50 }), (300, DataNote::ConnectionsGivenBack)];
     assert_eq!(host.notes(), told);
     assert_eq!(host.layer.database().connections(), 1);
+}
+
+#[test]
+fn a_backup_takes_its_share_of_the_servers_cpu_until_it_ends() {
+    let mut host = Host::new(DatabaseConfig { connect: Nanos::ZERO, ..database(200) }, CacheConfig::DOCUMENTED);
+    host.pool(0, 5, 0);
+    host.query(ms(0), 0, 0, 100, false);
+    host.step(ms(200), DataInput::BackupBegins(Millicores::new(750)));
+    host.query(ms(200), 0, 1, 100, false); // a quarter of the core is left
+    host.run(ms(1_000));
+    host.step(ms(1_000), DataInput::BackupEnds);
+    host.query(ms(1_000), 0, 2, 100, false);
+    host.run(ms(2_000));
+    assert_eq!(host.answers(), [(0, 100, None), (1, 600, None), (2, 1_100, None)]);
 }
 
 #[test]

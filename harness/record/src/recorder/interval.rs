@@ -9,7 +9,7 @@ use units::Nanos;
 
 use super::StepPlan;
 use crate::deflate::Deflater;
-use crate::histogram::{histogram, record};
+use crate::histogram::{record, with_room};
 use crate::{Observation, StepId};
 
 /// What the interval log calls a step: its name without what the format forbids in a tag.
@@ -23,6 +23,7 @@ pub(super) struct Interval {
     second: u64,
     steps: BTreeMap<StepId, Histogram<u32>>,
     closed: Vec<(u64, StepId, Histogram<u32>)>,
+    longest_us: u64,
     deflater: Deflater,
 }
 
@@ -33,7 +34,10 @@ impl Interval {
             self.close(second);
         }
         if observation.ok() {
-            record(self.steps.entry(observation.step).or_insert_with(histogram), observation.response().as_micros());
+            let us = observation.response().as_micros();
+            self.longest_us = self.longest_us.max(us);
+            let longest = self.longest_us;
+            record(self.steps.entry(observation.step).or_insert_with(|| with_room(longest, 3)), us);
         }
     }
 

@@ -172,6 +172,15 @@ impl Database {
         self.taken = 0;
     }
 
+    /// Something that is no query takes so much of the server's CPU from `now` on, to which it must have been polled;
+    /// `None`: nothing any more.
+    pub fn occupy(&mut self, now: Nanos, taken: Option<Millicores>) {
+        let cores = Millicores::from_cores(u64::from(self.config.cores));
+        let all = self.config.limit.map_or(cores, |limit| limit.min(cores)).get();
+        let left = |taken: Millicores| Millicores::new(all.saturating_sub(taken.get()).max(1));
+        self.cpu.set_share(now, taken.map(left));
+    }
+
     /// Closes a connection.
     pub fn disconnect(&mut self, count: u32) {
         self.connections = self.connections.saturating_sub(count);
@@ -203,6 +212,7 @@ impl Database {
         let standby = self.config.standby;
         self.state = State::Down(standby.map(|standby| now + standby.promotion));
         self.cpu.clear(now);
+        self.occupy(now, None);
         (self.connections, self.taken) = (0, 0);
         self.connecting.clear();
         self.committing.clear();

@@ -322,6 +322,8 @@ impl Machine for DataLayer {
                 self.database.give_back();
                 out.emit(DataEffect::Note(DataNote::ConnectionsGivenBack));
             }
+            DataInput::BackupBegins(cpu) => self.database.occupy(now, Some(cpu)),
+            DataInput::BackupEnds => self.database.occupy(now, None),
             DataInput::CacheLost => {
                 self.cache.lose(now);
                 out.emit(DataEffect::Note(DataNote::CacheLost));

@@ -80,7 +80,7 @@ pub use sentinel::{Failover, SentinelConfig, failover};
 
 use std::fmt;
 
-use units::{Nanos, Wake};
+use units::{Millicores, Nanos, Wake};
 
 use crate::Job;
 
@@ -156,6 +156,10 @@ pub enum DataInput {
     ConnectionsTaken(u32),
     /// They close them.
     ConnectionsGivenBack,
+    /// A backup begins, and takes so much of the database's CPU.
+    BackupBegins(Millicores),
+    /// It ends.
+    BackupEnds,
     /// The cache is lost; it comes back as it is configured to.
     CacheLost,
     /// The cache is back.
