@@ -10,7 +10,9 @@ use cluster::PodId;
 use futures_util::future::join_all;
 use platform::WorkloadId;
 use scenarios::Plan;
-use stage::{AddressLease, BackedUp, ContainerNews, ContainerRuntime, ContainerUsage, Hear, Later, PodStart, Promoted, Writes};
+use stage::{
+    AddressLease, BackedUp, ContainerNews, ContainerRuntime, ContainerUsage, Hear, Later, PodStart, Promoted, Writes,
+};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, oneshot};
 use units::Nanos;

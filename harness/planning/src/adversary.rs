@@ -85,13 +85,7 @@ pub fn burst(make: Burster<'_>, judge: &Judge, seed: Seed) -> Burst {
 
 /// The worst of `tries` random moments for a drill's fault: how many seconds later than written it begins, and how many
 /// requests it costs then.
-pub fn worst_moment(
-    plan: &Plan,
-    judge: &Judge,
-    seed: Seed,
-    tries: u64,
-    threads: NonZeroUsize,
-) -> Option<(u64, i64)> {
+pub fn worst_moment(plan: &Plan, judge: &Judge, seed: Seed, tries: u64, threads: NonZeroUsize) -> Option<(u64, i64)> {
     let first = plan.faults.first()?;
     let room = (plan.load.end() - first.end()) / 2;
     let results = in_order(tries as usize, threads, |index| {
@@ -111,7 +105,11 @@ pub fn later(of: &Drill, seconds: u64) -> Drill {
     let name = format!("{}-later", of.name);
     let at = |seconds: u64| format!("at: drill + {seconds}s");
     let text = of.text.replace(&at(drill::BEFORE), &at(drill::BEFORE + seconds));
-    Drill { text: text.replace(&format!("name: drill-{}\n", of.name), &format!("name: drill-{name}\n")), name, ..of.clone() }
+    Drill {
+        text: text.replace(&format!("name: drill-{}\n", of.name), &format!("name: drill-{name}\n")),
+        name,
+        ..of.clone()
+    }
 }
 
 #[cfg(test)]
@@ -120,7 +118,8 @@ mod tests {
 
     #[test]
     fn a_later_drill_differs_in_its_name_and_its_instant() {
-        let text = "metadata:\n  name: drill-kill\nspec:\n  faults:\n    - {name: drill, at: drill + 30s, podKill: {}}\n";
+        let text =
+            "metadata:\n  name: drill-kill\nspec:\n  faults:\n    - {name: drill, at: drill + 30s, podKill: {}}\n";
         let drill = Drill { name: "kill".into(), kind: "pod kill", hypothesis: String::new(), text: text.into() };
         let later = later(&drill, 12);
         assert_eq!(later.name, "kill-later");

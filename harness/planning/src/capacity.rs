@@ -182,16 +182,25 @@ pub fn capacity(
     let [declared, fixed] = <[_; 2]>::try_from(both).expect("two were asked");
     let (declared, fixed) = (declared?, fixed?);
     let asked = question.rate.unwrap_or(question.mixture.nominal);
-    progress("what breaks first, and what moves it");
-    let ladder = ladder(&asker, &declared)?;
-    progress("autoscaling in motion");
-    let motion = motion(&asker, &demands, &declared, &fixed, asked);
-    progress("pods, nodes and zones gone");
-    let losses = losses(&asker, &bounds, &declared, &fixed, asked);
-    progress("replicas and targets against latency and cost");
-    let frontier = frontier::frontier(&asker, &demands, &bounds, asked, question.prices.as_ref());
-    progress("which figure moves the answer");
-    let sensitivity = sensitivity(&asker, &demands, &bounds, &declared);
+    // Rung follows rung on one core; what does not need them is asked on the others meanwhile.
+    let mut parts = in_order(2, question.threads, |index| {
+        if index == 0 {
+            progress("what breaks first, and what moves it");
+            return (Some(ladder(&asker, &declared)), None);
+        }
+        progress("autoscaling in motion");
+        let motion = motion(&asker, &demands, &declared, &fixed, asked);
+        progress("pods, nodes and zones gone");
+        let losses = losses(&asker, &bounds, &declared, &fixed, asked);
+        progress("replicas and targets against latency and cost");
+        let frontier = frontier::frontier(&asker, &demands, &bounds, asked, question.prices.as_ref());
+        progress("which figure moves the answer");
+        (None, Some((motion, losses, frontier, sensitivity(&asker, &demands, &bounds, &declared))))
+    });
+    let (Some((_, Some(others))), Some((Some(ladder), _))) = (parts.pop(), parts.pop()) else {
+        unreachable!("both parts were asked")
+    };
+    let ((motion, losses, frontier, sensitivity), ladder) = (others, ladder?);
     let degraded = losses.iter().map(|loss| loss.keeps).fold(declared.keeps, f64::min);
     let footing_at = |rate: f64| footing(plan, &demands, &question.mixture, rate, question.prices.as_ref());
     let name = |workload: &platform::WorkloadId| plan.platform.workload(*workload).name.clone();

@@ -24,9 +24,10 @@ pub struct Drill {
 }
 
 /// What cannot be drilled in virtual time, and why.
-pub const NOT_DRILLED: [(&str, &str); 1] = [
-    ("restore from a backup", "in virtual time no data is there to be restored; `backup` on the containers backend times it"),
-];
+pub const NOT_DRILLED: [(&str, &str); 1] = [(
+    "restore from a backup",
+    "in virtual time no data is there to be restored; `backup` on the containers backend times it",
+)];
 
 /// Time before the fault, so that the control arm and the drill are seen in balance.
 pub(crate) const BEFORE: u64 = 30;
@@ -266,12 +267,8 @@ fn data(platform: &Platform, all: &mut Vec<Plot>) {
             "With every spare database connection taken by others, services work on with those they hold, and recover.",
         );
         all.push(taken.lasting(60, 120).recovering(Some(60), None));
-        let backup = Plot::new(
-            "backup",
-            "backup window",
-            "backup: {cpu: 1}",
-            "A backup slows the database, and fails nobody.",
-        );
+        let backup =
+            Plot::new("backup", "backup window", "backup: {cpu: 1}", "A backup slows the database, and fails nobody.");
         all.push(backup.lasting(60, 90).recovering(Some(60), Some("at most 0.5 %")));
     }
     if platform.cache().is_some() {

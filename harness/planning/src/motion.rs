@@ -1,12 +1,15 @@
 //! Autoscaling in motion: the steepest ramp, what a step's answer is made of, and where targets aim.
 
-use record::{Capacity, Event, EventKind, Motion, RunResult, ScaleDelay, ScalingDecision, TargetTold};
+use std::sync::atomic::Ordering;
+
+use record::{Capacity, Climbs, Event, EventKind, Motion, RunResult, ScaleDelay, ScalingDecision, TargetTold};
+use simulation::in_order;
 use units::Nanos;
 
 use crate::capacity::{Asker, SCALED};
 use crate::demand::{autoscaler_of, cpu_target};
 use crate::trial::broken;
-use crate::{Demands, Shape};
+use crate::{Demands, Judge, Shape};
 
 /// Climbs are tried between these, seconds.
 const LONGEST: f64 = 480.0;
@@ -34,44 +37,54 @@ pub(crate) fn motion(
         steady: Nanos::from_secs(60),
         judge_climb: true,
     };
-    // Longer is easier: the bracket is searched downwards.
-    let holds = |climb: f64| {
-        let trial = asker.trial(&[], ramp(climb));
-        asker.played.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        trial.play(asker.judge, to, asker.seed()).is_ok_and(|result| broken(&result).is_none())
-    };
-    let (mut shortest, mut breaks) = (None, None);
-    let mut climb = LONGEST;
-    while climb >= SHORTEST {
-        if holds(climb) {
-            shortest = Some(climb);
-            climb /= 2.0;
-        } else {
-            breaks = Some(climb);
-            break;
-        }
-    }
-    while let (Some(good), Some(bad)) = (shortest, breaks)
-        && good / bad > 1.25
-    {
-        let middle = libm::sqrt(good * bad);
-        if holds(middle) { shortest = Some(middle) } else { breaks = Some(middle) }
-    }
+    // Both are played on the same chance, so that they differ by the forecast and by nothing else.
+    let predictive = Judge { settings: asker.judge.settings.clone().predictive(), ..asker.judge.clone() };
+    let judges = [asker.judge, &predictive];
+    let both = in_order(2, asker.question.threads, |index| {
+        climbs(|climb| {
+            let trial = asker.trial(&[], ramp(climb));
+            asker.played.fetch_add(1, Ordering::Relaxed);
+            trial.play(judges[index], to, asker.seed()).is_ok_and(|result| broken(&result).is_none())
+        })
+    });
+    let [reactive, predictive] = <[_; 2]>::try_from(both).expect("two were asked");
     Some(Motion {
         from: to / 10.0,
         to,
-        shortest_s: shortest,
-        breaks_s: breaks,
+        reactive,
+        predictive,
         delays: step(asker, from.max(1e-3), to),
         targets: targets(asker, demands, fixed),
     })
+}
+
+/// The shortest climb that holds. Longer is easier: the bracket is searched downwards.
+fn climbs(holds: impl Fn(f64) -> bool) -> Climbs {
+    let mut found = Climbs::default();
+    let mut climb = LONGEST;
+    while climb >= SHORTEST {
+        if holds(climb) {
+            found.shortest_s = Some(climb);
+            climb /= 2.0;
+        } else {
+            found.breaks_s = Some(climb);
+            break;
+        }
+    }
+    while let (Some(good), Some(bad)) = (found.shortest_s, found.breaks_s)
+        && good / bad > 1.25
+    {
+        let middle = libm::sqrt(good * bad);
+        if holds(middle) { found.shortest_s = Some(middle) } else { found.breaks_s = Some(middle) }
+    }
+    found
 }
 
 /// A sudden step from a small rate, and what the answer of each autoscaler is made of.
 fn step(asker: &Asker<'_>, _from: f64, to: f64) -> Vec<ScaleDelay> {
     let shape = Shape { climb: Nanos::from_secs(1), ..SCALED };
     let trial = asker.trial(&[], shape);
-    asker.played.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    asker.played.fetch_add(1, Ordering::Relaxed);
     let Ok((result, events)) = trial.watch(asker.judge, to, asker.seed()) else { return Vec::new() };
     let plan = &asker.question.plan;
     plan.platform

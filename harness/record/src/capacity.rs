@@ -147,14 +147,23 @@ pub struct Motion {
     pub from: f64,
     /// And ends here.
     pub to: f64,
-    /// The shortest climb that broke no objective, seconds; `None` if none was found.
-    pub shortest_s: Option<f64>,
-    /// The longest climb that broke one, seconds.
-    pub breaks_s: Option<f64>,
+    /// Climbs with the autoscalers as declared.
+    pub reactive: Climbs,
+    /// The same with a forecast beside them.
+    pub predictive: Climbs,
     /// Of a sudden step: how the time from the load to ready pods is made up.
     pub delays: Vec<ScaleDelay>,
     /// Autoscaled workloads: where they aim, and where the objective breaks.
     pub targets: Vec<TargetTold>,
+}
+
+/// Which climbs are too steep.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Climbs {
+    /// The shortest that broke no objective, seconds; `None` if none was found.
+    pub shortest_s: Option<f64>,
+    /// The longest that broke one, seconds.
+    pub breaks_s: Option<f64>,
 }
 
 /// From a step in load to pods that serve it.

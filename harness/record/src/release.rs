@@ -54,7 +54,8 @@ impl ReleasePlan {
     /// # Errors
     /// If they are not all the parts of the same course.
     pub fn woven(parts: Vec<(String, Self)>) -> Result<Self, ShardError> {
-        let told = parts.iter().map(|(name, part)| (name, (&part.command, &part.candidate, &part.against, &part.version)));
+        let told =
+            parts.iter().map(|(name, part)| (name, (&part.command, &part.candidate, &part.against, &part.version)));
         same(told, "command, platforms or version")?;
         let parts = shard::in_order(parts.into_iter().map(|(name, part)| (name, part.shard, part)).collect())?;
         let drills: Vec<DrillResult> = shard::woven(parts.iter().map(|part| part.drills.clone()).collect());

@@ -104,7 +104,8 @@ impl Replications {
     /// # Errors
     /// If they are not all the parts of the same sweep.
     pub fn merged(parts: Vec<(String, Self)>) -> Result<Self, ShardError> {
-        let told = parts.iter().map(|(name, part)| (name, (&part.command, &part.scenario, &part.platform, &part.schema)));
+        let told =
+            parts.iter().map(|(name, part)| (name, (&part.command, &part.scenario, &part.platform, &part.schema)));
         same(told, "command, scenario or platform")?;
         let parts = shard::in_order(parts.into_iter().map(|(name, part)| (name, part.shard, part)).collect())?;
         let arms = (0..parts.first().map_or(0, |part| part.arms.len())).map(|index| {

@@ -114,10 +114,7 @@ impl Backend {
                 "pg_dump of every database, once and as fast as it goes, then pg_restore beside them: how long both take and \
                  what was written since is told",
             ),
-            (
-                Self::Embedded | Self::ControlPlane,
-                FaultKind::ConnectionsTaken { .. } | FaultKind::Backup { .. },
-            ) => {
+            (Self::Embedded | Self::ControlPlane, FaultKind::ConnectionsTaken { .. } | FaultKind::Backup { .. }) => {
                 Emulated("the database is a model in this process")
             }
             (Self::Embedded | Self::ControlPlane, FaultKind::DatabaseLoss { .. } | FaultKind::RedisLoss { .. }) => {

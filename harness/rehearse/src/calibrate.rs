@@ -68,7 +68,10 @@ pub(crate) fn run(args: &CalibrateArgs) -> Result<ExitCode, Failure> {
     let (shown, load) = load(args, &base)?;
     if load.routes.is_empty() {
         let told = load.told.join("; ");
-        return Err(Failure::usage(format!("{shown}: no route has {} good answers: look longer ({told})", load::FEWEST)));
+        return Err(Failure::usage(format!(
+            "{shown}: no route has {} good answers: look longer ({told})",
+            load::FEWEST
+        )));
     }
     let fit = Fit::of(&base, &load, &shown)?;
     let mut files: BTreeMap<PathBuf, String> = BTreeMap::new();

@@ -60,7 +60,9 @@ fn parts<T: DeserializeOwned>(args: &MergeArgs, file: &str) -> Result<Vec<(Strin
 fn read<T: DeserializeOwned>(path: &std::path::Path) -> Result<T, Failure> {
     let shown = path.display();
     let text = fs::read_to_string(path).map_err(|error| {
-        Failure::usage(format!("cannot read {shown}: {error}; give the folders that `--shard` wrote, all of one command"))
+        Failure::usage(format!(
+            "cannot read {shown}: {error}; give the folders that `--shard` wrote, all of one command"
+        ))
     })?;
     serde_json::from_str(&text).map_err(|error| Failure::usage(format!("{shown} is not what --shard writes: {error}")))
 }

@@ -5,12 +5,11 @@ use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use cluster::Forecast;
 use record::{
     Asked, Conclusion, ExitCode, Judgement, ReplicatedArm, Replication, Replications, RunFolder, Spread, Verdict,
 };
 use simulation::{Arm, Settings, all_cores, replicate};
-use units::{Nanos, Seed};
+use units::Seed;
 
 use crate::args::{Format, SimulateArgs, Undecided};
 use crate::backend::Backend;
@@ -24,9 +23,6 @@ use crate::told;
 pub(crate) const FILE: &str = "replications.json";
 /// More seeds than this are not told one by one unless they do not pass.
 const TOLD_ONE_BY_ONE: usize = 50;
-/// The forecast that stands beside the autoscalers: a line through the last three minutes, followed for one. Assumed: a
-/// new pod serves within a minute.
-const FORECAST: Forecast = Forecast { history: Nanos::from_secs(180), lead: Nanos::from_secs(60) };
 
 /// Plays, judges, tells; the folder gets `replications.json`, and no report.
 pub(crate) fn simulate(args: &SimulateArgs) -> Result<ExitCode, Failure> {
@@ -61,13 +57,10 @@ pub(crate) fn finish(
 }
 
 fn play(args: &SimulateArgs, rehearsal: &Rehearsal) -> Result<Replications, Failure> {
-    let arm = |forecast| {
-        let cluster = cluster::ClusterConfig { forecast, ..cluster::ClusterConfig::default() };
-        Arm { plan: (*rehearsal.plan).clone(), settings: Settings { cluster, ..Settings::default() } }
-    };
-    let mut arms = vec![("as declared", arm(None))];
+    let arm = |settings| Arm { plan: (*rehearsal.plan).clone(), settings };
+    let mut arms = vec![("as declared", arm(Settings::default()))];
     if args.predictive {
-        arms.push(("with a forecast", arm(Some(FORECAST))));
+        arms.push(("with a forecast", arm(Settings::default().predictive())));
     }
     let (names, arms): (Vec<_>, Vec<_>) = arms.into_iter().unzip();
     let count = args.seeds.unwrap_or(1);

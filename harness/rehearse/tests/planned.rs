@@ -265,7 +265,9 @@ fn costs_are_found_again_in_a_prometheus() {
         let mut series = |name: &str, le: &str, halves: i64| {
             for minute in 0..=30_i64 {
                 let (at, count) = (now - (30 - minute) * 60, minute * each * halves / 2);
-                text += &format!("{name}{{service=\"front\",method=\"GET\",path=\"{path}\",status=\"200\"{le}}} {count} {at}\n");
+                text += &format!(
+                    "{name}{{service=\"front\",method=\"GET\",path=\"{path}\",status=\"200\"{le}}} {count} {at}\n"
+                );
             }
         };
         for (edge, halves) in edges {
@@ -362,8 +364,12 @@ fn parts_of_a_sweep_make_the_same_whole() {
         let [one, two] = parts.map(|out| only(&out).display().to_string());
         let out = format!("{case}-merged");
         let (got, merged, err) = rehearse(at, &["merge", &two, &one, "--out", &out, "--undecided", "pass"]);
-        assert_eq!(fs::read_to_string(only(&out).join(file)).unwrap(), fs::read_to_string(only(&whole).join(file)).unwrap());
-        let but_the_folder = |text: &str| text.lines().filter(|line| !line.starts_with("report: ")).collect::<Vec<_>>().join("\n");
+        assert_eq!(
+            fs::read_to_string(only(&out).join(file)).unwrap(),
+            fs::read_to_string(only(&whole).join(file)).unwrap()
+        );
+        let but_the_folder =
+            |text: &str| text.lines().filter(|line| !line.starts_with("report: ")).collect::<Vec<_>>().join("\n");
         assert!(got == code || code == 91, "{case}: {got} and {code}: {err}");
         assert_eq!(but_the_folder(&merged), but_the_folder(&said), "{case}");
         let (code, _, err) = rehearse(at, &["merge", &one, "--out", "none"]);
@@ -385,7 +391,19 @@ fn what_an_adversary_finds_plays_again() {
     let steps = "        - {name: buy, request: GET /buy}\n        - {name: add, request: GET /cart/add}\n";
     let folder = project(&platform, &costs, steps);
     let objective = ["--objective", "p95 < 400ms for buy"];
-    let args = ["release", "buy", "--drill-seeds", "1", "--only", "pod-kill", "--adversary", "4", "--quiet", "--format", "json"];
+    let args = [
+        "release",
+        "buy",
+        "--drill-seeds",
+        "1",
+        "--only",
+        "pod-kill",
+        "--adversary",
+        "4",
+        "--quiet",
+        "--format",
+        "json",
+    ];
     let (_, out, err) = rehearse(folder.path(), &[&args[..], &objective].concat());
     let plan: ReleasePlan = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{err}"));
     let found = plan.adversary.unwrap();

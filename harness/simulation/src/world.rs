@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use alerts::Scraper;
 use cluster::{
-    ClusterConfig, ControlInput, ControlPlane, ControlWake, Endpoints, Host, PodId, Question, service_proxy,
+    ClusterConfig, ControlInput, ControlPlane, ControlWake, Endpoints, Forecast, Host, PodId, Question, service_proxy,
 };
 use model::data::{DataEffect, DataInput, DataLayer};
 use record::{Chronicle, EventKind, Listener, Observation, Observed, Recorder, RecorderPlan, Second, Watch};
@@ -48,6 +48,19 @@ impl Default for Settings {
             audit: false,
             data_layer: true,
         }
+    }
+}
+
+/// The forecast that stands beside autoscalers where one is asked for: a line through the last three minutes, followed for
+/// one. Assumed: a new pod serves within a minute.
+const FORECAST: Forecast = Forecast { history: Nanos::from_secs(180), lead: Nanos::from_secs(60) };
+
+impl Settings {
+    /// The same with a forecast beside the autoscalers.
+    #[must_use]
+    pub fn predictive(mut self) -> Self {
+        self.cluster.forecast = Some(FORECAST);
+        self
     }
 }
 

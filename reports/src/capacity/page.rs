@@ -3,6 +3,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use record::{Capacity, CapacityPlan, Footing, FrontierPoint};
 
+use super::text::climbs;
 use super::{first, rate, requests, title, trust};
 use crate::html::{glance, section};
 use crate::words;
@@ -162,15 +163,11 @@ fn motion(plan: &CapacityPlan) -> Markup {
         return section("motion", "Autoscaling in motion", "", &html! { p.say { "Nothing scales by itself." } });
     };
     let (from, to) = (rate(motion.from), rate(motion.to));
-    let say = match (motion.shortest_s, motion.breaks_s) {
-        (Some(good), Some(bad)) => format!(
-            "From {from} to {to} a climb of {} s holds; one of {} s breaks an objective.",
-            words::number(good, 0),
-            words::number(bad, 0)
-        ),
-        (Some(good), None) => format!("From {from} to {to} even a climb of {} s holds.", words::number(good, 0)),
-        (None, _) => format!("From {from} to {to} no climb that was tried holds."),
-    };
+    let say = format!(
+        "From {from} to {to} {}. With a forecast beside the autoscalers {}.",
+        climbs(motion.reactive),
+        climbs(motion.predictive)
+    );
     let body = html! {
         p.say { (say) }
         (glance("From load to ready", &html! { table.tight {

@@ -1,6 +1,6 @@
 //! A capacity answer in a terminal: the answer first, what would move it next.
 
-use record::CapacityPlan;
+use record::{CapacityPlan, Climbs};
 
 use super::{first, rate, requests, title, trust};
 use crate::terminal::{Out, row};
@@ -98,19 +98,22 @@ pub fn capacity_text(plan: &CapacityPlan, width: usize) -> String {
     out.into_text()
 }
 
+/// Which climbs hold.
+pub(super) fn climbs(found: Climbs) -> String {
+    let seconds = |climb: f64| words::number(climb, 0);
+    match (found.shortest_s, found.breaks_s) {
+        (Some(good), Some(bad)) => format!("a climb of {} s holds, one of {} s does not", seconds(good), seconds(bad)),
+        (Some(good), None) => format!("even a climb of {} s holds", seconds(good)),
+        (None, _) => "no climb that was tried holds".into(),
+    }
+}
+
 fn motion(out: &mut Out, plan: &CapacityPlan) {
     let Some(motion) = &plan.motion else { return };
     out.head("Autoscaling in motion");
     let (from, to) = (rate(motion.from), rate(motion.to));
-    out.line(&match (motion.shortest_s, motion.breaks_s) {
-        (Some(good), Some(bad)) => format!(
-            "  from {from} to {to}: a climb of {} s holds, one of {} s does not",
-            words::number(good, 0),
-            words::number(bad, 0)
-        ),
-        (Some(good), None) => format!("  from {from} to {to}: even a climb of {} s holds", words::number(good, 0)),
-        (None, _) => format!("  from {from} to {to}: no climb that was tried holds"),
-    });
+    out.line(&format!("  from {from} to {to}: {}", climbs(motion.reactive)));
+    out.line(&format!("  with a forecast beside the autoscalers: {}", climbs(motion.predictive)));
     for delay in &motion.delays {
         let parts = [
             ("sample", delay.sample_us),

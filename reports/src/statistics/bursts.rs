@@ -264,7 +264,8 @@ mod tests {
         let one_phase = blocks(Seed::new(4), 60, 200, jump);
         let mut two_phases = one_phase.clone();
         two_phases[30..].iter_mut().for_each(|block| block.phase = 1);
-        let (told, untold) = (design_effect(&two_phases, &[], LEVEL).ratio, design_effect(&one_phase, &[], LEVEL).ratio);
+        let (told, untold) =
+            (design_effect(&two_phases, &[], LEVEL).ratio, design_effect(&one_phase, &[], LEVEL).ratio);
         assert!(told < 1.5 && untold > 2.0 * told, "{told} {untold}");
     }
 

@@ -27,7 +27,10 @@ pub(super) fn query(url: &str, text: &str) -> Result<Value, String> {
     let answer = block(async {
         let request = client()?.post(&at).form(&[("query", text)]);
         let answer = request.send().await.map_err(|error| told(&error))?;
-        answer.json::<Value>().await.map_err(|error| format!("{at} does not answer as a Prometheus does: {}", told(&error)))
+        answer
+            .json::<Value>()
+            .await
+            .map_err(|error| format!("{at} does not answer as a Prometheus does: {}", told(&error)))
     })??;
     if answer["status"] == "success" {
         return Ok(answer);

@@ -29,7 +29,8 @@ pub(super) fn log(url: &str, args: &LiveArgs, plan: &Plan) -> Result<(Log, Vec<S
     if gets.is_empty() {
         return Err("no step of the scenario is a GET, and nothing else is sent to a live platform".into());
     }
-    let asked: Vec<(&str, &str)> = (0..args.times).flat_map(|_| &gets).map(|s| (s.host.as_str(), s.path.as_str())).collect();
+    let asked: Vec<(&str, &str)> =
+        (0..args.times).flat_map(|_| &gets).map(|s| (s.host.as_str(), s.path.as_str())).collect();
     let mut log = Log::default();
     let mut at = 0.0;
     http::gets(url, &asked, &args.headers, PAUSE, |index, answered| {

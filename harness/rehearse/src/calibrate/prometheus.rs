@@ -69,7 +69,7 @@ fn of(good: &Value, all: &Value, seconds: f64, plan: &Plan) -> Result<Load, Stri
     }
     if seen.is_empty() {
         return Err(
-            "it has no such histogram, or its series tell no service and path: name the right one with --metric".into()
+            "it has no such histogram, or its series tell no service and path: name the right one with --metric".into(),
         );
     }
     let total: f64 = seen.values().map(|seen| seen.all).sum();

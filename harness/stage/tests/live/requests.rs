@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::net::TcpListener;
 
 use crate::common::{HOST, api, ask, at_once, pause, plan, pods_of, scenario};
+use platform::Template;
 use record::{Deaf, EventKind, Hops, wire};
 use stage::Standing;
 use tokio::net::TcpStream;
@@ -83,6 +84,37 @@ async fn the_limiter_refuses_what_comes_after_the_burst() {
     let refused = (503, Some(wire::LIMITED.to_owned()));
     assert_eq!(seen, [fine.clone(), fine.clone(), fine.clone(), fine.clone(), refused], "burst + 1, then no more");
     assert_eq!(api(&mut standing, 1, "GET /users/me", "").await.status, 200, "another address has its own account");
+}
+
+/// A Service chooses an endpoint for a connection, not for a request: what keeps connections keeps to pods.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kept_connection_stays_with_its_pod() {
+    let pods_that_answer = async |keepalive: u32| {
+        let mut deaf = Deaf;
+        let plan = plan(&scenario(20), 4, |platform| {
+            platform.autoscalers.clear();
+            platform.workloads.iter_mut().filter(|w| w.name.contains("gateway")).for_each(|w| w.replicas = Some(1));
+            let config = &mut platform.gateway.as_mut().unwrap().config;
+            config.upstreams.iter_mut().for_each(|upstream| upstream.keepalive = keepalive);
+            for location in config.servers.iter_mut().flat_map(|server| &mut server.locations) {
+                location.http11 = true;
+                location.set_headers.retain(|(name, _)| !name.eq_ignore_ascii_case("connection"));
+                location.set_headers.push(("Connection".to_owned(), Template::default()));
+            }
+        });
+        let mut standing = Standing::begin(plan, &at_once(), &mut deaf).unwrap();
+        standing.ready().await.unwrap();
+        let mut pods = BTreeSet::new();
+        for nth in 0..12 {
+            let id = format!("{}: {}\r\ncontent-length: 2\r\n\r\n{{}}", wire::REQUEST, RequestId::of_step(nth, 0));
+            let answer = api(&mut standing, nth as u32, "POST /auth/token", &id).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            pods.insert(answer.header(wire::POD).unwrap().to_owned());
+        }
+        pods
+    };
+    assert_eq!(pods_that_answer(8).await.len(), 1, "one connection is enough for one request at a time");
+    assert!(pods_that_answer(0).await.len() > 2, "each request has a connection of its own");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -84,7 +84,7 @@ pub struct Database {
     cpu: Cpu,
     state: State,
     connections: u32,
-    taken: u32, // of those, by others than services
+    taken: u32,                         // of those, by others than services
     connecting: VecDeque<(Nanos, u32)>, // in order, as each takes equally long
     committing: VecDeque<(Nanos, u32)>,
     acknowledged: VecDeque<Nanos>, // writes that an asynchronous standby does not have yet
