@@ -101,7 +101,7 @@ pub struct DrillResult {
     pub against: Option<DrillArm>,
     /// It comes out the same with what runs now, so it does not decide.
     pub known: bool,
-    /// The command that plays it again.
+    /// The command that plays it again. Its file lies in the run folder, wherever that is.
     pub replay: String,
 }
 
@@ -138,6 +138,6 @@ pub struct Adversary {
     pub worst: Option<(String, u64, i64)>,
     /// How many rehearsals that took.
     pub rehearsals: u64,
-    /// Commands that play them again, in the run folder.
+    /// Commands that play them again, likewise.
     pub files: Vec<String>,
 }

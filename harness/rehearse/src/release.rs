@@ -251,6 +251,7 @@ pub(crate) fn finish(
     if answer.shard.is_none() {
         folder.write_json(FILE, &answer)?;
     }
+    let answer = located(answer, folder);
     let report: PathBuf = folder.write("release.html", reports::release_page(&answer).as_bytes())?;
     match format {
         Format::Text => {
@@ -268,6 +269,16 @@ pub(crate) fn finish(
     Ok(if confirmed { code } else { code.worse(ExitCode::Undecided) })
 }
 
+/// For people: with the place of the files in the commands.
+fn located(mut answer: ReleasePlan, folder: &RunFolder) -> ReleasePlan {
+    let within = format!("rehearse simulate {}/", folder.path().display());
+    let commands = answer.adversary.iter_mut().flat_map(|found| &mut found.files);
+    for command in answer.drills.iter_mut().map(|drill| &mut drill.replay).chain(commands) {
+        *command = command.replacen("rehearse simulate ", &within, 1);
+    }
+    answer
+}
+
 fn source(args: &ReleaseArgs) -> Option<&String> {
     args.candidate.as_ref().or(args.play.platform.as_ref())
 }
@@ -276,6 +287,7 @@ fn replay(args: &ReleaseArgs, file: &str) -> String {
     let mut words = vec![format!("rehearse simulate {file} --seed {}", args.play.seed)];
     words.extend(source(args).map(|source| format!("--platform {source}")));
     words.extend(args.play.overlay.iter().map(|overlay| format!("--overlay {overlay}")));
+    words.extend(args.play.objective.iter().map(|objective| format!("--objective '{objective}'")));
     words.join(" ")
 }
 

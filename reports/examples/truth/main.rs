@@ -2,7 +2,7 @@
 //! `docs/verdicts.md`.
 //!
 //! ```text
-//! cargo run --release -p reports --example truth [RUNS]
+//! cargo run --release -p reports --example truth [RUNS [PART OF A NAME]]
 //! ```
 
 #![expect(clippy::print_stdout, reason = "an example prints")]
@@ -13,9 +13,10 @@ use engine::{AT_THE_LIMIT, Case, tally};
 
 fn main() {
     let runs = std::env::args().nth(1).and_then(|runs| runs.parse().ok()).unwrap_or(4_000);
+    let name = std::env::args().nth(2).unwrap_or_default();
     println!("| requests | true share, of the limit | runs | passed | failed | undecided |");
     println!("|---|---|---|---|---|---|");
-    for at_limit in AT_THE_LIMIT {
+    for at_limit in AT_THE_LIMIT.into_iter().filter(|case| case.name.contains(&name)) {
         for share in [0.5, 0.8, 1.0, 1.25, 2.0] {
             let scaled = match at_limit.process {
                 engine::Process::Bursts { seconds, time, bad } => {

@@ -108,7 +108,6 @@ fn broken(plan: &ReleasePlan) -> Markup {
                 h3 { (drill.name) span { ", " (drill.kind) @if drill.known { ", known" } } }
                 p { (drill.hypothesis) }
                 ul { @for one in &drill.candidate.broken { li { (one) } } }
-                p.say { "In the folder of this report:" }
                 pre { code { (drill.replay) } }
             }
         }
@@ -144,7 +143,6 @@ fn adversary(plan: &ReleasePlan) -> Markup {
                 @if let Some(times) = found.burst_breaks { ", one of " (words::number(times, 1)) " times does not" } "." }
             @if let (Some(why), Some(seconds)) = (&found.broken_by, found.burst_seconds) { p { (why) ", and " (seconds) " s of it are enough." } }
             @if let Some((drill, later, lost)) = &found.worst { p { "Worst moment: " (drill) ", " (later) " s later than written, loses " (lost) " requests." } }
-            @if !found.files.is_empty() { p.say { "In the folder of this report:" } }
             @for command in &found.files { pre { code { (command) } } }
         },
     };

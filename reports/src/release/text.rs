@@ -39,7 +39,7 @@ pub fn release_text(plan: &ReleasePlan, width: usize) -> String {
         for broken in drill.candidate.broken.iter().take(3) {
             out.line(&format!("  {broken}"));
         }
-        out.whole(&format!("  in the run folder: {}", drill.replay));
+        out.whole(&format!("  {}", drill.replay));
     }
     crate::confirmed::text(&mut out, &plan.confirmed);
     if !plan.changes.is_empty() {
@@ -66,7 +66,7 @@ pub fn release_text(plan: &ReleasePlan, width: usize) -> String {
             out.line(&format!("  worst moment: {drill} {later} s later than written loses {lost}"));
         }
         for command in &adversary.files {
-            out.whole(&format!("  in the run folder: {command}"));
+            out.whole(&format!("  {command}"));
         }
     }
     out.head("Not drilled");
