@@ -127,7 +127,7 @@ fn every_kind_of_goal_passes_fails_and_stays_undecided() {
     for (line, want) in [
         ("failed < 5%", [Pass, Fail, Undecided]),
         ("403 <= 5/s over 10m", [Pass, Fail, Undecided]),
-        ("5xx < 5% over 1m and 30s", [Pass, Fail, Undecided]),
+        ("5xx < 5% over 2m and 1m", [Pass, Fail, Undecided]),
     ] {
         for (per_10, want) in [1, 9, 5].into_iter().zip(want) {
             let mut played = played(Kind::Empty, 1);
