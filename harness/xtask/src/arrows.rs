@@ -42,7 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("kubernetes", &["clock", "cluster", "server", "platform", "record", "units"]),
-    ("containers", &["cluster", "model", "platform", "record", "scenarios", "stage", "units"]),
+    ("containers", &["clock", "cluster", "model", "platform", "record", "scenarios", "stage", "units"]),
     ("reports", &["record", "objectives", "units"]),
     ("comparison", &["record", "units"]),
     ("planning", &["units", "platform", "model", "scenarios", "simulation", "objectives", "reports", "record"]),
