@@ -153,6 +153,10 @@ impl Binder<'_> {
                 self.store(None, "postgres", planned.place)?;
                 FaultKind::ConnectionsTaken { connections: *connections }
             }
+            Hit::Restore(word) => {
+                self.store(word.as_ref(), "postgres", planned.place)?;
+                FaultKind::Restore
+            }
             Hit::Backup { cpu } => {
                 self.store(None, "postgres", planned.place)?;
                 FaultKind::Backup { cpu: *cpu }

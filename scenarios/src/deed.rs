@@ -77,7 +77,8 @@ impl Plan {
             (FaultKind::DatabaseLoss { workload }, false) => {
                 std::iter::once(Deed::Data(DataInput::PrimaryLost)).chain(kill(*workload, 1, true)).collect()
             }
-            (FaultKind::DatabaseLoss { .. }, true) => vec![Deed::Data(DataInput::PrimaryBack)],
+            (FaultKind::Restore, false) => vec![Deed::Data(DataInput::TakenOffline)],
+            (FaultKind::DatabaseLoss { .. } | FaultKind::Restore, true) => vec![Deed::Data(DataInput::PrimaryBack)],
             (FaultKind::RedisLoss { workload }, false) => {
                 std::iter::once(Deed::Data(DataInput::CacheLost)).chain(kill(*workload, 1, true)).collect()
             }

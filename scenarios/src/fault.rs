@@ -124,6 +124,8 @@ pub enum FaultKind {
         /// What that takes of its CPU.
         cpu: Millicores,
     },
+    /// The database is offline while a backup is restored; at its end it serves again.
+    Restore,
     /// Gateway pods are killed without grace.
     GatewayLoss {
         /// How many.
@@ -185,6 +187,7 @@ impl Plan {
             FaultKind::DatabaseLoss { .. } => "the database's primary is lost".into(),
             FaultKind::RedisLoss { .. } => "the Redis primary is lost".into(),
             FaultKind::ConnectionsTaken { connections } => format!("others take {connections} database connections"),
+            FaultKind::Restore => "the database is offline while a backup is restored".into(),
             FaultKind::Backup { cpu } => format!("the database is backed up, which takes {cpu} CPU"),
             FaultKind::GatewayLoss { pods: count } => format!("{} of the gateway killed without grace", pods(*count)),
             FaultKind::NoisyNeighbour { node: index, cpu } => {

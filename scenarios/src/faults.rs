@@ -37,6 +37,7 @@ pub(crate) enum Hit {
     RedisLoss(Option<At<String>>),
     ConnectionsTaken { connections: u32 },
     Backup { cpu: Millicores },
+    Restore(Option<At<String>>),
     GatewayLoss { pods: u32, place: Place },
     NoisyNeighbour { node: At<String>, cpu: Millicores },
     DnsFailure(At<String>),
@@ -64,6 +65,7 @@ impl Hit {
             Self::RedisLoss(_) => "redisLoss",
             Self::ConnectionsTaken { .. } => "connectionsTaken",
             Self::Backup { .. } => "backup",
+            Self::Restore(_) => "restore",
             Self::GatewayLoss { .. } => "gatewayLoss",
             Self::NoisyNeighbour { .. } => "noisyNeighbour",
             Self::DnsFailure(_) => "dnsFailure",
@@ -84,7 +86,7 @@ impl Hit {
             | Self::Rollback(one)
             | Self::NoisyNeighbour { node: one, .. }
             | Self::DnsFailure(one) => one.text.clone(),
-            Self::DatabaseLoss(one) | Self::RedisLoss(one) => {
+            Self::DatabaseLoss(one) | Self::RedisLoss(one) | Self::Restore(one) => {
                 one.as_ref().map_or(String::new(), |one| one.text.clone())
             }
             Self::Latency { from, to, .. } | Self::Errors { from, to, .. } | Self::Blackhole { from, to } => {
@@ -233,6 +235,7 @@ impl Checker<'_> {
                 }
                 connections.map(|connections| Hit::ConnectionsTaken { connections })
             },
+            restore: f => Some(Hit::Restore(f.workload.clone())),
             backup: f => {
                 let cpu = f.cpu.as_ref().map_or(Some(Millicores::from_cores(1)), |cpu| self.get(cpu));
                 cpu.map(|cpu| Hit::Backup { cpu })

@@ -306,6 +306,9 @@ pub(crate) struct FaultFile {
     /// The database is backed up.
     #[serde(default)]
     pub(crate) backup: Option<BackupFile>,
+    /// The database is offline while a backup is restored.
+    #[serde(default)]
+    pub(crate) restore: Option<StoreFile>,
     /// The Redis primary is lost.
     #[serde(default)]
     pub(crate) redis_loss: Option<StoreFile>,

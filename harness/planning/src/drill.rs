@@ -270,6 +270,13 @@ fn data(platform: &Platform, all: &mut Vec<Plot>) {
         let backup =
             Plot::new("backup", "backup window", "backup: {cpu: 1}", "A backup slows the database, and fails nobody.");
         all.push(backup.lasting(60, 90).recovering(Some(60), Some("at most 0.5 %")));
+        let restore = Plot::new(
+            "restore",
+            "restore",
+            "restore: {}",
+            "When a restored database is online again, everything works again.",
+        );
+        all.push(restore.lasting(60, 150).recovering(Some(90), None));
     }
     if platform.cache().is_some() {
         let lost = Plot::new(

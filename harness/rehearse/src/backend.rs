@@ -110,13 +110,17 @@ impl Backend {
             (Self::Embedded | Self::ControlPlane, FaultKind::Blackhole { .. } | FaultKind::DnsFailure { .. }) => {
                 Emulated("no connection is opened, and the caller waits until its timeout")
             }
+            (Self::Containers, FaultKind::Restore) => Refused(
+                "the data of the run would be gone for its rest; `backup` restores beside the server and times it",
+            ),
             (Self::Containers, FaultKind::Backup { .. }) => Emulated(
                 "pg_dump of every database, once and as fast as it goes, then pg_restore beside them: how long both take and \
                  what was written since is told",
             ),
-            (Self::Embedded | Self::ControlPlane, FaultKind::ConnectionsTaken { .. } | FaultKind::Backup { .. }) => {
-                Emulated("the database is a model in this process")
-            }
+            (
+                Self::Embedded | Self::ControlPlane,
+                FaultKind::ConnectionsTaken { .. } | FaultKind::Backup { .. } | FaultKind::Restore,
+            ) => Emulated("the database is a model in this process"),
             (Self::Embedded | Self::ControlPlane, FaultKind::DatabaseLoss { .. } | FaultKind::RedisLoss { .. }) => {
                 Emulated("the servers are a model in this process; their pods are real listeners")
             }
@@ -197,6 +201,7 @@ mod tests {
             ("redisLoss", FaultKind::RedisLoss { workload }),
             ("connectionsTaken", FaultKind::ConnectionsTaken { connections: 1 }),
             ("backup", FaultKind::Backup { cpu: Millicores::new(1) }),
+            ("restore", FaultKind::Restore),
             ("gatewayLoss", FaultKind::GatewayLoss { pods: 1 }),
             ("noisyNeighbour", FaultKind::NoisyNeighbour { node, cpu: Millicores::new(1) }),
             ("dnsFailure", FaultKind::DnsFailure { service }),

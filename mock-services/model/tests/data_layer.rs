@@ -248,6 +248,22 @@ fn a_backup_takes_its_share_of_the_servers_cpu_until_it_ends() {
 }
 
 #[test]
+fn for_a_restore_it_is_offline_and_no_standby_takes_over() {
+    let standby = Some(Standby { promotion: ms(100), replication: Replication::Synchronous { round_trip: ms(2) } });
+    let mut host = Host::new(DatabaseConfig { standby, ..database(200) }, CacheConfig::DOCUMENTED);
+    host.pool(0, 2, 0);
+    host.query(Nanos::ZERO, 0, 0, 100, false);
+    host.step(ms(50), DataInput::TakenOffline);
+    host.query(ms(10_000), 0, 1, 10, false);
+    host.step(ms(60_000), DataInput::PrimaryBack);
+    host.query(ms(60_001), 0, 2, 10, false);
+    host.run(ms(70_000));
+    let no = Some(DataError::NoPrimary);
+    assert_eq!(host.answers(), [(0, 50, no), (1, 10_000, no), (2, 60_016, None)]);
+    assert_eq!(host.notes(), [(50, DataNote::TakenOffline), (60_000, DataNote::PrimaryUp)]);
+}
+
+#[test]
 fn without_a_standby_somebody_must_bring_the_primary_back() {
     let mut host = Host::new(database(200), CacheConfig::DOCUMENTED);
     host.pool(0, 2, 0);

@@ -223,6 +223,12 @@ impl Database {
         self.acknowledged.drain(..).filter(|at| *at + lag > now).count() as u64
     }
 
+    /// It is taken offline with every connection and query, and nobody takes over: [`Self::back`] ends it.
+    pub fn take_offline(&mut self, now: Nanos) {
+        self.lose(now);
+        self.state = State::Down(None);
+    }
+
     /// The primary is back, with all that it had.
     pub fn back(&mut self) {
         self.state = State::Up;

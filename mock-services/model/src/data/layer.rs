@@ -274,6 +274,14 @@ impl DataLayer {
         }
     }
 
+    /// Every connection is broken, and whoever had one or waits for one fails.
+    fn without_primary(&mut self, out: &mut impl Out<DataEffect>) {
+        for pod in self.pools.iter_mut().flatten() {
+            pod.pool.broken().for_each(drop); // they are all told below
+        }
+        self.fail_all(DataError::NoPrimary, out);
+    }
+
     /// Every request of one kind fails.
     fn fail_all(&mut self, error: DataError, out: &mut impl Out<DataEffect>) {
         for id in 0..self.asks.len() as u32 {
@@ -301,11 +309,13 @@ impl Machine for DataLayer {
             DataInput::PrimaryLost => {
                 let lost_writes = self.database.lose(now);
                 self.counts.lost_writes += lost_writes;
-                for pod in self.pools.iter_mut().flatten() {
-                    pod.pool.broken().for_each(drop); // they are all told below
-                }
                 out.emit(DataEffect::Note(DataNote::PrimaryLost { lost_writes }));
-                self.fail_all(DataError::NoPrimary, out);
+                self.without_primary(out);
+            }
+            DataInput::TakenOffline => {
+                self.database.take_offline(now);
+                out.emit(DataEffect::Note(DataNote::TakenOffline));
+                self.without_primary(out);
             }
             DataInput::PrimaryBack => {
                 if !self.database.is_up() {

@@ -150,6 +150,8 @@ pub enum DataInput {
     },
     /// The primary is lost; a standby takes over if there is one.
     PrimaryLost,
+    /// The database is taken offline, as for a restore: nobody takes over.
+    TakenOffline,
     /// The primary is back.
     PrimaryBack,
     /// Others than services open so many connections to the database, or as many as there are left.
@@ -204,6 +206,8 @@ pub enum DataNote {
         /// How many; 0 with synchronous replication.
         lost_writes: u64,
     },
+    /// It was taken offline for a restore.
+    TakenOffline,
     /// There is a primary again.
     PrimaryUp,
     /// Others hold connections of the database.
@@ -229,6 +233,7 @@ impl fmt::Display for DataNote {
             Self::PrimaryLost { lost_writes } => {
                 write!(f, "the database's primary is lost, and with it {lost_writes} acknowledged writes")
             }
+            Self::TakenOffline => f.write_str("the database's primary is lost to a restore, and nobody takes over"),
             Self::PrimaryUp => f.write_str("the database has a primary again"),
             Self::ConnectionsTaken { got, wanted } => {
                 write!(f, "others hold {got} connections of the database, and wanted {wanted}")
