@@ -25,8 +25,8 @@ pub struct Drill {
 
 /// What cannot be drilled in virtual time, and why.
 pub const NOT_DRILLED: [(&str, &str); 1] = [(
-    "restore from a backup",
-    "in virtual time no data is there to be restored; `backup` on the containers backend times it",
+    "what a restore brings back",
+    "in virtual time there is no data; `backup` on the containers backend restores and counts it",
 )];
 
 /// Time before the fault, so that the control arm and the drill are seen in balance.
