@@ -5,11 +5,10 @@ use stage::BackedUp;
 use units::Bytes;
 
 use crate::docker::Daemon;
-use crate::pods::answer;
+use crate::pods::{PSQL, answer};
 
-/// What the image has to work with: a shell that knows `psql`, and every database that services write to.
-const SHELL: &str = "set -eu; \
-    psql() { command psql --host=/tmp --username=postgres --no-align --tuples-only --quiet \"$@\"; }; \
+/// Every database that services write to.
+const NAMES: &str = "set -eu; \
     names=$(psql --command=\"SELECT datname FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres' \
     AND datname NOT LIKE 'restored\\_%' ORDER BY datname\"); ";
 /// A file for each database. Says the sizes of all.
@@ -30,7 +29,7 @@ pub(crate) async fn back_up(daemon: &Daemon, id: &str) -> Result<BackedUp, Strin
     let clock = Clock::start();
     let run = async |what: &str| {
         let began = clock.now();
-        let said = answer(daemon, id, &["/bin/sh", "-c", &format!("{SHELL}{what}")]).await?;
+        let said = answer(daemon, id, &["/bin/sh", "-c", &format!("{PSQL}{NAMES}{what}")]).await?;
         Ok::<_, String>((numbers(&said), clock.now() - began))
     };
     let (sizes, dump) = run(DUMP).await?;

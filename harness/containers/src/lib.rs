@@ -7,8 +7,8 @@
 //!
 //! Nothing is touched that does not carry the label of a run of ours.
 
-pub mod backup;
-mod docker;
+mod backup;
+pub mod docker;
 pub mod images;
 pub mod ledger;
 mod network;

@@ -220,12 +220,15 @@ pub(crate) async fn passes(daemon: &Daemon, id: &str, command: &[&str]) -> bool 
     answer(daemon, id, command).await.is_ok()
 }
 
+/// What a shell in the database's container is told first: `psql` as its master, with bare answers.
+pub(crate) const PSQL: &str =
+    "psql() { command psql --host=/tmp --username=postgres --no-align --tuples-only --quiet \"$@\"; }; ";
+
 /// Makes a standby take writes, and counts those that it has: rows beyond the ones that its databases began with.
 pub(crate) async fn promote(daemon: &Daemon, id: &str) -> Result<u64, String> {
     answer(daemon, id, &["pg_ctl", "promote", "--wait", "--pgdata=/data/pg"]).await?;
     let count = format!(
-        "psql() {{ command psql --host=/tmp --username=postgres --no-align --tuples-only \"$@\"; }}; \
-         for name in $(psql --command='SELECT datname FROM pg_database WHERE NOT datistemplate'); do \
+        "{PSQL}for name in $(psql --command='SELECT datname FROM pg_database WHERE NOT datistemplate'); do \
          psql --dbname=\"$name\" --command='SELECT count(*) FROM records WHERE id > {RECORDS}'; done"
     );
     let told = answer(daemon, id, &["/bin/sh", "-c", &count]).await?;

@@ -189,7 +189,7 @@ pub fn capacity(
             return (Some(ladder(&asker, &declared)), None);
         }
         progress("autoscaling in motion");
-        let motion = motion(&asker, &demands, &declared, &fixed, asked);
+        let motion = motion(&asker, &demands, &declared, &fixed);
         progress("pods, nodes and zones gone");
         let losses = losses(&asker, &bounds, &declared, &fixed, asked);
         progress("replicas and targets against latency and cost");

@@ -18,19 +18,12 @@ const SHORTEST: f64 = 1.0;
 const SHARE: f64 = 0.8;
 
 /// How autoscalers keep up between the asked rate and most of what the platform carries.
-pub(crate) fn motion(
-    asker: &Asker<'_>,
-    demands: &Demands,
-    declared: &Capacity,
-    fixed: &Capacity,
-    asked: f64,
-) -> Option<Motion> {
+pub(crate) fn motion(asker: &Asker<'_>, demands: &Demands, declared: &Capacity, fixed: &Capacity) -> Option<Motion> {
     let plan = &asker.question.plan;
     if plan.platform.autoscalers.is_empty() {
         return None;
     }
     let to = declared.keeps * SHARE;
-    let from = asked.min(to / 2.0);
     let ramp = |climb: f64| Shape {
         climb: Nanos::from_secs_f64(climb),
         settle: Nanos::from_secs(60),
@@ -53,7 +46,7 @@ pub(crate) fn motion(
         to,
         reactive,
         predictive,
-        delays: step(asker, from.max(1e-3), to),
+        delays: step(asker, to),
         targets: targets(asker, demands, fixed),
     })
 }
@@ -81,7 +74,7 @@ fn climbs(holds: impl Fn(f64) -> bool) -> Climbs {
 }
 
 /// A sudden step from a small rate, and what the answer of each autoscaler is made of.
-fn step(asker: &Asker<'_>, _from: f64, to: f64) -> Vec<ScaleDelay> {
+fn step(asker: &Asker<'_>, to: f64) -> Vec<ScaleDelay> {
     let shape = Shape { climb: Nanos::from_secs(1), ..SCALED };
     let trial = asker.trial(&[], shape);
     asker.played.fetch_add(1, Ordering::Relaxed);

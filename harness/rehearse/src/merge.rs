@@ -41,7 +41,9 @@ pub(crate) fn run(args: &MergeArgs) -> Result<ExitCode, Failure> {
         for drill in &whole.drills {
             let file = format!("drill-{}.yaml", drill.name);
             let from = args.parts.iter().map(|part| part.join(&file)).find(|path| path.is_file());
-            if let Some(text) = from.and_then(|path| fs::read(path).ok()) {
+            if let Some(from) = from {
+                let text = fs::read(&from)
+                    .map_err(|error| Failure::usage(format!("cannot read {}: {error}", from.display())))?;
                 folder.write(&file, &text)?;
             }
         }
