@@ -28,7 +28,7 @@ const ANSWER_WITHIN: usize = 30;
 const CALM: usize = 5;
 
 /// How surely bursts are no larger than a pass reckons with. Checked by `tests/truth.rs`.
-const CAUTION: f64 = 0.03;
+const CAUTION: f64 = 0.02;
 
 /// A variance of fewer has hardly a bound: two requests that failed in one second would be feared to be two hundred.
 const LEAST: f64 = 4.0;
