@@ -120,7 +120,9 @@ fn base() -> Root {
     let mut root = Root::default();
     let users = [("root", 0), ("nginx", NGINX_USER), ("postgres", DATA_USER), ("nobody", NOBODY)];
     let passwd: String = users.iter().map(|(name, id)| format!("{name}:x:{id}:{id}::/tmp:/bin/sh\n")).collect();
-    let group: String = users.iter().map(|(name, id)| format!("{name}:x:{id}:\n")).collect();
+    let mut group: String = users.iter().map(|(name, id)| format!("{name}:x:{id}:\n")).collect();
+    // Debian's nginx, as root without a `user` of its own, works for nobody in this one.
+    group += &format!("nogroup:x:{NOBODY}:\n");
     // Names are in the hosts file, and nowhere else.
     root.text("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n", 0o644);
     root.text("/etc/passwd", &passwd, 0o644).text("/etc/group", &group, 0o644).folder("/tmp", 0o1777, 0);

@@ -11,7 +11,8 @@ use futures_util::future::join_all;
 use platform::WorkloadId;
 use scenarios::Plan;
 use stage::{
-    AddressLease, BackedUp, ContainerNews, ContainerRuntime, ContainerUsage, Hear, Later, PodStart, Promoted, Writes,
+    AddressLease, BackedUp, ContainerNews, ContainerRuntime, ContainerUsage, Hear, Later, Network, PodStart, Promoted,
+    Writes,
 };
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, oneshot};
@@ -21,7 +22,7 @@ use crate::backup;
 use crate::docker::{Daemon, DockerError};
 use crate::images::{self, Built, Image};
 use crate::ledger::{Ledger, Removed};
-use crate::network::{self, Network};
+use crate::network;
 use crate::pods::{self, Command};
 use crate::role::Role;
 use crate::specification::{self, Shared};
@@ -189,7 +190,7 @@ impl Containers {
         if let Some(folder) = &settings.logs {
             std::fs::create_dir_all(folder).map_err(DockerError::file(folder))?;
         }
-        let network = Network::make(&daemon, ledger).await?;
+        let network = network::Network::make(&daemon, ledger).await?;
         let lease = AddressLease::of_network(network.block);
         let inner = Arc::new(Inner {
             shared: Shared {
@@ -282,8 +283,8 @@ async fn gateway_image(daemon: &Daemon, plan: &Plan) -> (String, BTreeSet<Image>
 }
 
 impl ContainerRuntime for Containers {
-    fn network(&self) -> [u8; 2] {
-        self.block
+    fn network(&self) -> Network {
+        Network::Here(self.block)
     }
 
     fn attach(&self, hear: Hear) {

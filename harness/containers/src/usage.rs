@@ -25,21 +25,26 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a container told of itself, or the kernel of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Told {
-    pub(crate) usage: ContainerUsage,
-    pub(crate) requests: Vec<Counted>,
-    pub(crate) writes: Writes,
+pub struct Told {
+    /// CPU, memory, traffic.
+    pub usage: ContainerUsage,
+    /// Requests, by route and status.
+    pub requests: Vec<Counted>,
+    /// Writes to the database.
+    pub writes: Writes,
 }
 
 /// Requests of one route and status.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Counted {
+pub struct Counted {
     /// Such as `POST /token`.
-    pub(crate) route: String,
-    pub(crate) status: u16,
+    pub route: String,
+    /// HTTP status.
+    pub status: u16,
     /// One more than there are edges.
-    pub(crate) buckets: Vec<u64>,
-    pub(crate) sum: Nanos,
+    pub buckets: Vec<u64>,
+    /// How long all of them took together.
+    pub sum: Nanos,
 }
 
 /// Asks all of them, for ever.
@@ -76,7 +81,7 @@ async fn of_mock(address: Ipv4Addr, port: u16) -> Option<Told> {
 }
 
 /// What a mock service's metrics tell.
-fn read(text: &str) -> Told {
+pub fn read(text: &str) -> Told {
     let sum = |name: &str| -> f64 {
         let value = |line: &str| {
             let rest = line.strip_prefix(name)?;

@@ -4,7 +4,7 @@
 //! The answers are those of `cluster`'s metrics-server and Prometheus, by which the rules decide, too. Nobody but the
 //! API server is answered: it shows a certificate by its own authority.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use clock::Clock;
@@ -20,7 +20,9 @@ use server::{Handler, Listening};
 use tokio::net::TcpListener;
 
 use crate::KubeError;
-use crate::plane::{LocalControlPlane, METRICS_NAMESPACE, METRICS_SERVICE};
+use crate::apply::{MANAGER, RUN_LABEL};
+use crate::pki::Identity;
+use crate::plane::{METRICS_NAMESPACE, METRICS_SERVICE};
 use crate::rest::{Patch, Rest};
 use crate::wall::Wall;
 
@@ -339,53 +341,94 @@ impl Handler for Answers {
     }
 }
 
+/// Where the answers are served, and who vouches for whom.
+pub(crate) struct Registrar<'a> {
+    /// An address of this machine that the API server reaches.
+    pub(crate) address: Ipv4Addr,
+    /// What is served shows this certificate, vouched for by this authority.
+    pub(crate) serving: &'a Identity,
+    pub(crate) authority: &'a str,
+    /// The authorities of which one vouches for the API server, when it passes requests on.
+    pub(crate) front_proxy: Vec<Vec<u8>>,
+    /// The run's id, a label of what is registered.
+    pub(crate) run: &'a str,
+}
+
 /// Serves the answers and registers them with the API server.
 pub(crate) async fn serve(
-    plane: &LocalControlPlane,
+    registrar: &Registrar<'_>,
     rest: &Rest,
     answers: &Arc<Answers>,
 ) -> Result<Listening, KubeError> {
-    let io = |source| KubeError::Folder { path: plane.folder().to_owned(), source };
-    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.map_err(io)?;
+    let io = |source| KubeError::Folder { path: registrar.serving.certificate.clone(), source };
+    let listener = TcpListener::bind(SocketAddr::from((registrar.address, 0))).await.map_err(io)?;
     let port = listener.local_addr().map_err(io)?.port();
-    let listening = Listening::serve_tls(listener, Arc::clone(answers), None, acceptor(plane)?);
-    let service = json!({
-        "apiVersion": "v1", "kind": "Service",
-        "metadata": { "name": METRICS_SERVICE, "namespace": METRICS_NAMESPACE },
-        "spec": { "type": "ExternalName", "externalName": "localhost" },
-    });
-    let query = "?fieldManager=rehearse&force=true";
-    let path = format!("/api/v1/namespaces/{METRICS_NAMESPACE}/services/{METRICS_SERVICE}{query}");
-    rest.patch(&path, Patch::Apply, &service).await.map_err(KubeError::api("take our metrics Service"))?;
-    let bundle = base64(plane.authority.as_bytes());
-    for (group, version) in answers.groups() {
+    let listening = Listening::serve_tls(listener, Arc::clone(answers), None, acceptor(registrar)?);
+    for (path, object) in registrations(registrar, &answers.groups(), port) {
+        let path = format!("{path}?fieldManager={MANAGER}&force=true");
+        rest.patch(&path, Patch::Apply, &object).await.map_err(KubeError::api("register our metrics"))?;
+    }
+    Ok(listening)
+}
+
+/// The objects by which an API server finds the answers at `port`, with their paths.
+pub(crate) fn registrations(registrar: &Registrar<'_>, groups: &[(&str, &str)], port: u16) -> Vec<(String, Value)> {
+    let metadata = |name: &str, namespaced: bool| {
+        let mut metadata = json!({ "name": name, "labels": { RUN_LABEL: registrar.run } });
+        if namespaced {
+            metadata["namespace"] = METRICS_NAMESPACE.into();
+        }
+        metadata
+    };
+    let mut all = Vec::new();
+    let spec = if registrar.address.is_loopback() {
+        // An EndpointSlice may not name a loopback address.
+        json!({ "type": "ExternalName", "externalName": "localhost" })
+    } else {
+        let mut metadata = metadata(METRICS_SERVICE, true);
+        metadata["labels"]["kubernetes.io/service-name"] = METRICS_SERVICE.into();
+        let slice = json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4", "metadata": metadata,
+            "endpoints": [{ "addresses": [registrar.address.to_string()], "conditions": { "ready": true } }],
+            "ports": [{ "name": "https", "port": port, "protocol": "TCP" }],
+        });
+        let path = format!("/apis/discovery.k8s.io/v1/namespaces/{METRICS_NAMESPACE}/endpointslices/{METRICS_SERVICE}");
+        all.push((path, slice));
+        json!({ "ports": [{ "name": "https", "port": port, "targetPort": port }] })
+    };
+    let service =
+        json!({ "apiVersion": "v1", "kind": "Service", "metadata": metadata(METRICS_SERVICE, true), "spec": spec });
+    all.push((format!("/api/v1/namespaces/{METRICS_NAMESPACE}/services/{METRICS_SERVICE}"), service));
+    let bundle = base64(registrar.authority.as_bytes());
+    all.extend(groups.iter().map(|(group, version)| {
+        let name = format!("{version}.{group}");
         let api = json!({
-            "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
-            "metadata": { "name": format!("{version}.{group}") },
+            "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": metadata(&name, false),
             "spec": {
                 "group": group, "version": version, "groupPriorityMinimum": 100, "versionPriority": 100,
                 "caBundle": bundle,
                 "service": { "name": METRICS_SERVICE, "namespace": METRICS_NAMESPACE, "port": port },
             },
         });
-        let path = format!("/apis/apiregistration.k8s.io/v1/apiservices/{version}.{group}{query}");
-        rest.patch(&path, Patch::Apply, &api).await.map_err(KubeError::api(format!("register {group}")))?;
-    }
-    Ok(listening)
+        (format!("/apis/apiregistration.k8s.io/v1/apiservices/{name}"), api)
+    }));
+    all
 }
 
-fn acceptor(plane: &LocalControlPlane) -> Result<Acceptor, KubeError> {
+fn acceptor(registrar: &Registrar<'_>) -> Result<Acceptor, KubeError> {
     use pki_types::pem::PemObject;
     let wrong = |error: &dyn std::fmt::Display| KubeError::Certificate(error.to_string());
     let mut roots = RootCertStore::empty();
-    roots.add(plane.front_proxy.clone().into()).map_err(|error| wrong(&error))?;
+    for authority in &registrar.front_proxy {
+        roots.add(authority.clone().into()).map_err(|error| wrong(&error))?;
+    }
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
         .build()
         .map_err(|error| wrong(&error))?;
     let certificate =
-        pki_types::CertificateDer::from_pem_file(&plane.serving.certificate).map_err(|error| wrong(&error))?;
-    let key = pki_types::PrivateKeyDer::from_pem_file(&plane.serving.key).map_err(|error| wrong(&error))?;
+        pki_types::CertificateDer::from_pem_file(&registrar.serving.certificate).map_err(|error| wrong(&error))?;
+    let key = pki_types::PrivateKeyDer::from_pem_file(&registrar.serving.key).map_err(|error| wrong(&error))?;
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| wrong(&error))?
@@ -393,6 +436,14 @@ fn acceptor(plane: &LocalControlPlane) -> Result<Acceptor, KubeError> {
         .with_single_cert(vec![certificate], key)
         .map_err(|error| wrong(&error))?;
     Ok(Acceptor::from(Arc::new(config)))
+}
+
+/// The certificates of a PEM text.
+pub(crate) fn certificates(pem: &str) -> Result<Vec<Vec<u8>>, KubeError> {
+    use pki_types::pem::PemObject;
+    let all = pki_types::CertificateDer::pem_slice_iter(pem.as_bytes());
+    let all: Result<Vec<_>, _> = all.map(|one| one.map(|one| one.to_vec())).collect();
+    all.map_err(|error| KubeError::Certificate(error.to_string()))
 }
 
 /// RFC 4648.

@@ -64,6 +64,17 @@ pub(crate) async fn apply(rest: &Rest, run: &str, objects: &[Value]) -> Result<A
     Ok(applied)
 }
 
+/// The paths of objects whose kinds this API server serves, in the order in which they are applied.
+pub(crate) async fn paths(rest: &Rest, objects: &[Value]) -> Result<Vec<String>, KubeError> {
+    let mut kinds = Kinds::default();
+    let mut paths = Vec::new();
+    for object in objects {
+        paths.extend(kinds.path(rest, object).await?.map(|path| (wave(kind(object)), path)));
+    }
+    paths.sort_by_key(|(wave, _)| *wave);
+    Ok(paths.into_iter().map(|(_, path)| path).collect())
+}
+
 fn text<'a>(object: &'a Value, path: &str) -> &'a str {
     object.pointer(path).and_then(Value::as_str).unwrap_or_default()
 }

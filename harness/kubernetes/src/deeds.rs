@@ -74,6 +74,14 @@ impl Operator {
         }
     }
 
+    /// Stops every process of a node that is a container of this machine, or lets it go on.
+    pub(crate) async fn pause(self, node: &str, paused: bool) {
+        if let Err(error) = crate::elsewhere::pause(node, paused).await {
+            let what = format!("{} node {node}", if paused { "stop" } else { "wake" });
+            self.tell(Outcome::Failed { what, why: error.to_string() });
+        }
+    }
+
     /// `kubectl cordon` and `uncordon`.
     pub(crate) async fn cordon(self, node: String, cordoned: bool) {
         let body = json!({ "spec": { "unschedulable": cordoned } });

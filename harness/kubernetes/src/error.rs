@@ -70,6 +70,88 @@ pub enum KubeError {
         /// In its words.
         why: String,
     },
+    /// A kubeconfig file cannot be used.
+    #[error("the kubeconfig cannot be used: {0}")]
+    Kubeconfig(String),
+    /// No such context.
+    #[error("there is no context `{name}` in the kubeconfig: it has {known}")]
+    NoContext {
+        /// The one that was named.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// Nodes do not become ready.
+    #[error("not every node of the cluster is ready after {seconds} s: see `kubectl get nodes`")]
+    NodesNotReady {
+        /// How long it was waited.
+        seconds: u64,
+    },
+    /// Nobody has allowed rehearsals in the namespace.
+    #[error(
+        "namespace {namespace} does not allow rehearsals: whoever it belongs to says so by          `kubectl label namespace {namespace} rehearse.dev/allow=true`"
+    )]
+    NotAllowed {
+        /// Its name.
+        namespace: String,
+    },
+    /// There is no such namespace, and a cluster that is not ours gets none from us.
+    #[error(
+        "there is no namespace {namespace}: make it for rehearsals (`kubectl create namespace {namespace}`, then          `kubectl label namespace {namespace} rehearse.dev/allow=true`)"
+    )]
+    NoNamespace {
+        /// Its name.
+        namespace: String,
+    },
+    /// It looks like production.
+    #[error(
+        "`{name}` looks like production, and load and faults would go there: choose another context, or say          `--allow-production {context}`"
+    )]
+    Production {
+        /// What looks like it.
+        name: String,
+        /// The context.
+        context: String,
+    },
+    /// No namespace was named.
+    #[error("--context needs --namespace NS: the namespace of the cluster that rehearsals may use")]
+    NamespaceMissing,
+    /// Nothing to send load to.
+    #[error("the platform has no nginx of its own that load could be sent to: use another backend")]
+    NoGateway,
+    /// Permissions are missing.
+    #[error("this user may not do in the cluster what the run needs: {missing}; have them granted by a Role")]
+    Forbidden {
+        /// Which, as `kubectl auth can-i` has them.
+        missing: String,
+    },
+    /// Something of somebody else's is where ours would be.
+    #[error("{path} is there already and is not ours: nothing was changed; rehearse in another namespace")]
+    Foreign {
+        /// Where.
+        path: String,
+    },
+    /// What was deleted does not go.
+    #[error(
+        "objects of run {run} are still there {seconds} s after they were deleted: see what their finalizers wait for"
+    )]
+    Stays {
+        /// The run's id.
+        run: String,
+        /// How long it was waited.
+        seconds: u64,
+    },
+    /// A command failed.
+    #[error("`{command}` failed: {why}")]
+    Command {
+        /// Which.
+        command: String,
+        /// What it said.
+        why: String,
+    },
+    /// A stand-in's files or images cannot be had.
+    #[error(transparent)]
+    Images(#[from] containers::DockerError),
     /// The build of Kubernetes failed.
     #[error("Kubernetes cannot be built: {0}")]
     Build(String),

@@ -1,14 +1,16 @@
-//! Kubernetes' own control plane as the control side of a rehearsal, with nodes that are only played.
+//! A real Kubernetes as the control side of a rehearsal: its own control plane with nodes that are only played, or a whole
+//! cluster.
 //!
 //! Owns what stands between a rehearsal and a real API server: the control plane's processes ([`LocalControlPlane`]),
-//! the nodes and the kubelets that it believes in, the metrics that it asks for, and the watches by which its decisions
-//! come back. [`Remote`] is a [`cluster::ControlSide`]: the stage drives it as it drives the rules, and the same pods
+//! the nodes and the kubelets that it believes in, or the [`Cluster`] that has its own; the metrics that it asks for, and
+//! the watches by which its decisions come back. [`Remote`] is a [`cluster::ControlSide`]: the stage drives it as it drives the rules, and the same pods
 //! serve.
 
 mod answers;
 mod apply;
 mod child;
 mod deeds;
+mod elsewhere;
 mod error;
 mod ground;
 mod ledger;
@@ -27,6 +29,9 @@ mod writer;
 
 pub use apply::Applied;
 pub use child::{Launcher, become_child};
+pub use elsewhere::{
+    Closing, Cluster, ClusterOrder, Layered, Maker, Stood, Whose, clean_clusters, find_kind, left_clusters,
+};
 pub use error::KubeError;
 pub use ledger::{Left, clean, left};
 pub use plane::{LocalControlPlane, PlaneSettings};

@@ -285,6 +285,17 @@ impl LocalControlPlane {
         self.client.clone()
     }
 
+    /// Where metrics are served to it, and who vouches for whom.
+    pub(crate) fn registrar<'a>(&'a self, run: &'a str) -> crate::answers::Registrar<'a> {
+        crate::answers::Registrar {
+            address: std::net::Ipv4Addr::LOCALHOST,
+            serving: &self.serving,
+            authority: &self.authority,
+            front_proxy: vec![self.front_proxy.clone()],
+            run,
+        }
+    }
+
     /// Where the API server is.
     pub fn url(&self) -> &str {
         &self.url

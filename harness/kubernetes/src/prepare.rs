@@ -16,7 +16,7 @@ use crate::apply::{self, Applied};
 use crate::ground;
 use crate::made_up;
 use crate::plane::LocalControlPlane;
-use crate::remote::{Parts, Remote};
+use crate::remote::{Hands, Parts, Remote};
 use crate::rest::Rest;
 use crate::wall::Wall;
 
@@ -70,7 +70,7 @@ impl Prepared {
         let applied = apply::apply(&rest, &order.run, &objects).await?;
         let took = clock.now() - began;
         // After the objects, so that an adapter's own registration among them gives way.
-        let listening = answers::serve(plane, &rest, &answers).await?;
+        let listening = answers::serve(&plane.registrar(&order.run), &rest, &answers).await?;
         Ok(Self { rest, order, clock, wall, answers, died: plane.died(), applied, took, listening })
     }
 
@@ -97,7 +97,9 @@ impl Prepared {
             died: self.died,
             wall: self.wall,
             offset,
-            listening: self.listening,
+            listening: Some(self.listening),
+            hands: Hands::Played,
+            only: None,
         };
         Box::new(Remote::new(parts, clock, teller))
     }

@@ -62,7 +62,7 @@ impl Programs {
             let there = places.iter().map(|place| place.join(program)).find(|path| path.is_file());
             let path = there.ok_or_else(|| KubeError::Missing { program, looked: looked.clone(), remedy })?;
             let version = version(&path)?;
-            Ok(Program { path, version })
+            Ok::<_, KubeError>(Program { path, version })
         };
         Ok(Self {
             etcd: find("etcd", INSTALL_ETCD)?,

@@ -37,6 +37,12 @@ impl Patch {
 /// The answer: the object, or a refusal.
 pub(crate) type Answer = Result<Value, kube::Error>;
 
+impl std::fmt::Debug for Rest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Rest")
+    }
+}
+
 impl Rest {
     pub(crate) const fn new(client: Client) -> Self {
         Self(client)
@@ -65,6 +71,18 @@ impl Rest {
             options["gracePeriodSeconds"] = 0.into();
         }
         self.send(Method::DELETE, path, Some(&options), "application/json").await
+    }
+
+    /// Deletes with these options.
+    pub(crate) async fn delete_with(&self, path: &str, options: &Value) -> Answer {
+        self.send(Method::DELETE, path, Some(options), "application/json").await
+    }
+
+    /// What is at a path, as it is.
+    pub(crate) async fn text(&self, path: &str) -> Result<String, kube::Error> {
+        let mut request = Request::new(Vec::new());
+        *request.uri_mut() = path.parse().unwrap_or_default();
+        self.0.request_text(request).await
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<&Value>, content_type: &'static str) -> Answer {

@@ -104,6 +104,10 @@ pub(crate) struct PodStatus {
     pub(crate) reason: String,
     pub(crate) conditions: Vec<Condition>,
     pub(crate) container_statuses: Vec<ContainerStatus>,
+    #[serde(rename = "podIP")]
+    pub(crate) pod_ip: Option<String>,
+    #[serde(rename = "hostIP")]
+    pub(crate) host_ip: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -56,14 +56,21 @@ fn resource(group: &str, version: &str, kind: &str, plural: &str) -> ApiResource
     ApiResource { group: group.into(), version: version.into(), api_version, kind: kind.into(), plural: plural.into() }
 }
 
-/// Everything that is watched, until the returned tasks are ended.
-pub(crate) fn start(client: &Client, post: &Post) -> Vec<tokio::task::JoinHandle<()>> {
-    let watch = |resource, read: fn(DynamicObject, bool) -> Option<Word>| {
-        tokio::spawn(watch(Api::all_with(client.clone(), &resource), post.clone(), read, None))
+/// Everything that is watched, until the returned tasks are ended: in all namespaces, or in the `only` one.
+pub(crate) fn start(client: &Client, post: &Post, only: Option<&str>) -> Vec<tokio::task::JoinHandle<()>> {
+    let api = |resource: &ApiResource| match only {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
+        None => Api::all_with(client.clone(), resource),
+    };
+    let watch = |resource: ApiResource, read: fn(DynamicObject, bool) -> Option<Word>| {
+        tokio::spawn(watch(api(&resource), post.clone(), read, None))
     };
     let pods = resource("", "v1", "Pod", "pods");
+    let nodes = resource("", "v1", "Node", "nodes");
+    let node = |object, gone: bool| (!gone).then_some(Word::Node(Box::new(Seen::of(object)?)));
     vec![
-        tokio::spawn(self::watch(Api::all_with(client.clone(), &pods), post.clone(), pod, Some(Word::PodsListed))),
+        tokio::spawn(self::watch(api(&pods), post.clone(), pod, Some(Word::PodsListed))),
+        tokio::spawn(self::watch(Api::all_with(client.clone(), &nodes), post.clone(), node, None)),
         watch(resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices"), |object, gone| {
             let slice = Seen::of(object)?;
             Some(if gone { Word::SliceGone(slice.key()) } else { Word::Slice(Box::new(slice)) })
@@ -74,9 +81,6 @@ pub(crate) fn start(client: &Client, post: &Post) -> Vec<tokio::task::JoinHandle
         watch(resource("apps", "v1", "ReplicaSet", "replicasets"), |o, gone| owner("ReplicaSet", o, gone)),
         watch(resource("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"), |object, gone| {
             (!gone).then_some(Word::Scaler(Box::new(Seen::of(object)?)))
-        }),
-        watch(resource("", "v1", "Node", "nodes"), |object, gone| {
-            (!gone).then_some(Word::Node(Box::new(Seen::of(object)?)))
         }),
         watch(resource("", "v1", "Event", "events"), |object, gone| {
             (!gone).then_some(Word::Event(Box::new(Seen::of(object)?)))

@@ -95,6 +95,11 @@ pub fn autoscalers(text: &str, file: &str) -> Result<Vec<platform::Autoscaler>, 
     scalers.map(|object| translate::autoscaler::autoscaler(object, &nothing)).collect()
 }
 
+/// Reads nodes from a text of `v1/Node` documents; `name` is what errors call it.
+pub fn nodes_of(text: &str, name: &str) -> Result<Vec<platform::Node>, ManifestError> {
+    nodes::read(text, name)
+}
+
 /// Loads nodes from a file of `v1/Node` documents; `None` is the built-in default.
 pub fn load_nodes(file: Option<&Path>) -> Result<Vec<platform::Node>, ManifestError> {
     match file {

@@ -155,6 +155,8 @@ pub(crate) struct LiveArgs {
     /// The folder that has etcd and Kubernetes' programs, for `--backend control-plane`
     #[arg(long, value_name = "DIR")]
     pub(crate) kube_bin_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
     /// Who puts requests on the wire: connections of our own, or goose's client
     #[arg(long, value_enum, default_value_t = DriverKind::Hyper)]
     pub(crate) driver: DriverKind,
@@ -171,7 +173,60 @@ impl LiveArgs {
     pub(crate) fn repeated(&self) -> String {
         let programs = self.kube_bin_dir.iter().map(|folder| format!(" --kube-bin-dir {}", folder.display()));
         let driver = (self.driver == DriverKind::GooseNative).then(|| " --driver goose-native".to_owned());
-        programs.chain(driver).collect()
+        programs.chain(self.cluster.repeated()).chain(driver).collect()
+    }
+
+    /// The backend that was asked for: one that was named, or the one that a cluster implies.
+    pub(crate) const fn backend(&self) -> Backend {
+        if self.cluster.kind || self.cluster.context.is_some() { Backend::Kubernetes } else { self.backend }
+    }
+}
+
+/// Which cluster, for `--backend kubernetes`.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "A cluster")]
+pub(crate) struct ClusterArgs {
+    /// Have kind make a cluster for the run, and delete it afterwards
+    #[arg(long, conflicts_with = "context")]
+    pub(crate) kind: bool,
+    /// The image of its nodes; the one that `kind-config/node-image/build` made, or kind's own if left out
+    #[arg(long, value_name = "IMAGE", requires = "kind")]
+    pub(crate) node_image: Option<String>,
+    /// Leave the cluster that kind made, to be used again by --context
+    #[arg(long, requires = "kind")]
+    pub(crate) keep_cluster: bool,
+    /// Use the cluster of this context of the kubeconfig
+    #[arg(long, value_name = "NAME")]
+    pub(crate) context: Option<String>,
+    /// The namespace there that rehearsals may use; it carries the label rehearse.dev/allow=true
+    #[arg(long, value_name = "NS", requires = "context")]
+    pub(crate) namespace: Option<String>,
+    /// This workload keeps its own image among stand-ins; may be given more than once
+    #[arg(long, value_name = "WORKLOAD")]
+    pub(crate) keep_image: Vec<String>,
+    /// The registry and folder that the stand-ins' images were pushed to, such as registry.example.com/rehearse
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) registry: Option<String>,
+    /// The context that may look like production: needs --max-rate, and an abort rule in the scenario
+    #[arg(long, value_name = "CONTEXT", requires = "context")]
+    pub(crate) allow_production: Option<String>,
+    /// No scenario that peaks above so many requests a second
+    #[arg(long, value_name = "R")]
+    pub(crate) max_rate: Option<f64>,
+}
+
+impl ClusterArgs {
+    fn repeated(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        words.extend(self.kind.then(|| " --kind".to_owned()));
+        words.extend(self.node_image.iter().map(|image| format!(" --node-image {image}")));
+        words.extend(self.context.iter().map(|name| format!(" --context {name}")));
+        words.extend(self.namespace.iter().map(|name| format!(" --namespace {name}")));
+        words.extend(self.keep_image.iter().map(|name| format!(" --keep-image {name}")));
+        words.extend(self.registry.iter().map(|prefix| format!(" --registry {prefix}")));
+        words.extend(self.allow_production.iter().map(|name| format!(" --allow-production {name}")));
+        words.extend(self.max_rate.iter().map(|rate| format!(" --max-rate {rate}")));
+        words
     }
 }
 

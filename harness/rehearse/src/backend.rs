@@ -17,6 +17,8 @@ pub(crate) enum Backend {
     ControlPlane,
     /// Real nginx, PostgreSQL and Redis, and mock services, in Docker; the rules that decide are ours
     Containers,
+    /// A whole cluster: one that kind makes (--kind), or one that there is (--context)
+    Kubernetes,
     /// Virtual time, under our own rules: what `simulate` does
     Simulated,
 }
@@ -39,6 +41,7 @@ impl Backend {
             Self::Embedded => "embedded",
             Self::ControlPlane => "control-plane",
             Self::Containers => "containers",
+            Self::Kubernetes => "kubernetes",
             Self::Simulated => "simulated",
         }
     }
@@ -58,6 +61,32 @@ impl Backend {
             )
             | (Self::Containers, FaultKind::ConnectionsTaken { .. })
             | (Self::Simulated, _) => Native,
+            (Self::Kubernetes, FaultKind::NodeLoss { .. } | FaultKind::ZoneLoss { .. }) => {
+                Emulated("kind's node, a container, is paused: all its processes stand still")
+            }
+            (Self::Kubernetes, FaultKind::RedisLoss { .. }) => {
+                Emulated("its pod is deleted by force and comes back empty; nobody fails over")
+            }
+            (Self::Kubernetes, FaultKind::Partition { .. }) => {
+                Refused("nothing in the cluster is known to cut a node off, and a NetworkPolicy does not")
+            }
+            (
+                Self::Kubernetes,
+                FaultKind::Latency { .. }
+                | FaultKind::Errors { .. }
+                | FaultKind::Blackhole { .. }
+                | FaultKind::DnsFailure { .. },
+            ) => Refused("connections are the cluster's own, and nobody is in between"),
+            (Self::Kubernetes, FaultKind::NoisyNeighbour { .. }) => {
+                Refused("CPU is accounted inside of the pods, where nobody tells it to be scarce")
+            }
+            (
+                Self::Kubernetes,
+                FaultKind::DatabaseLoss { .. }
+                | FaultKind::ConnectionsTaken { .. }
+                | FaultKind::Backup { .. }
+                | FaultKind::Restore,
+            ) => Refused("nobody speaks to the cluster's PostgreSQL from here"),
             (Self::ControlPlane, FaultKind::NodeLoss { .. } | FaultKind::ZoneLoss { .. }) => {
                 Emulated("its lease is renewed no more; sockets of its pods stay open and nobody serves them")
             }
@@ -141,7 +170,7 @@ pub(crate) fn check(plan: &Plan, backend: Backend) -> Result<(), Failure> {
             plan.scenario.name
         )));
     }
-    if !plan.platform.node_groups.is_empty() && backend == Backend::ControlPlane {
+    if !plan.platform.node_groups.is_empty() && matches!(backend, Backend::ControlPlane | Backend::Kubernetes) {
         return Err(Failure::usage(format!(
             "the nodes file has node groups, and no cluster autoscaler runs on the {name} backend: declare the nodes \
              one by one"
@@ -216,14 +245,19 @@ mod tests {
             Support::Refused(why) => format!("refused: {why}"),
         };
         let row = |(key, kind): &(&str, FaultKind)| {
-            let all = [Backend::Embedded, Backend::ControlPlane, Backend::Containers, Backend::Simulated];
-            let [live, real, containers, simulated] = all.map(|backend| word(backend.support(kind)));
-            format!("| `{key}` | {live} | {real} | {containers} | {simulated} |\n")
+            let all = [
+                Backend::Embedded,
+                Backend::ControlPlane,
+                Backend::Containers,
+                Backend::Kubernetes,
+                Backend::Simulated,
+            ];
+            let [live, real, containers, kubernetes, simulated] = all.map(|backend| word(backend.support(kind)));
+            format!("| `{key}` | {live} | {real} | {containers} | {kubernetes} | {simulated} |\n")
         };
         let rows: String = kinds().iter().map(row).collect();
-        let head =
-            "| fault | `run` (embedded) | `run --backend control-plane` | `run --backend containers` | `simulate` |";
-        format!("{head}\n|---|---|---|---|---|\n{rows}")
+        let head = "| fault | `run` (embedded) | `run --backend control-plane` | `run --backend containers` | `run --kind` | `simulate` |";
+        format!("{head}\n|---|---|---|---|---|---|\n{rows}")
     }
 
     #[test]

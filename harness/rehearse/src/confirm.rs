@@ -75,6 +75,5 @@ pub(crate) fn confirm(
         }
         told.push(confirmed);
     }
-    stage.end();
     Ok(told)
 }

@@ -52,6 +52,7 @@ pub(crate) fn clean(dry_run: bool) -> Result<ExitCode, Failure> {
     let mut all: Vec<String> =
         if dry_run { kubernetes::left()? } else { kubernetes::clean()? }.iter().map(ToString::to_string).collect();
     all.extend(crate::containers::clean(dry_run)?);
+    all.extend(crate::clusters::clean(dry_run)?);
     let done = if dry_run { "would remove" } else { "removed" };
     for what in &all {
         told::out(&format!("{done} {what}\n"));

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use kubernetes::Programs;
+use platform::Node;
 use record::{ExitCode, Observed};
 use stage::EmbeddedSettings;
 use tokio::runtime::Runtime;
@@ -13,6 +14,7 @@ use units::Nanos;
 
 use crate::alerts::Server;
 use crate::args::{DriverKind, LiveArgs, PlayArgs};
+use crate::clusters::ClusterSide;
 use crate::failure::Failure;
 use crate::live::Page;
 use crate::progress::Progress;
@@ -27,11 +29,13 @@ pub(crate) enum Under {
     ControlPlane(Programs),
     /// Our own rules, and containers.
     Containers,
+    /// A cluster, and its own pods.
+    Cluster(Box<ClusterSide>),
 }
 
 /// The embedded backend, ready to play.
 pub(crate) struct Embedded {
-    runtime: Runtime,
+    runtime: Option<Runtime>,
     settings: EmbeddedSettings,
     interrupts: watch::Receiver<u32>,
     page: Option<Page>,
@@ -42,8 +46,8 @@ pub(crate) struct Embedded {
 }
 
 impl Embedded {
-    /// Serves the page, if one is asked for.
-    pub(crate) fn new(live: &LiveArgs, under: Under) -> Result<Self, Failure> {
+    /// Serves the page, if one is asked for. Without an `under` of its own it is the cluster that `live` names.
+    pub(crate) fn new(live: &LiveArgs, under: Option<Under>) -> Result<Self, Failure> {
         let driver = std::env::current_exe()
             .map_err(|error| Failure::usage(format!("cannot find the program that drives load: {error}")))?;
         let settings = EmbeddedSettings {
@@ -65,14 +69,20 @@ impl Embedded {
             .map_err(|error| Failure::new(ExitCode::Backend, &error))?;
         let page = live.live.map(|port| runtime.block_on(Page::serve(port)).map_err(|error| unserved(port, &error)));
         let page = page.transpose()?;
-        let interrupts = runtime.block_on(async { machine::interrupts() });
+        let mut interrupts = runtime.block_on(async { machine::interrupts() });
+        let under = match under {
+            Some(under) => under,
+            None => Under::Cluster(Box::new(runtime.block_on(ClusterSide::reach(&live.cluster, &mut interrupts))?)),
+        };
+        let runtime = Some(runtime);
         Ok(Self { runtime, settings, interrupts, page, carries: None, under })
     }
 
     /// Where pods live in containers: sees to it that they can be had, and tells the report what they are.
     pub(crate) fn prepare(&self, rehearsal: &mut Rehearsal) -> Result<(), Failure> {
-        match self.under {
-            Under::Containers => self.runtime.block_on(crate::containers::prepare(rehearsal)),
+        match &self.under {
+            Under::Containers => self.block_on(crate::containers::prepare(rehearsal)),
+            Under::Cluster(side) => side.prepare(rehearsal),
             Under::Rules | Under::ControlPlane(_) => Ok(()),
         }
     }
@@ -80,7 +90,7 @@ impl Embedded {
     /// Finds what this machine carries, and refuses a plan that asks for more or that it has no files for.
     pub(crate) fn probe(&mut self, rehearsal: &Rehearsal, args: &PlayArgs) -> Result<(), Failure> {
         stage::check(&rehearsal.plan, &self.settings)?;
-        let carries = self.runtime.block_on(probe::carries(&self.settings, self.interrupts.clone()))?;
+        let carries = self.block_on(probe::carries(&self.settings, self.interrupts.clone()))?;
         self.carries = Some(carries);
         probe::refuse_beyond(carries, &rehearsal.plan, args)
     }
@@ -94,6 +104,7 @@ impl Embedded {
     pub(crate) fn decides(&self) -> Option<String> {
         match &self.under {
             Under::ControlPlane(programs) => Some(programs.told()),
+            Under::Cluster(side) => Some(side.told()),
             Under::Rules | Under::Containers => None,
         }
     }
@@ -118,12 +129,13 @@ impl Embedded {
         let lag_allowed = reports::lag_allowed(rehearsal.tightest_limit());
         let settings = EmbeddedSettings { lag_allowed, ..self.settings.clone() };
         let interrupts = self.interrupts.clone();
-        let played = self.runtime.block_on(async {
+        let played = self.block_on(async {
             let scraper = server.map(|server| &mut server.scraper);
             match &self.under {
                 Under::ControlPlane(programs) => {
                     control_plane::play(programs, rehearsal, settings, progress, interrupts, scraper).await
                 }
+                Under::Cluster(side) => side.play(rehearsal, settings, progress, interrupts, scraper).await,
                 Under::Containers => crate::containers::play(rehearsal, settings, progress, interrupts, scraper).await,
                 Under::Rules => Ok(stage::play_scraped(plan, watches, settings, progress, interrupts, scraper).await?),
             }
@@ -132,9 +144,28 @@ impl Embedded {
         played
     }
 
-    /// Pods and connections go with the runtime; nothing is worth waiting for.
-    pub(crate) fn end(self) {
-        self.runtime.shutdown_background();
+    /// The nodes of the cluster, where it has its own.
+    pub(crate) fn nodes(&self) -> Option<Vec<Node>> {
+        match &self.under {
+            Under::Cluster(side) => Some(side.nodes()),
+            Under::Rules | Under::ControlPlane(_) | Under::Containers => None,
+        }
+    }
+
+    fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.as_ref().expect("it is there until the end").block_on(work)
+    }
+}
+
+impl Drop for Embedded {
+    /// Pods and connections go with the runtime; nothing is worth waiting for but what is in a cluster.
+    fn drop(&mut self) {
+        if let Under::Cluster(side) = &self.under {
+            self.block_on(side.close());
+        }
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod args;
 mod backend;
 mod calibrate;
 mod capacity;
+mod clusters;
 mod confirm;
 mod containers;
 mod control_plane;

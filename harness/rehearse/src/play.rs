@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use ::alerts::Store;
+use platform::Node;
 use record::{
     Comparison, Conclusion, Deaf, Environment, ExitCode, Expected, Finding, Limit, Look, Observation, Observed,
     PlatformStamp, RunFolder, RunResult,
@@ -33,12 +34,13 @@ pub(crate) enum Stage {
 impl Stage {
     pub(crate) fn of(backend: Backend, live: &LiveArgs) -> Result<Self, Failure> {
         Ok(match backend {
-            Backend::Embedded => Self::Embedded(Box::new(Embedded::new(live, Under::Rules)?)),
+            Backend::Embedded => Self::Embedded(Box::new(Embedded::new(live, Some(Under::Rules))?)),
             Backend::ControlPlane => {
                 let programs = kubernetes::Programs::find(live.kube_bin_dir.as_deref())?;
-                Self::Embedded(Box::new(Embedded::new(live, Under::ControlPlane(programs))?))
+                Self::Embedded(Box::new(Embedded::new(live, Some(Under::ControlPlane(programs)))?))
             }
-            Backend::Containers => Self::Embedded(Box::new(Embedded::new(live, Under::Containers)?)),
+            Backend::Containers => Self::Embedded(Box::new(Embedded::new(live, Some(Under::Containers))?)),
+            Backend::Kubernetes => Self::Embedded(Box::new(Embedded::new(live, None)?)),
             Backend::Simulated => Self::Simulated,
         })
     }
@@ -59,16 +61,18 @@ impl Stage {
         }
     }
 
-    pub(crate) fn end(self) {
-        if let Self::Embedded(embedded) = self {
-            embedded.end();
+    /// The nodes that it has of its own.
+    fn nodes(&self) -> Option<Vec<Node>> {
+        match self {
+            Self::Embedded(embedded) => embedded.nodes(),
+            Self::Simulated => None,
         }
     }
 }
 
 /// `rehearse run`.
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode, Failure> {
-    command(&args.play, args.live.backend, &args.live)
+    command(&args.play, args.live.backend(), &args.live)
 }
 
 /// `rehearse simulate`.
@@ -81,12 +85,12 @@ fn command(args: &PlayArgs, backend: Backend, live: &LiveArgs) -> Result<ExitCod
         return crate::against::against(args, backend, args.against.as_deref());
     }
     let began = Began::now();
-    let resolve = |args: &PlayArgs| {
-        let mut rehearsal = Rehearsal::resolve(args, backend)?;
+    let resolve = |args: &PlayArgs, nodes: Option<Vec<Node>>| {
+        let mut rehearsal = Rehearsal::resolve_on(args, backend, nodes)?;
         rehearsal.asked.command += &live.repeated();
         Ok::<_, Failure>(rehearsal)
     };
-    let mut rehearsal = resolve(args)?;
+    let mut rehearsal = resolve(args, None)?;
     if let Some(most) = args.extend {
         let steady = rehearsal.steady();
         if most <= steady {
@@ -97,6 +101,11 @@ fn command(args: &PlayArgs, backend: Backend, live: &LiveArgs) -> Result<ExitCod
         rehearsal.look(Look { nth: 1, of: 2, steady_us: steady.as_micros(), before: None });
     }
     let mut stage = Stage::of(backend, live)?;
+    if let Some(nodes) = stage.nodes() {
+        let look = rehearsal.look.take();
+        rehearsal = resolve(args, Some(nodes))?;
+        rehearsal.look = look;
+    }
     stage.prepare(&mut rehearsal)?;
     stage.probe(&rehearsal, args)?;
     let show = match (args.quiet, live.no_tui || backend == Backend::Simulated) {
@@ -112,7 +121,7 @@ fn command(args: &PlayArgs, backend: Backend, live: &LiveArgs) -> Result<ExitCod
         progress
             .say(&format!("the run is invalid and kept in {}; it is repeated once", progress.folder.path().display()));
         let (began, look) = (Began::now(), rehearsal.look.take());
-        rehearsal = resolve(args)?;
+        rehearsal = resolve(args, stage.nodes())?;
         rehearsal.look = look;
         stage.prepare(&mut rehearsal)?;
         progress = begin(args, &rehearsal, &began, show)?;
@@ -126,16 +135,14 @@ fn command(args: &PlayArgs, backend: Backend, live: &LiveArgs) -> Result<ExitCod
             longer.duration.unwrap_or_default()
         ));
         let (began, command) = (Began::now(), rehearsal.asked.command.clone());
-        rehearsal = resolve(&longer)?;
+        rehearsal = resolve(&longer, stage.nodes())?;
         rehearsal.asked.command = command;
         rehearsal.look(look);
         stage.prepare(&mut rehearsal)?;
         progress = begin(args, &rehearsal, &began, show)?;
         ended = play(&rehearsal, &stage, &mut progress, &began, true)?;
     }
-    let code = finish(args, &rehearsal, &progress, &ended);
-    stage.end();
-    code
+    finish(args, &rehearsal, &progress, &ended)
 }
 
 /// What is to be played instead of a run that could not decide, if a longer one is allowed and would help.
@@ -162,9 +169,7 @@ pub(crate) fn block(args: &PlayArgs, backend: Backend, name: &str) -> Result<Blo
     let stage = Stage::of(backend, &LiveArgs::default())?;
     stage.prepare(&mut rehearsal)?;
     let folder = RunFolder::create(&args.out, name, &rehearsal.asked)?;
-    let block = once(&rehearsal, &stage, folder);
-    stage.end();
-    block
+    once(&rehearsal, &stage, folder)
 }
 
 /// Plays a rehearsal into `folder`, without a word and without a twin.

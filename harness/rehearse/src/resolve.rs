@@ -49,11 +49,16 @@ pub(crate) struct Rehearsal {
 
 impl Rehearsal {
     pub(crate) fn resolve(args: &PlayArgs, backend: Backend) -> Result<Self, Failure> {
+        Self::resolve_on(args, backend, None)
+    }
+
+    /// The same on these nodes, instead of those that the arguments name.
+    pub(crate) fn resolve_on(args: &PlayArgs, backend: Backend, on: Option<Vec<Node>>) -> Result<Self, Failure> {
         let project = Project::here()?;
         let args = &project.play(args);
         let scenario = scenario(&project, args)?;
         let mut loaded = platform(args)?;
-        let nodes = manifests::load_nodes(args.nodes.as_deref())?;
+        let nodes = on.map_or_else(|| manifests::load_nodes(args.nodes.as_deref()), Ok)?;
         let findings = crate::lint::before_play(&loaded, args, &nodes, &project)?;
         let way_in = manifests::way_in(&mut loaded.platform);
         let way_in = way_in.map_err(|error| Failure::new(ExitCode::Manifests, &error))?;
@@ -81,7 +86,7 @@ impl Rehearsal {
         };
         let plan = plan.varied(&Variation { load, ..Variation::default() })?;
         crate::backend::check(&plan, backend)?;
-        if let Some(way_in) = way_in.as_ref().filter(|_| backend == Backend::Containers) {
+        if let Some(way_in) = way_in.as_ref().filter(|_| matches!(backend, Backend::Containers | Backend::Kubernetes)) {
             return Err(Failure::usage(format!(
                 "the platform has no nginx of its own for backend {} to run, only {}: use another backend",
                 backend.named(),
@@ -111,7 +116,7 @@ impl Rehearsal {
             ),
             origin: Origin::Assumed,
         }));
-        let objects = if backend == Backend::ControlPlane {
+        let objects = if matches!(backend, Backend::ControlPlane | Backend::Kubernetes) {
             loaded.objects.iter().map(manifests::Object::to_json).collect()
         } else {
             Vec::new()
@@ -297,14 +302,18 @@ fn adapter(plan: &Plan) -> Vec<StandIn> {
 /// What stands in for the real thing.
 fn stand_ins(plan: &Plan, way_in: Option<WayIn>, backend: Backend) -> Vec<StandIn> {
     let rules = |what: &str, how: &str| StandIn { what: what.into(), how: how.into(), origin: Origin::Documented };
-    let mut all = if backend == Backend::ControlPlane {
-        vec![rules("nodes and kubelets", "played by rehearse; what decides is Kubernetes' own control plane")]
-    } else {
-        vec![rules("the control plane", "rules of Kubernetes 1.34, played by rehearse")]
+    let mut all = match backend {
+        Backend::ControlPlane => {
+            vec![rules("nodes and kubelets", "played by rehearse; what decides is Kubernetes' own control plane")]
+        }
+        Backend::Kubernetes => Vec::new(), // nothing does, but for what its layer tells
+        Backend::Embedded | Backend::Containers | Backend::Simulated => {
+            vec![rules("the control plane", "rules of Kubernetes 1.34, played by rehearse")]
+        }
     };
     match way_in {
         Some(WayIn { what, how, .. }) => all.push(StandIn { what, how, origin: Origin::Assumed }),
-        None if backend == Backend::Containers => {} // a real one, which is told where its image is known
+        None if matches!(backend, Backend::Containers | Backend::Kubernetes) => {} // a real one, which is told where its image is known
         None => {
             all.push(rules("the gateway", "rules of nginx on the manifests' own configuration, played by rehearse"));
         }

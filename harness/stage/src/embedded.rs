@@ -248,6 +248,7 @@ impl Run<'_> {
                 report = self.driver.next(), if driving => match report {
                     Ok(Some(Report::Observation(mut observation))) => {
                         if self.real_gateway {
+                            observation.pod = self.standing.host.place.number(observation.pod);
                             observation.cause = refused_by(&self.plan, &observation);
                         }
                         recorder.observe(&observation);

@@ -69,6 +69,11 @@ impl AddressLease {
         Self { block, one: false, _lock: None }
     }
 
+    /// No addresses: everybody sends from whatever address this machine has.
+    pub const fn of_nobody() -> Self {
+        Self { block: [127, 0], one: true, _lock: None }
+    }
+
     /// Where kubelets ask from: the machine's own address.
     pub const fn node(&self) -> Ipv4Addr {
         let [first, second] = self.block;

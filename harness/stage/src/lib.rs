@@ -35,6 +35,8 @@ pub use error::StageError;
 pub use front::FrontDoor;
 pub use lease::{AddressLease, ONE_ADDRESS};
 pub use probe::carries;
-pub use runtime::{BackedUp, ContainerNews, ContainerRuntime, ContainerUsage, Hear, Later, PodStart, Promoted};
+pub use runtime::{
+    BackedUp, ContainerNews, ContainerRuntime, ContainerUsage, Hear, Later, Network, PodStart, Promoted,
+};
 pub use server::Writes;
 pub use standing::{ControlMaker, Standing, StandingPod, Teller, rules};

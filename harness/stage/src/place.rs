@@ -300,13 +300,24 @@ impl Place {
 
     /// A container runs, and is at this address. Its kubelet finds out by its probes.
     pub(crate) fn runs_at(&mut self, id: PodId, started: Nanos, address: Ipv4Addr) {
-        let Some(pod) = self.pods.get(&id) else { return };
-        if let Some(Running { life: Life::Container { port, .. }, started: since }) = &pod.running
-            && *since == started
-        {
-            let bind = SocketAddr::from((address, *port));
-            self.fabric.place(id, pod.workload, PodAddress { label: address, bind });
+        let running = self.pods.get(&id).and_then(|pod| pod.running.as_ref());
+        if let Some(Running { life: Life::Container { port, .. }, .. }) = running {
+            self.reached_at(id, started, SocketAddr::from((address, *port)));
         }
+    }
+
+    /// The same, at this address and port.
+    pub(crate) fn reached_at(&mut self, id: PodId, started: Nanos, bind: SocketAddr) {
+        let Some(pod) = self.pods.get(&id) else { return };
+        let since = pod.running.as_ref().map(|running| running.started);
+        if let (true, IpAddr::V4(label)) = (since == Some(started), bind.ip()) {
+            self.fabric.place(id, pod.workload, PodAddress { label, bind });
+        }
+    }
+
+    /// Which pod it is that tells this number of itself.
+    pub(crate) fn number(&self, told: u16) -> u16 {
+        self.runtime.as_ref().map_or(told, |runtime| runtime.number(told))
     }
 
     /// A pod's name, for people.

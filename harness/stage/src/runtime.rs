@@ -1,10 +1,10 @@
-//! Where pods live that do not live in this process: in containers.
+//! Where pods live that do not live in this process: in containers of this machine, or in a cluster.
 //!
 //! Owns the seam to a container runtime. Who decides stays the same, and so does what the pods are told: this only
 //! says how a container is started, ended and asked for its usage.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -17,13 +17,36 @@ use units::{Bytes, Nanos};
 /// What comes later.
 pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Something that runs pods in containers, on a network of this machine whose addresses are laid out as
-/// [`AddressLease::of_network`](crate::AddressLease::of_network) has it.
+/// How the containers of a runtime are reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// They are on a network of this machine, with these first two octets, whose addresses are laid out as
+    /// [`AddressLease::of_network`](crate::AddressLease::of_network) has it. Services are balanced by this process.
+    Here([u8; 2]),
+    /// They are on a network of their own, which balances Services by itself. Clients reach a gateway pod by the door that
+    /// it is told to have.
+    There {
+        /// The first two octets of the clients' addresses, where each client has its own.
+        clients: Option<[u8; 2]>,
+    },
+}
+
+/// Something that runs pods in containers.
 ///
 /// No method waits: what takes time is done in the background, in the order in which it was asked for each pod.
 pub trait ContainerRuntime: fmt::Debug + Send + Sync {
-    /// The first two octets of the network.
-    fn network(&self) -> [u8; 2];
+    /// How they are reached.
+    fn network(&self) -> Network;
+
+    /// How long they may take to become ready, beyond what pods of this process may.
+    fn patience(&self) -> Nanos {
+        Nanos::ZERO
+    }
+
+    /// Which pod it is that tells this number of itself in its answers, counted from 1.
+    fn number(&self, told: u16) -> u16 {
+        told
+    }
 
     /// Who hears of containers from now on.
     fn attach(&self, hear: Hear);
@@ -131,6 +154,8 @@ pub struct PodStart {
 pub enum ContainerNews {
     /// It runs, and has this address.
     Runs(Ipv4Addr),
+    /// It runs, and this is where it is reached.
+    ReachedAt(SocketAddr),
     /// It ended, and nobody had told it to.
     Ended {
         /// As Kubernetes calls it: `OOMKilled` or `Error`.

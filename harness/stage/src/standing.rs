@@ -22,7 +22,7 @@ use crate::news::{Feed, News};
 use crate::place::Place;
 use crate::relay::Relays;
 use crate::servers::{self, Servers};
-use crate::{AddressLease, ContainerNews, ContainerRuntime, Promoted, StageError};
+use crate::{AddressLease, ContainerNews, ContainerRuntime, Network, Promoted, StageError};
 
 /// How long the platform may take to become ready.
 pub(crate) const READY_WITHIN: Nanos = Nanos::from_secs(180);
@@ -57,6 +57,8 @@ pub struct Standing<'a> {
     servers: Servers,
     /// The Services' balancers, where pods live in containers.
     _relays: Option<Relays>,
+    /// How long pods may take beyond what those of this process may.
+    patience: Nanos,
 }
 
 /// A pod whose container runs.
@@ -91,8 +93,12 @@ impl<'a> Standing<'a> {
         runtime: Option<Arc<dyn ContainerRuntime>>,
         listener: &'a mut dyn Listener,
     ) -> Result<Self, StageError> {
-        let lease = match &runtime {
-            Some(runtime) => AddressLease::of_network(runtime.network()),
+        let network = runtime.as_ref().map(|runtime| runtime.network());
+        let there = matches!(network, Some(Network::There { .. }));
+        let patience = runtime.as_ref().map_or(Nanos::ZERO, |runtime| runtime.patience());
+        let lease = match network {
+            Some(Network::Here(block) | Network::There { clients: Some(block) }) => AddressLease::of_network(block),
+            Some(Network::There { clients: None }) => AddressLease::of_nobody(),
             None => AddressLease::take()?,
         };
         if plan.load.clients > lease.clients() {
@@ -105,7 +111,8 @@ impl<'a> Standing<'a> {
         let control = control(&plan, clock.clone(), Arc::new(move |input| teller.tell(News::Control(input))));
         let fabric = Arc::new(Fabric::new(Arc::clone(&plan), clock.clone(), lease.is_one()));
         let lease = Arc::new(lease);
-        let relays = runtime.as_ref().map(|_| Relays::open(&plan, &lease, &fabric)).transpose()?;
+        let balanced_here = matches!(network, Some(Network::Here(_)));
+        let relays = balanced_here.then(|| Relays::open(&plan, &lease, &fabric)).transpose()?;
         let place = Place::new(Arc::clone(&plan), lease, runtime, clock.clone(), Arc::clone(&fabric), feed.clone());
         let host = LiveHost {
             plan,
@@ -118,7 +125,7 @@ impl<'a> Standing<'a> {
             failure: None,
             doors_changed: false,
         };
-        let front = Front::open(&host.plan, host.place.lease(), &host.fabric)?;
+        let front = if there { None } else { Front::open(&host.plan, host.place.lease(), &host.fabric)? };
         let mut standing = Self {
             control,
             host,
@@ -128,8 +135,14 @@ impl<'a> Standing<'a> {
             noise: BTreeMap::new(),
             servers: Servers::default(),
             _relays: relays,
+            patience,
         };
-        if standing.host.place.lease().is_one() {
+        if standing.host.place.lease().is_one() && there {
+            standing.host.note(EventKind::Substituted {
+                what: "an address for each client".to_owned(),
+                by: "this machine's own: what counts requests by address takes all clients for one".to_owned(),
+            });
+        } else if standing.host.place.lease().is_one() {
             standing.host.note(EventKind::Substituted {
                 what: "an address for each pod and client".to_owned(),
                 by: "ports of 127.0.0.1, and what the load driver says of its clients".to_owned(),
@@ -193,6 +206,11 @@ impl<'a> Standing<'a> {
             ContainerNews::Runs(address) => {
                 self.host.place.runs_at(pod, started, address);
                 self.host.doors_changed = true; // a gateway pod that was started again may have another address
+                Ok(())
+            }
+            ContainerNews::ReachedAt(address) => {
+                self.host.place.reached_at(pod, started, address);
+                self.host.doors_changed = true;
                 Ok(())
             }
             ContainerNews::Ended { reason } => self.crash(pod, &reason),
@@ -414,7 +432,7 @@ impl<'a> Standing<'a> {
     }
 
     fn ready_within(&self) -> Nanos {
-        READY_WITHIN + self.host.plan.slowest_start()
+        READY_WITHIN + self.host.plan.slowest_start() + self.patience
     }
 
     fn never_ready(&self) -> StageError {

@@ -41,8 +41,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "units",
         ],
     ),
-    ("kubernetes", &["clock", "cluster", "server", "platform", "record", "units"]),
     ("containers", &["clock", "cluster", "model", "platform", "record", "scenarios", "stage", "units"]),
+    (
+        "kubernetes",
+        &["alerts", "clock", "cluster", "containers", "server", "platform", "record", "scenarios", "stage", "units"],
+    ),
     ("reports", &["record", "objectives", "units"]),
     ("comparison", &["record", "units"]),
     ("planning", &["units", "platform", "model", "scenarios", "simulation", "objectives", "reports", "record"]),

@@ -7,7 +7,7 @@ use platform::WorkloadKind;
 use record::NodeState;
 use units::Nanos;
 
-use super::Remote;
+use super::{Hands, Remote};
 use crate::writer::PodRef;
 
 impl Remote {
@@ -41,10 +41,26 @@ impl Remote {
             Action::Cordon(node) => self.cordon(node, true),
             Action::Uncordon(node) => self.cordon(node, false),
             Action::Drain(node) => self.drain(node, host),
+            Action::LoseNode(node) | Action::CutOff(node) | Action::ReturnNode(node)
+                if matches!(self.hands, Hands::Real { .. }) =>
+            {
+                self.pause(node, !matches!(action, Action::ReturnNode(_)), host);
+            }
             Action::LoseNode(node) => self.lose_node(node, true, host),
             Action::CutOff(node) => self.lose_node(node, false, host),
             Action::ReturnNode(node) => self.return_node(now, node, host),
         }
+    }
+
+    /// Stops every process of a node that is a container here, or lets it go on. The control plane finds out by itself.
+    fn pause(&mut self, node: usize, paused: bool, host: &mut dyn Host) {
+        let Hands::Real { pauses: true, .. } = self.hands else {
+            self.lost.get_or_insert("nodes of this cluster cannot be switched off".to_owned());
+            return;
+        };
+        self.tell_node(node, if paused { NodeState::Lost } else { NodeState::Returned }, host);
+        let (name, operator) = (self.nodes[node].name.clone(), self.operator());
+        tokio::spawn(async move { operator.pause(&name, paused).await });
     }
 
     fn reference(&self, pod: cluster::PodId) -> Option<PodRef> {

@@ -11,7 +11,7 @@ mod scaling;
 mod services;
 mod workloads;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use clock::Clock;
@@ -27,6 +27,7 @@ use units::{Nanos, Wake};
 
 use crate::answers::{Answers, Listed};
 use crate::deeds::{Operator, Outcome};
+use crate::elsewhere::ClusterPods;
 use crate::ground::{self, LEASE_EVERY, Silent};
 use crate::rest::Rest;
 use crate::view::{Key, ScalerStatus, Seen, Slice};
@@ -42,6 +43,21 @@ const METRICS_SERVER: u32 = 0;
 const PROMETHEUS: u32 = 1;
 const JOB_ENDS: u32 = 2;
 
+/// Who runs the pods that the control plane has bound.
+pub(crate) enum Hands {
+    /// Nodes and kubelets that are played here.
+    Played,
+    /// Kubelets of its own.
+    Real {
+        /// Where their pods are.
+        pods: Arc<ClusterPods>,
+        /// The share of the manifests' CPU requests that pods have: autoscalers are shown the same share of usage.
+        share: f64,
+        /// Whether nodes are containers of this machine, which can be paused.
+        pauses: bool,
+    },
+}
+
 /// What a [`Remote`] is made with.
 pub(crate) struct Parts {
     pub(crate) rest: Rest,
@@ -54,8 +70,11 @@ pub(crate) struct Parts {
     pub(crate) wall: Wall,
     /// How far the run's clock is behind the one that `wall` and `answers` were made with.
     pub(crate) offset: Nanos,
-    /// Where the metrics APIs are served.
-    pub(crate) listening: Listening,
+    /// Where the metrics APIs are served, if they are ours.
+    pub(crate) listening: Option<Listening>,
+    pub(crate) hands: Hands,
+    /// The namespaces that were applied; `None`: all of them.
+    pub(crate) only: Option<BTreeSet<String>>,
 }
 
 /// A control plane elsewhere, as the control side of a rehearsal.
@@ -71,7 +90,9 @@ pub struct Remote {
     words: UnboundedReceiver<Word>,
     tasks: Vec<JoinHandle<()>>,
     writer: Writer,
-    _listening: Listening,
+    _listening: Option<Listening>,
+    hands: Hands,
+    only: Option<BTreeSet<String>>,
     answers: Arc<Answers>,
     kubelets: Kubelets,
     /// By id.
@@ -99,7 +120,7 @@ impl std::fmt::Debug for Remote {
 
 impl Remote {
     pub(crate) fn new(parts: Parts, clock: &Clock, teller: Arc<dyn Fn(ControlInput) + Send + Sync>) -> Self {
-        let Parts { rest, platform, nodes, config, answers, died, wall, offset, listening } = parts;
+        let Parts { rest, platform, nodes, config, answers, died, wall, offset, listening, hands, only } = parts;
         let (sender, words) = unbounded_channel();
         let post = Post { words: sender, teller };
         let nodes: Arc<[Node]> = nodes.into();
@@ -112,11 +133,14 @@ impl Remote {
             silent.clone(),
             LEASE_EVERY,
         );
-        let end = tell_end(died, post.clone());
+        let mut tasks = vec![tokio::spawn(tell_end(died, post.clone()))];
+        if matches!(hands, Hands::Played) {
+            tasks.push(tokio::spawn(beats));
+        }
         Self {
             kubelets: Kubelets::new(Arc::clone(&platform), config.clone()),
             writer: Writer::new(&rest, &post),
-            tasks: vec![tokio::spawn(beats), tokio::spawn(end)],
+            tasks,
             endpoints: Arc::new(Endpoints::empty(platform.services.len())),
             ground: nodes.iter().map(|_| Ground::default()).collect(),
             rolls: platform.workloads.iter().map(|_| Roll::default()).collect(),
@@ -138,6 +162,8 @@ impl Remote {
             post,
             words,
             _listening: listening,
+            hands,
+            only,
             answers,
             silent,
         }
@@ -148,7 +174,8 @@ impl Remote {
     }
 
     fn begin(&mut self, now: Nanos, host: &mut dyn Host) {
-        self.tasks.extend(watching::start(&self.rest.client(), &self.post));
+        let only = self.only.as_ref().and_then(BTreeSet::first).map(String::as_str);
+        self.tasks.extend(watching::start(&self.rest.client(), &self.post, only));
         for scraper in [Scraper::MetricsServer, Scraper::Prometheus] {
             if let Some((first, _)) = self.answers.meters(|meters| meters.schedule(scraper)) {
                 host.wake(now + first, timer(slot(scraper), 0));
@@ -176,7 +203,8 @@ impl Remote {
                 Word::Scaler(scaler) => self.scaler_seen(&scaler, host),
                 Word::Node(node) => self.node_seen(&node, host),
                 Word::Event(event) => workloads::event_seen(&event, host),
-                Word::Claim(claim) => self.claim_seen(&claim),
+                Word::Claim(claim) if matches!(self.hands, Hands::Played) => self.claim_seen(&claim),
+                Word::Claim(_) => {} // provisioned by the cluster, if by anybody
                 Word::Deed(outcome) => self.deed_done(outcome, host),
                 Word::Lost(why) => drop(self.lost.get_or_insert(why)),
             }
@@ -191,6 +219,9 @@ impl Remote {
         // The meters run by their own clock.
         let shifted = usage.into_iter().map(|(pod, mut usage)| {
             usage.started += self.offset;
+            if let Hands::Real { share, .. } = self.hands {
+                usage.cpu = Nanos::new((usage.cpu.get() as f64 * share) as u64);
+            }
             (pod, usage)
         });
         let (usage, at): (Vec<_>, Nanos) = (shifted.collect(), now + self.offset);

@@ -7,8 +7,9 @@ use platform::{Labels, WorkloadId, WorkloadKind};
 use record::EventKind;
 use units::Nanos;
 
-use super::{JOB_ENDS, Remote, timer};
+use super::{Hands, JOB_ENDS, Remote, timer};
 use crate::deeds::{FLAW, NO_REGISTRY};
+use crate::elsewhere::Place;
 use crate::report::Report;
 use crate::view::{self, Container, Seen, condition};
 use crate::writer::PodRef;
@@ -69,15 +70,45 @@ impl Remote {
         }
     }
 
+    /// Tells the host where a pod is that its own kubelet started, once or again.
+    fn runs_there(&self, id: PodId, seen: &Seen<view::Pod>, host: &mut dyn Host) {
+        let (Hands::Real { pods, .. }, status) = (&self.hands, &seen.body.status) else { return };
+        let address = |text: &Option<String>| text.as_ref()?.parse().ok();
+        let (Some(address), Some(container)) = (address(&status.pod_ip), seen.body.spec.containers.first()) else {
+            return;
+        };
+        let (namespace, name) = seen.key();
+        pods.is_at(
+            id,
+            Place {
+                namespace,
+                name,
+                container: container.name.clone(),
+                node: seen.body.spec.node_name.clone().unwrap_or_default(),
+                host: status.host_ip.as_ref().and_then(|text| text.parse().ok()),
+                address,
+            },
+        );
+        host.start(id);
+    }
+
     /// What the API server says of how a pod is.
     fn status_seen(&mut self, now: Nanos, id: PodId, seen: &Seen<view::Pod>, host: &mut dyn Host) {
+        let restarts = |status: &view::PodStatus| {
+            status.container_statuses.iter().map(|container| container.restart_count).max().unwrap_or(0)
+        };
+        let before = &self.records[id.0 as usize];
+        let runs = seen.body.status.phase == "Running";
+        if runs && (before.started.is_none() || restarts(&seen.body.status) > before.restarts) {
+            self.runs_there(id, seen, host);
+        }
         let record = &mut self.records[id.0 as usize];
         let (name, status) = (record.name.clone(), &seen.body.status);
         if status.phase == "Running" && record.started.is_none() {
             record.started = Some(now);
             host.note(EventKind::PodStarted { pod: name.clone() });
         }
-        let restarts = status.container_statuses.iter().map(|container| container.restart_count).max().unwrap_or(0);
+        let restarts = restarts(status);
         if restarts > record.restarts {
             record.restarts = restarts;
             let last =
@@ -131,6 +162,10 @@ impl Remote {
             unschedulable: None,
             stopping: false,
         });
+        if matches!(self.hands, Hands::Real { .. }) {
+            self.by_uid.insert(seen.uid().to_owned(), id);
+            return id; // its own kubelet tells how it is
+        }
         let report = Report {
             pod: id,
             node: 0,
@@ -175,6 +210,10 @@ impl Remote {
         }
         let (workload, name) = (record.workload, record.name.clone());
         let (template, flaw) = (record.template, record.flaw);
+        if matches!(self.hands, Hands::Real { .. }) {
+            self.ground[node].pods.insert(id);
+            return host.bound(id, workload, &name);
+        }
         if let Some(report) = &mut self.pods[id.0 as usize].report {
             (report.node, report.accepted, report.ready_changed) = (node, now, now);
         }
@@ -188,6 +227,13 @@ impl Remote {
     pub(super) fn stop(&mut self, now: Nanos, id: PodId, host: &mut dyn Host) {
         let record = &self.records[id.0 as usize];
         let Some(node) = record.node else { return };
+        if matches!(self.hands, Hands::Real { .. }) {
+            if record.gone.is_some() {
+                self.ground[node].pods.remove(&id);
+                host.kill(id);
+            }
+            return;
+        }
         if !self.ground[node].is_heard() || self.pods[id.0 as usize].stopping {
             return;
         }

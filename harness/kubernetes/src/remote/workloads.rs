@@ -137,7 +137,8 @@ impl Remote {
     pub(super) fn unsettled_workload(&self) -> Option<String> {
         self.platform.workload_ids().find_map(|id| {
             let (workload, roll) = (self.platform.workload(id), &self.rolls[usize::from(id.0)]);
-            if !workload.kind.is_service() {
+            let applied = self.only.as_ref().is_none_or(|only| only.contains(&workload.namespace));
+            if !workload.kind.is_service() || !applied {
                 return None;
             }
             let Some(desired) = wanted(roll, &workload.kind) else {

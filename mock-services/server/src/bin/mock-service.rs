@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::ExitCode;
@@ -62,6 +62,10 @@ struct Args {
     /// Number to tell in answers, where pods of a rehearsal are counted
     #[arg(long, default_value_t = 0)]
     number: u16,
+    /// The pod's own IPv4 address, whose last two numbers are the number to tell: pods of a workload are told the same
+    /// otherwise, and nobody counts them
+    #[arg(long, value_name = "ADDR", conflicts_with = "number")]
+    pod_ip: Option<Ipv4Addr>,
     /// Clients come through a gateway that passes the ids of their requests on unread
     #[arg(long)]
     behind_gateway: bool,
@@ -91,6 +95,12 @@ fn place(text: &str) -> Result<(String, String), String> {
         Some((service, at)) if !service.is_empty() && at.contains(':') => Ok((service.to_owned(), at.to_owned())),
         _ => Err("it reads SERVICE=HOST:PORT".to_owned()),
     }
+}
+
+/// The number of a pod by its address: unique within a network of 65,536 addresses, such as kind's.
+fn of_address(address: Ipv4Addr) -> u16 {
+    let [_, _, third, fourth] = address.octets();
+    u16::from_be_bytes([third, fourth])
 }
 
 fn edge(text: &str) -> Result<Nanos, String> {
@@ -162,7 +172,7 @@ async fn serve(args: &Args, profile: Profile) -> Result<ExitCode, String> {
     let station = Station::new(profile.station(args.cpu_limit, args.memory_limit), clock.now());
     let name = profile.workload.clone();
     let service = MockService {
-        number: args.number,
+        number: args.pod_ip.map_or(args.number, of_address),
         profile: Arc::new(profile),
         health: args.health.clone(),
         seed: Seed::new(args.seed),

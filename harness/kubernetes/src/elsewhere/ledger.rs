@@ -1,0 +1,151 @@
+//! What a run leaves in a cluster, or as a cluster, so that nothing is left of it.
+//!
+//! Owns one folder for each run. Its note is written before the first object is made, and its lock goes with the process
+//! that holds it, however that ends. Whoever finds a folder that nobody holds removes what its note tells of: the next run,
+//! or `rehearse clean`.
+
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use rustix::process::getuid;
+use serde::{Deserialize, Serialize};
+
+use super::{context, kind, objects};
+use crate::KubeError;
+
+const LOCK: &str = "lock";
+const NOTE: &str = "note.json";
+
+/// What there is to remove.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Note {
+    /// The run's id, which is a label of everything that it made.
+    pub(crate) run: String,
+    /// A cluster of kind's that goes with the run.
+    pub(crate) kind: Option<String>,
+    /// The context whose objects go, and its kubeconfig if that is not the user's own.
+    pub(crate) context: Option<String>,
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Paths of the objects that were made, in the order of their making.
+    pub(crate) objects: Vec<String>,
+    /// Clients have addresses of their own.
+    pub(crate) routed: bool,
+}
+
+impl std::fmt::Display for Note {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&self.kind, &self.context) {
+            (Some(kind), _) => write!(f, "cluster {kind} of kind"),
+            (None, Some(context)) => {
+                write!(f, "{} objects of run {} in context {context}", self.objects.len(), self.run)?;
+                self.objects.iter().try_for_each(|path| write!(f, "\n  {path}"))
+            }
+            (None, None) => write!(f, "the folder of run {}", self.run),
+        }
+    }
+}
+
+/// A run's folder, held.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    pub(crate) folder: PathBuf,
+    pub(crate) note: Note,
+    _lock: File,
+}
+
+fn root() -> PathBuf {
+    std::env::temp_dir().join(format!("rehearse-clusters-{}", getuid().as_raw()))
+}
+
+impl Ledger {
+    /// Opens one for a run.
+    pub(crate) fn open(run: &str) -> Result<Self, KubeError> {
+        let folder = root().join(format!("{}-{run}", std::process::id()));
+        let error = |source| KubeError::Folder { path: folder.clone(), source };
+        DirBuilder::new().mode(0o700).recursive(true).create(&folder).map_err(error)?;
+        let lock = File::create(folder.join(LOCK)).map_err(error)?;
+        lock.try_lock().map_err(|refused| error(refused.into()))?;
+        let mut ledger =
+            Self { note: Note { run: run.to_owned(), ..Note::default() }, _lock: lock, folder: folder.clone() };
+        ledger.write(|_| {})?;
+        Ok(ledger)
+    }
+
+    /// Changes the note: before what it tells of is made.
+    pub(crate) fn write(&mut self, change: impl FnOnce(&mut Note)) -> Result<(), KubeError> {
+        change(&mut self.note);
+        let (new, path) = (self.folder.join("note.new"), self.folder.join(NOTE));
+        let text = serde_json::to_string_pretty(&self.note).unwrap_or_default();
+        let written = fs::write(&new, text).and_then(|()| fs::rename(&new, &path));
+        written.map_err(|source| KubeError::Folder { path, source })
+    }
+
+    /// Removes everything, and the folder.
+    pub(crate) async fn settle(self) -> Result<(), KubeError> {
+        settle(&self.note, &self.folder).await
+    }
+}
+
+/// What runs left that nobody holds any more.
+pub(crate) fn left() -> Vec<(Note, PathBuf)> {
+    let Ok(entries) = fs::read_dir(root()) else { return Vec::new() };
+    let mut left: Vec<_> = entries
+        .filter_map(|entry| {
+            let folder = entry.ok()?.path();
+            let lock = File::options().write(true).open(folder.join(LOCK)).ok()?;
+            lock.try_lock().ok()?;
+            let note = fs::read(folder.join(NOTE)).ok().and_then(|text| serde_json::from_slice(&text).ok());
+            Some((note.unwrap_or_default(), folder))
+        })
+        .collect();
+    left.sort_by(|(_, one), (_, other)| one.cmp(other));
+    left
+}
+
+/// Removes what a note tells of.
+pub(crate) async fn settle(note: &Note, folder: &Path) -> Result<(), KubeError> {
+    if note.routed {
+        kind::route_clients(false).await.ok(); // it may have gone
+    }
+    if let Some(name) = &note.kind {
+        kind::Kind::find(name)?.delete().await?;
+    } else if let Some(name) = note.context.as_ref().filter(|_| !note.objects.is_empty()) {
+        let context = context::connect(note.kubeconfig.as_deref(), name).await?;
+        objects::remove(&context.rest, &note.run, &note.objects).await?;
+    }
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(KubeError::Folder { path: folder.to_owned(), source: error })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_is_not_left_and_what_was_dropped_is_told_with_its_objects() {
+        let run = format!("ledger-test-{}", std::process::id());
+        let mut ledger = Ledger::open(&run).unwrap();
+        ledger
+            .write(|note| {
+                note.context = Some("kind-dev".into());
+                note.objects.push("/api/v1/namespaces/shop/services/web".into());
+            })
+            .unwrap();
+        let mine = || left().into_iter().find(|(note, _)| note.run == run);
+        assert_eq!(mine(), None, "it is held");
+        let (note, folder) = (ledger.note.clone(), ledger.folder.clone());
+        drop(ledger); // as the kernel does when a process is killed
+        assert_eq!(mine(), Some((note.clone(), folder.clone())));
+        assert_eq!(
+            note.to_string(),
+            format!("1 objects of run {run} in context kind-dev\n  /api/v1/namespaces/shop/services/web")
+        );
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

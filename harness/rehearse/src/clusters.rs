@@ -1,0 +1,204 @@
+//! `--backend kubernetes`: a cluster of kind's or any other, from the command line's side.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use alerts::Scraper;
+use cluster::ClusterConfig;
+use kubernetes::{Cluster, ClusterOrder, Layered, Whose};
+use platform::Node;
+use record::{ExitCode, Observed, Origin, StandIn};
+use stage::{ControlMaker, EmbeddedSettings, StageError};
+use tokio::sync::watch;
+
+use crate::args::ClusterArgs;
+use crate::failure::Failure;
+use crate::progress::Progress;
+use crate::resolve::Rehearsal;
+use crate::told;
+
+/// The cluster of a command, which serves each of its runs.
+pub(crate) struct ClusterSide {
+    args: ClusterArgs,
+    held: Mutex<Held>,
+    /// In one line.
+    told: String,
+    nodes: Vec<Node>,
+}
+
+#[derive(Default)]
+struct Held {
+    cluster: Option<Cluster>,
+    layered: Option<Layered>,
+}
+
+impl ClusterSide {
+    /// Makes or finds the cluster, and sees to it that a rehearsal may go there.
+    pub(crate) async fn reach(args: &ClusterArgs, interrupts: &mut watch::Receiver<u32>) -> Result<Self, Failure> {
+        let whose = match (args.kind, &args.context) {
+            (true, _) => Whose::Kind { node_image: args.node_image.clone() },
+            (false, Some(name)) => Whose::Context {
+                name: name.clone(),
+                namespace: args.namespace.clone(),
+                allow_production: args.allow_production.clone(),
+            },
+            (false, None) => {
+                return Err(Failure::usage(
+                    "--backend kubernetes needs a cluster: --kind makes one for the run, --context NAME --namespace NS \
+                     uses one that there is"
+                        .to_owned(),
+                ));
+            }
+        };
+        let mut say = |words: &str| told::aside(&format!("{words}\n"));
+        let run = format!("{:x}", std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id()));
+        let cluster = tokio::select! {
+            cluster = Cluster::reach(&whose, &run[..run.len().min(12)], &mut say) => cluster?,
+            // What was begun is settled by the next start.
+            _ = interrupts.changed() => return Err(StageError::Interrupted.into()),
+        };
+        let text: Vec<String> = cluster.nodes().iter().map(ToString::to_string).collect();
+        let nodes = manifests::nodes_of(&text.join("\n---\n"), "the cluster's nodes")?;
+        let told = cluster.told();
+        Ok(Self { args: args.clone(), held: Mutex::new(Held { cluster: Some(cluster), layered: None }), told, nodes })
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its nodes.
+    pub(crate) fn nodes(&self) -> Vec<Node> {
+        self.nodes.clone()
+    }
+
+    /// In one line.
+    pub(crate) fn told(&self) -> String {
+        self.told.clone()
+    }
+
+    /// Decides what is applied, and tells the report what of it is not as the manifests have it.
+    pub(crate) fn prepare(&self, rehearsal: &mut Rehearsal) -> Result<(), Failure> {
+        let mut held = self.held();
+        let Some(cluster) = held.cluster.as_ref() else { return Ok(()) };
+        let plan = &rehearsal.plan;
+        let refused = plan.faults.iter().find_map(|fault| Some((&fault.name, cluster.refuses(&fault.kind)?)));
+        if let Some((name, why)) = refused {
+            return Err(Failure::usage(format!("fault {name} cannot be played in this cluster: {why}")));
+        }
+        if let Some(context) = &self.args.allow_production {
+            if plan.abort.is_none() {
+                return Err(Failure::usage(format!(
+                    "scenario {} has no abort rule, and without one nothing goes to a production cluster: write `abort: \
+                     {{ when: …, for: … }}` into it",
+                    plan.scenario.name
+                )));
+            }
+            let most = self.args.max_rate.ok_or_else(|| {
+                Failure::usage(
+                    "--allow-production needs --max-rate R: the requests per second that may go there".to_owned(),
+                )
+            })?;
+            rehearsal
+                .stand_ins
+                .push(documented("permission", &format!("{context} may look like production; --max-rate {most}")));
+        }
+        if let Some(most) = self.args.max_rate.filter(|most| *most < plan.load.peak_rate()) {
+            return Err(Failure::usage(format!(
+                "the scenario peaks at {:.0} requests/s, and --max-rate is {most}: give --rate {most}, or allow more",
+                plan.load.peak_rate()
+            )));
+        }
+        let keep_images: BTreeSet<String> = self.args.keep_image.iter().cloned().collect();
+        let known = |name: &&String| plan.platform.workloads.iter().any(|workload| workload.name == **name);
+        if let Some(unknown) = keep_images.iter().find(|name| !known(name)) {
+            return Err(Failure::usage(format!("--keep-image {unknown}: the platform has no such workload")));
+        }
+        let order = ClusterOrder {
+            plan: std::sync::Arc::clone(plan),
+            objects: rehearsal.objects.clone(),
+            config: ClusterConfig { seed: plan.load.seed, ..ClusterConfig::default() },
+            keep_images,
+            registry: self.args.registry.clone(),
+        };
+        let layered = cluster.layer(order)?;
+        rehearsal.stand_ins.push(documented("the cluster", &self.told));
+        rehearsal.stand_ins.extend(layered.told.iter().map(|line| {
+            let (what, how) = line.split_once(": ").unwrap_or(("in the cluster", line));
+            documented(how, what)
+        }));
+        held.layered = Some(layered);
+        Ok(())
+    }
+
+    /// Stands the platform up, plays, and keeps what pods have logged.
+    pub(crate) async fn play(
+        &self,
+        rehearsal: &Rehearsal,
+        settings: EmbeddedSettings,
+        progress: &mut Progress,
+        mut interrupts: watch::Receiver<u32>,
+        scraper: Option<&mut Scraper>,
+    ) -> Result<Observed, Failure> {
+        let (cluster, layered) = {
+            let mut held = self.held();
+            (held.cluster.take(), held.layered.take())
+        };
+        let (Some(mut cluster), Some(layered)) = (cluster, layered) else {
+            return Err(Failure::of_backend("the cluster has gone".to_owned()));
+        };
+        let documents: Vec<String> = layered.objects().map(ToString::to_string).collect();
+        std::fs::write(progress.folder.path().join("applied.yaml"), documents.join("\n---\n")).ok(); // for who looks
+        let mut say = |words: &str| progress.say(words);
+        let stood = tokio::select! {
+            stood = cluster.stand(layered, &mut say) => stood.map_err(Failure::from),
+            _ = interrupts.changed() => Err(StageError::Interrupted.into()),
+        };
+        let played = match stood {
+            Ok(stood) => {
+                progress.say(&format!("{} objects applied", stood.applied.objects));
+                if !stood.applied.unknown.is_empty() {
+                    progress.say(&format!("not served here, and left out: {}", stood.applied.unknown.join(", ")));
+                }
+                let settings = EmbeddedSettings { runtime: Some(stood.runtime.clone()), ..settings };
+                let (make, closing) = stood.control();
+                let control: ControlMaker = Box::new(move |_, clock, teller| make(&clock, teller));
+                let (plan, watches) = (rehearsal.plan.clone(), rehearsal.watches.clone());
+                let played = stage::play_under(plan, watches, settings, control, progress, interrupts, scraper).await;
+                closing.keep_logs(&progress.folder.path().join("logs")).await;
+                played.map_err(Failure::from)
+            }
+            Err(error) => Err(error),
+        };
+        self.held().cluster = Some(cluster);
+        played
+    }
+
+    /// Removes what was made.
+    pub(crate) async fn close(&self) {
+        let Some(cluster) = self.held().cluster.take() else { return };
+        match cluster.close(self.args.keep_cluster).await {
+            Ok(Some(name)) => told::aside(&format!(
+                "cluster {name} is kept: use it by `--backend kubernetes --context kind-{name}`, end it by `kind delete \
+                 cluster --name {name}`\n"
+            )),
+            Ok(None) => {}
+            Err(error) => told::aside(&format!("{error}; `rehearse clean` tries again\n")),
+        }
+    }
+}
+
+fn documented(what: &str, how: &str) -> StandIn {
+    StandIn { what: what.into(), how: how.into(), origin: Origin::Documented }
+}
+
+/// What runs left in clusters, or as clusters; removed, unless it is a `dry_run`.
+pub(crate) fn clean(dry_run: bool) -> Result<Vec<String>, Failure> {
+    let left = kubernetes::left_clusters();
+    if dry_run || left.is_empty() {
+        return Ok(left);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(ExitCode::Backend, &error))?;
+    Ok(runtime.block_on(kubernetes::clean_clusters())?)
+}
