@@ -241,6 +241,7 @@ pub fn capacity(
         declared,
         fixed,
         confirmed: Vec::new(),
+        not_confirmed: Vec::new(),
         rehearsals: asker.played.load(Ordering::Relaxed),
     })
 }

@@ -2,6 +2,8 @@
 //!
 //! Rates are sessions a second unless they say requests. A figure that ends in `_us` is in microseconds.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use units::Seed;
 
@@ -62,6 +64,9 @@ pub struct CapacityPlan {
     /// Points that were played live, to see whether they come out as virtual time says.
     #[serde(default)]
     pub confirmed: Vec<Confirmed>,
+    /// What a backend was to confirm, too, and could not be asked.
+    #[serde(default)]
+    pub not_confirmed: Vec<NotConfirmed>,
     /// How many rehearsals were played.
     pub rehearsals: u64,
 }
@@ -83,6 +88,35 @@ pub struct Confirmed {
     pub p95_us: Option<u64>,
     /// Its report, from the folder of the plan.
     pub report: String,
+}
+
+impl Confirmed {
+    /// How it came out, in words.
+    pub fn outcome(&self) -> String {
+        let word = self.conclusion.word();
+        match (self.agrees, self.conclusion) {
+            (true, _) => word.to_owned(),
+            (false, Conclusion::Invalid) => format!("{word}: says nothing"),
+            (false, _) => format!("{word}: DIFFERS"),
+        }
+    }
+}
+
+/// Something that a backend does not play, or that the machine does not carry there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotConfirmed {
+    /// Which backend.
+    pub backend: String,
+    /// What would have been played, in words.
+    pub what: String,
+    /// Why not.
+    pub why: String,
+}
+
+impl fmt::Display for NotConfirmed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: not confirmed on {}: {}", self.what, self.backend, self.why)
+    }
 }
 
 /// The largest rate that keeps every objective.

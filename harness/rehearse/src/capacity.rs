@@ -9,9 +9,9 @@ use record::{CapacityPlan, Conclusion, ExitCode, RunFolder};
 use scenarios::Plan;
 use simulation::Settings;
 
-use crate::args::{Format, PlayArgs};
+use crate::args::{Format, Means, PlayArgs};
 use crate::backend::Backend;
-use crate::confirm::{ConfirmBy, Point, confirm};
+use crate::confirm::{Answers, Confirming, Point};
 use crate::failure::Failure;
 use crate::machine::Began;
 use crate::resolve::Rehearsal;
@@ -38,15 +38,21 @@ pub(crate) struct CapacityArgs {
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
     /// On how many seeds an answer has to hold
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, value_name = "N", default_value_t = CONFIRMATIONS, value_parser = clap::value_parser!(u32).range(1..=100))]
     confirmations: u32,
     /// Play 0.8 and 1.25 times what is carried on this backend, too: it has to keep and to break as predicted
     #[arg(long, value_enum, value_name = "BACKEND")]
-    confirm: Option<ConfirmBy>,
+    confirm: Option<Backend>,
+    #[command(flatten)]
+    means: Means,
 }
 
+/// On how many seeds, if nobody says.
+const CONFIRMATIONS: u32 = 3;
 /// Of what is carried, as much as a confirming point asks for, and how that comes out.
 const POINTS: [(f64, Conclusion); 2] = [(0.8, Conclusion::Pass), (1.25, Conclusion::Fail)];
+/// Both of them, before their rates are known.
+const ANY_POINT: &str = "0.8 and 1.25 times what is carried";
 
 /// `rehearse capacity`.
 pub(crate) fn run(args: &CapacityArgs) -> Result<ExitCode, Failure> {
@@ -73,8 +79,13 @@ pub(crate) fn run(args: &CapacityArgs) -> Result<ExitCode, Failure> {
         threads: simulation::all_cores(),
         stamp: rehearsal.asked.platform.clone(),
         nodes: rehearsal.asked.nodes.clone(),
-        command: command(args),
+        command: command(args, &rehearsal.asked.command),
     };
+    let confirming = args.confirm.map(|backend| {
+        let any = planning::point(&question, 1.0);
+        Confirming::begin(backend, &args.means, &rehearsal, &args.play, [(ANY_POINT, &any)].into_iter())
+    });
+    let confirming = confirming.transpose()?;
     let folder = RunFolder::create(&args.play.out, &format!("capacity-{}", began.stamp()), &rehearsal.asked)?;
     let quiet = args.play.quiet;
     let say = |what: &str| {
@@ -88,21 +99,37 @@ pub(crate) fn run(args: &CapacityArgs) -> Result<ExitCode, Failure> {
         CapacityError::NoDemand => usage(&error),
     })?;
     answer.users.asked = args.users;
-    if let Some(by) = args.confirm {
+    if let Some(mut confirming) = confirming {
         // What was found in minutes is kept, whatever becomes of the rest.
         folder.write_json("capacity.json", &answer)?;
-        let point = |(factor, expected): (f64, Conclusion)| {
-            let rate = answer.declared.keeps * factor;
-            Point {
-                name: format!("{factor}"),
-                what: format!("{factor} times what is carried, {rate:.1} sessions/s"),
-                plan: planning::point(&question, rate),
-                expected,
-            }
+        let points = if confirming.plays(ANY_POINT) {
+            points(&question, answer.declared.keeps, confirming.measure()?)
+        } else {
+            Vec::new()
         };
-        answer.confirmed = confirm(by, &rehearsal, &args.play, POINTS.map(point).into(), &folder)?;
+        let Answers { confirmed, not } = confirming.ask(&rehearsal, &args.play, points, &folder)?;
+        (answer.confirmed, answer.not_confirmed) = (confirmed, not);
     }
     finish(args, &folder, &answer)
+}
+
+/// What is played live: on a machine that does not carry the lower point, the most that it does carry, too. Below what
+/// is carried, that has to pass.
+fn points(question: &Question, keeps: f64, most: f64) -> Vec<Point> {
+    let peak = planning::point(question, keeps).load.peak_rate();
+    let fits = (most / peak * 100.0).floor() / 100.0;
+    let lesser = (fits > 0.0 && fits < POINTS[0].0).then_some((fits, Conclusion::Pass));
+    let point = |(factor, expected): (f64, Conclusion)| {
+        let rate = keeps * factor;
+        Point {
+            name: format!("{factor}"),
+            what: format!("{factor} times what is carried, {rate:.1} sessions/s"),
+            plan: planning::point(question, rate),
+            expected,
+            command: question.command.clone(),
+        }
+    };
+    lesser.into_iter().chain(POINTS).map(point).collect()
 }
 
 /// The documented objectives, a scenario's own, and those of the command line, that say something about a plan.
@@ -172,17 +199,18 @@ fn prices(path: &Path) -> Result<Prices, Failure> {
     prices.checked().map_err(|error| Failure::usage(format!("{shown}: {error}")))
 }
 
-fn command(args: &CapacityArgs) -> String {
-    let play = &args.play;
-    let mut words = vec![format!("rehearse capacity {} --seed {}", play.scenario(), play.seed)];
-    words.extend(play.platform.iter().map(|platform| format!("--platform {platform}")));
-    words.extend(play.overlay.iter().map(|overlay| format!("--overlay {overlay}")));
-    words.extend(play.nodes.iter().map(|nodes| format!("--nodes {}", nodes.display())));
+/// The command that repeats it. `simulated` plays the same scenario on the same platform.
+fn command(args: &CapacityArgs, simulated: &str) -> String {
+    let mut words = vec![simulated.replacen("simulate", "capacity", 1)];
     words.extend(args.journeys.iter().map(|mix| format!("--journeys {mix}")));
     words.extend(args.sessions.iter().map(|rate| format!("--sessions {rate}")));
     words.extend(args.users.iter().map(|users| format!("--users {users}")));
     words.extend(args.growth.iter().map(|growth| format!("--growth {growth}")));
     words.extend(args.prices.iter().map(|prices| format!("--prices {}", prices.display())));
+    if args.confirmations != CONFIRMATIONS {
+        words.push(format!("--confirmations {}", args.confirmations));
+    }
+    words.extend(args.confirm.iter().map(|backend| format!("--confirm {}{}", backend.named(), args.means.repeated())));
     words.join(" ")
 }
 

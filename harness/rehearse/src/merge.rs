@@ -39,7 +39,7 @@ pub(crate) fn run(args: &MergeArgs) -> Result<ExitCode, Failure> {
         whole.conclusion = release::verdict(&whole.drills);
         let folder = RunFolder::create(&args.out, &format!("release-{}", began.stamp()), &asked)?;
         for drill in &whole.drills {
-            let file = format!("drill-{}.yaml", drill.name);
+            let file = drills::file(&drill.name);
             let from = args.parts.iter().map(|part| part.join(&file)).find(|path| path.is_file());
             if let Some(from) = from {
                 let text = fs::read(&from)

@@ -384,6 +384,29 @@ fn parts_of_a_sweep_make_the_same_whole() {
 }
 
 #[test]
+fn what_no_backend_confirms_is_told_before_anything_is_played() {
+    let folder = TempDir::new().unwrap();
+    let release =
+        |more: &[&str]| rehearse(folder.path(), &[&["release", "smoke", "--plan", "--only", "dns"], more].concat());
+    let (code, out, err) = release(&["--confirm", "containers"]);
+    assert!(code == 0 && out.contains("not confirmed on containers: ") && out.contains("hosts files"), "{out}{err}");
+    let (code, out, _) = release(&["--confirm", "control-plane"]);
+    assert!(code == 0 && !out.contains("not confirmed"), "{out}");
+    fs::create_dir(folder.path().join("empty")).unwrap();
+    for (case, more, code, want) in [
+        ("virtual time again", &["--confirm", "simulated"][..], 2, "name one of embedded, control-plane"),
+        ("no control plane", &["--confirm", "control-plane", "--kube-bin-dir", "empty"], 30, "etcd is not found"),
+        ("no such backend", &["--confirm", "moon"], 2, "[possible values: embedded"),
+    ] {
+        for command in [&["capacity", "smoke"][..], &["release", "smoke"]] {
+            let (got, out, err) = rehearse(folder.path(), &[command, more].concat());
+            assert!(got == code && err.contains(want) && out.is_empty(), "{case}: {got} {out}{err}");
+        }
+    }
+    assert!(!folder.path().join("rehearsals").exists(), "nothing was played");
+}
+
+#[test]
 fn what_an_adversary_finds_plays_again() {
     let platform = workload("front", 1, "500m", "web") + &workload("cart", 2, "1", "shop") + INGRESS;
     let costs = [
