@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use planning::{CapacityError, Judge, Mixture, Prices, Question, Select};
-use record::{CapacityPlan, Conclusion, ExitCode, RunFolder};
+use record::{CapacityPart, CapacityPlan, Conclusion, ExitCode, RunFolder, Shard};
 use scenarios::Plan;
 use simulation::Settings;
 
@@ -45,8 +45,15 @@ pub(crate) struct CapacityArgs {
     confirm: Option<Backend>,
     #[command(flatten)]
     means: Means,
+    /// Answer one part of the questions, such as 2/3, the second of three; `rehearse merge` makes parts one
+    #[arg(long, value_name = "I/N", conflicts_with = "confirm")]
+    shard: Option<Shard>,
 }
 
+/// What a folder of a plan has.
+pub(crate) const FILE: &str = "capacity.json";
+/// And that of a part of one.
+pub(crate) const PART: &str = "capacity-part.json";
 /// On how many seeds, if nobody says.
 const CONFIRMATIONS: u32 = 3;
 /// Of what is carried, as much as a confirming point asks for, and how that comes out.
@@ -73,6 +80,7 @@ pub(crate) fn run(args: &CapacityArgs) -> Result<ExitCode, Failure> {
         plan,
         mixture,
         rate,
+        users: args.users,
         growth,
         prices,
         replications: args.confirmations,
@@ -93,29 +101,42 @@ pub(crate) fn run(args: &CapacityArgs) -> Result<ExitCode, Failure> {
             told::aside(&format!("{what} …\n"));
         }
     };
-    let mut answer = planning::capacity(&question, &judge, &say).map_err(|error| match error {
+    let found = planning::part(&question, &judge, args.shard, &say).map_err(|error| match error {
         CapacityError::NeverReady(_) => Failure::new(ExitCode::Manifests, &error),
         CapacityError::BrokenAtZero { .. } => Failure::new(ExitCode::Broken, &error),
         CapacityError::NoDemand => usage(&error),
     })?;
-    answer.users.asked = args.users;
+    let (plan, answers) = found;
+    if let Some(shard) = args.shard {
+        return keep(&folder, &CapacityPart { schema: "rehearse/capacity-part/v1".into(), shard, plan, answers });
+    }
+    let mut answer = planning::whole(plan, answers);
     if let Some(mut confirming) = confirming {
         // What was found in minutes is kept, whatever becomes of the rest.
-        folder.write_json("capacity.json", &answer)?;
+        folder.write_json(FILE, &answer)?;
         let points = if confirming.plays(ANY_POINT) {
-            points(&question, answer.declared.keeps, confirming.measure()?)
+            points(&question, &judge, answer.declared.keeps, confirming.measure()?)
         } else {
             Vec::new()
         };
         let Answers { confirmed, not } = confirming.ask(&rehearsal, &args.play, points, &folder)?;
         (answer.confirmed, answer.not_confirmed) = (confirmed, not);
     }
-    finish(args, &folder, &answer)
+    finish(&folder, &answer, args.play.format)
+}
+
+/// A part says nothing by itself: it is only written.
+fn keep(folder: &RunFolder, part: &CapacityPart) -> Result<ExitCode, Failure> {
+    folder.write_json(PART, &part)?;
+    let (shard, answers) = (part.shard, part.answers.len());
+    told::out(&format!("part {shard}: {answers} questions answered; `rehearse merge` makes the parts one\n"));
+    told::out(&format!("part: {}\n", folder.path().display()));
+    Ok(ExitCode::Pass)
 }
 
 /// What is played live: on a machine that does not carry the lower point, the most that it does carry, too. Below what
 /// is carried, that has to pass.
-fn points(question: &Question, keeps: f64, most: f64) -> Vec<Point> {
+fn points(question: &Question, judge: &Judge, keeps: f64, most: f64) -> Vec<Point> {
     let peak = planning::point(question, keeps).load.peak_rate();
     let fits = (most / peak * 100.0).floor() / 100.0;
     let lesser = (fits > 0.0 && fits < POINTS[0].0).then_some((fits, Conclusion::Pass));
@@ -124,7 +145,7 @@ fn points(question: &Question, keeps: f64, most: f64) -> Vec<Point> {
         Point {
             name: format!("{factor}"),
             what: format!("{factor} times what is carried, {rate:.1} sessions/s"),
-            plan: planning::point(question, rate),
+            plan: planning::deciding_point(question, judge, rate, expected),
             expected,
             command: question.command.clone(),
         }
@@ -141,10 +162,11 @@ pub(crate) fn select(args: &PlayArgs, own: &[objectives::Objective]) -> Result<S
     }))
 }
 
-fn finish(args: &CapacityArgs, folder: &RunFolder, answer: &CapacityPlan) -> Result<ExitCode, Failure> {
-    folder.write_json("capacity.json", answer)?;
+/// Writes, tells, and says how it ends.
+pub(crate) fn finish(folder: &RunFolder, answer: &CapacityPlan, format: Format) -> Result<ExitCode, Failure> {
+    folder.write_json(FILE, answer)?;
     let report = folder.write("capacity.html", reports::capacity_page(answer).as_bytes())?;
-    match args.play.format {
+    match format {
         Format::Text => {
             told::out(&reports::capacity_text(answer, crate::play::width()));
             told::out(&format!("report: {}\n", report.display()));
@@ -184,7 +206,7 @@ fn growth(text: &str) -> Result<f64, Failure> {
     let rate: f64 = percent.trim().trim_end_matches('%').trim().parse().map_err(|_| wrong())?;
     let monthly = match each.trim() {
         "month" => rate / 100.0,
-        "year" => (1.0 + rate / 100.0).powf(1.0 / 12.0) - 1.0,
+        "year" => libm::pow(1.0 + rate / 100.0, 1.0 / 12.0) - 1.0,
         _ => return Err(wrong()),
     };
     if monthly.is_finite() && monthly > 0.0 { Ok(monthly) } else { Err(wrong()) }

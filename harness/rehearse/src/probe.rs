@@ -112,6 +112,9 @@ mod tests {
         let plan = plan().unwrap(); // 30,000 requests a second
         assert_eq!(beyond(60_000.0, &plan), None);
         let why = beyond(25_000.0, &plan).unwrap();
-        assert!(["30000 requests/s", "about 25000", "Up to 15000", "0.50 times"].iter().all(|part| why.contains(part)), "{why}");
+        assert!(
+            ["30000 requests/s", "about 25000", "Up to 15000", "0.50 times"].iter().all(|part| why.contains(part)),
+            "{why}"
+        );
     }
 }

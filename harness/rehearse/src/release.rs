@@ -332,7 +332,8 @@ pub(crate) fn file(drill: &str) -> String {
 fn live(args: &ReleaseArgs, file: &Path) -> String {
     let run = replay(args, &file.display().to_string()).replacen("simulate", "run", 1);
     let backend = args.confirm.filter(|backend| *backend != Backend::default());
-    run + &backend.map_or_else(String::new, |backend| format!(" --backend {}", backend.named())) + &args.means.repeated()
+    run + &backend.map_or_else(String::new, |backend| format!(" --backend {}", backend.named()))
+        + &args.means.repeated()
 }
 
 fn command(args: &ReleaseArgs) -> String {
