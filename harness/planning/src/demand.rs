@@ -277,3 +277,8 @@ pub(crate) fn cpu_target(autoscaler: &Autoscaler) -> Option<u32> {
 fn told(seconds: f64) -> String {
     Nanos::from_secs_f64(libm::round(seconds * 1e5) / 1e5).to_string()
 }
+
+/// The lowest bound that stops requests; an autoscaler at its maximum only loses its reserve.
+pub(crate) fn first_hard(bounds: &[Bound]) -> Option<&Bound> {
+    bounds.iter().find(|bound| !matches!(bound.resource, Resource::Autoscaler(_) | Resource::Nodes))
+}

@@ -1,12 +1,13 @@
 //! Ways to run the platform at one rate, and which figure moves the answer most.
 
 use platform::WorkloadId;
-use record::{Capacity, FrontierPoint, Sensitivity};
-use simulation::in_order;
+use record::{FrontierPoint, Sensitivity};
+use scenarios::Plan;
 
-use crate::capacity::{Asker, SCALED};
+use crate::asker::{Asker, SCALED};
 use crate::demand::{autoscaler_of, cpu_target};
-use crate::price::{Prices, requested};
+use crate::price::requested;
+use crate::questions::Known;
 use crate::trial::broken;
 use crate::{Bound, Change, Demands, Resource};
 
@@ -18,8 +19,7 @@ const MINIMA: [u32; 3] = [1, 2, 4];
 const REQUESTS: [f64; 2] = [0.5, 1.5];
 
 /// Settings of the workloads whose autoscalers bind first.
-fn settings(asker: &Asker<'_>, bounds: &[Bound]) -> Vec<Vec<Change>> {
-    let plan = &asker.question.plan;
+pub(crate) fn settings(plan: &Plan, bounds: &[Bound]) -> Vec<Vec<Change>> {
     let mut scaled: Vec<WorkloadId> = Vec::new();
     for bound in bounds {
         if let Resource::Pods(workload) = bound.resource
@@ -54,44 +54,29 @@ fn settings(asker: &Asker<'_>, bounds: &[Bound]) -> Vec<Vec<Change>> {
     all
 }
 
-/// Plays every setting at the asked rate, and marks those that no other beats in both latency and cost.
-pub(crate) fn frontier(
-    asker: &Asker<'_>,
-    demands: &Demands,
-    bounds: &[Bound],
-    asked: f64,
-    prices: Option<&Prices>,
-) -> Vec<FrontierPoint> {
-    let settings = settings(asker, bounds);
-    let played = in_order(settings.len(), asker.question.threads, |index| {
-        let changes = &settings[index];
-        let trial = asker.trial(changes, SCALED);
-        asker.played.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let result = trial.play(asker.judge, asked, asker.seed()).ok()?;
-        let p95 = result.distribution.iter().find(|point| (point.percent - 95.0).abs() < 1e-9)?.us;
-        let (cores, gib) = requested(&trial.plan_at(asked), demands, asked);
-        let patches: Vec<String> = changes
-            .iter()
-            .filter_map(|change| change.patch(&asker.question.plan.platform))
-            .map(|patch| patch.text)
-            .collect();
-        Some(FrontierPoint {
-            setting: asker.told(changes),
-            p95_ms: p95 as f64 / 1e3,
-            holds: broken(&result).is_none(),
-            cores,
-            hourly: prices.map(|prices| prices.hourly(cores, gib)),
-            pareto: false,
-            patch: (!patches.is_empty()).then(|| patches.concat()),
-        })
-    });
-    let mut points: Vec<FrontierPoint> = played.into_iter().flatten().collect();
-    mark(&mut points);
-    points
+/// Plays a setting at the asked rate; `None` if the platform does not come up with it.
+pub(crate) fn setting(asker: &Asker<'_>, changes: &[Change], known: &Known<'_>) -> Option<FrontierPoint> {
+    let Known { question, demands, asked, .. } = known;
+    let trial = asker.trial(changes, SCALED);
+    asker.count();
+    let result = trial.play(asker.judge, *asked, asker.seed()).ok()?;
+    let p95 = result.distribution.iter().find(|point| (point.percent - 95.0).abs() < 1e-9)?.us;
+    let (cores, gib) = requested(&trial.plan_at(*asked), demands, *asked);
+    let patches = changes.iter().filter_map(|change| change.patch(&question.plan.platform));
+    let patches: Vec<String> = patches.map(|patch| patch.text).collect();
+    Some(FrontierPoint {
+        setting: asker.told(changes),
+        p95_ms: p95 as f64 / 1e3,
+        holds: broken(&result).is_none(),
+        cores,
+        hourly: question.prices.as_ref().map(|prices| prices.hourly(cores, gib)),
+        pareto: false,
+        patch: (!patches.is_empty()).then(|| patches.concat()),
+    })
 }
 
 /// A point that holds and that no other one beats.
-fn mark(points: &mut [FrontierPoint]) {
+pub(crate) fn mark(points: &mut [FrontierPoint]) {
     let beats = |a: &FrontierPoint, b: &FrontierPoint| {
         a.holds && a.p95_ms <= b.p95_ms && a.cores <= b.cores && (a.p95_ms < b.p95_ms || a.cores < b.cores)
     };
@@ -100,14 +85,8 @@ fn mark(points: &mut [FrontierPoint]) {
     points.iter_mut().zip(best).for_each(|(point, best)| point.pareto = best);
 }
 
-/// A fifth less and a fifth more of each figure that the first bounds are made of.
-pub(crate) fn sensitivity(
-    asker: &Asker<'_>,
-    demands: &Demands,
-    bounds: &[Bound],
-    declared: &Capacity,
-) -> Vec<Sensitivity> {
-    let plan = &asker.question.plan;
+/// Workloads whose CPU times the first bounds are made of: what a fifth less and a fifth more of them does is asked.
+pub(crate) fn costly(plan: &Plan, demands: &Demands, bounds: &[Bound]) -> Vec<WorkloadId> {
     let mut costly: Vec<WorkloadId> = Vec::new();
     for bound in bounds {
         if let Resource::Pods(workload) = bound.resource
@@ -118,20 +97,20 @@ pub(crate) fn sensitivity(
             costly.push(workload);
         }
     }
-    let figures: Vec<(String, WorkloadId)> = costly
-        .into_iter()
-        .map(|workload| (format!("CPU time of {}", plan.platform.workload(workload).name), workload))
-        .collect();
-    let carried = in_order(figures.len() * 2, asker.question.threads, |index| {
-        let factor = if index % 2 == 0 { 0.8 } else { 1.2 };
-        let change = [Change::CpuCost(figures[index / 2].1, factor)];
-        asker.largest(&change, SCALED, declared.keeps).map_or(0.0, |capacity| capacity.keeps)
-    });
-    let mut all: Vec<Sensitivity> = figures
-        .into_iter()
-        .zip(carried.chunks(2))
-        .map(|((figure, _), carried)| Sensitivity { figure, lower: carried[0], higher: carried[1] })
-        .collect();
+    costly
+}
+
+/// What is carried with each figure off, as figure, whether it is higher, and rate: what moves the answer most comes
+/// first.
+pub(crate) fn sensitivity(carried: Vec<(String, bool, f64)>) -> Vec<Sensitivity> {
+    let mut all: Vec<Sensitivity> = Vec::new();
+    for (figure, higher, keeps) in carried {
+        let known = all.iter().position(|known| known.figure == figure).unwrap_or_else(|| {
+            all.push(Sensitivity { figure, lower: 0.0, higher: 0.0 });
+            all.len() - 1
+        });
+        if higher { all[known].higher = keeps } else { all[known].lower = keeps }
+    }
     all.sort_by(|a, b| (b.lower - b.higher).abs().total_cmp(&(a.lower - a.higher).abs()));
     all
 }

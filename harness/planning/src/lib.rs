@@ -11,7 +11,10 @@
 //! | `demand` | operational analysis: how much of each resource a session takes, and at which rate that is all of it |
 //! | `trial` | one load on one platform: does it keep every objective? |
 //! | `search` | the largest load that does |
-//! | `capacity` | the whole answer to a capacity question, question by question |
+//! | `asker` | trials with changes, counted, and the largest rate under them |
+//! | `capacity` | the whole answer to a capacity question |
+//! | `questions` | what is asked once it is known what is carried, in parts if need be |
+//! | `ladder` | what breaks first and next, and what moves it |
 //! | `motion` | autoscaling in motion: ramps, delays, targets |
 //! | `losses` | with a pod, a node or a zone gone |
 //! | `frontier` | settings against latency and cost; which figure moves the answer |
@@ -22,21 +25,24 @@
 //! | `price` | what a rate stands on and what that costs |
 
 pub mod adversary;
+mod asker;
 mod capacity;
 mod change;
 mod demand;
 mod difference;
 mod drill;
 mod frontier;
+mod ladder;
 mod losses;
 mod mixture;
 mod motion;
 mod price;
+mod questions;
 pub mod release;
 mod search;
 mod trial;
 
-pub use capacity::{CapacityError, Question, capacity, point, rate_of_users};
+pub use capacity::{CapacityError, Question, capacity, deciding_point, part, point, rate_of_users, whole};
 pub use change::{Change, Patch};
 pub use demand::{Bound, Demands, Resource};
 pub use difference::{Difference, Object, differences, reverted};

@@ -1,15 +1,13 @@
 //! Autoscaling in motion: the steepest ramp, what a step's answer is made of, and where targets aim.
 
-use std::sync::atomic::Ordering;
-
 use record::{Capacity, Climbs, Event, EventKind, Motion, RunResult, ScaleDelay, ScalingDecision, TargetTold};
-use simulation::in_order;
 use units::Nanos;
 
-use crate::capacity::{Asker, SCALED};
+use crate::asker::{Asker, SCALED};
 use crate::demand::{autoscaler_of, cpu_target};
+use crate::questions::Known;
 use crate::trial::broken;
-use crate::{Demands, Judge, Shape};
+use crate::{Judge, Shape};
 
 /// Climbs are tried between these, seconds.
 const LONGEST: f64 = 480.0;
@@ -17,42 +15,49 @@ const SHORTEST: f64 = 1.0;
 /// Ramps end at this share of what the platform carries: at its very limit nothing holds.
 const SHARE: f64 = 0.8;
 
-/// How autoscalers keep up between the asked rate and most of what the platform carries.
-pub(crate) fn motion(asker: &Asker<'_>, demands: &Demands, declared: &Capacity, fixed: &Capacity) -> Option<Motion> {
-    let plan = &asker.question.plan;
-    if plan.platform.autoscalers.is_empty() {
+/// How autoscalers keep up between the asked rate and most of what the platform carries: what is known before anything
+/// climbs. `None` without autoscalers.
+pub(crate) fn motion(known: &Known<'_>) -> Option<Motion> {
+    if known.question.plan.platform.autoscalers.is_empty() {
         return None;
     }
-    let to = declared.keeps * SHARE;
+    let to = most(&known.declared);
+    Some(Motion {
+        from: to / 10.0,
+        to,
+        reactive: Climbs::default(),
+        predictive: Climbs::default(),
+        delays: Vec::new(),
+        targets: targets(known),
+    })
+}
+
+/// Where ramps end.
+pub(crate) fn most(declared: &Capacity) -> f64 {
+    declared.keeps * SHARE
+}
+
+/// The shortest climb to `to` that holds, with a forecast or without. Both are played on the same chance, so that they
+/// differ by the forecast and by nothing else.
+pub(crate) fn climbs(asker: &Asker<'_>, to: f64, predictive: bool) -> Climbs {
+    let settings = asker.judge.settings.clone();
+    let settings = if predictive { settings.predictive() } else { settings };
+    let judge = Judge { settings, ..asker.judge.clone() };
     let ramp = |climb: f64| Shape {
         climb: Nanos::from_secs_f64(climb),
         settle: Nanos::from_secs(60),
         steady: Nanos::from_secs(60),
         judge_climb: true,
     };
-    // Both are played on the same chance, so that they differ by the forecast and by nothing else.
-    let predictive = Judge { settings: asker.judge.settings.clone().predictive(), ..asker.judge.clone() };
-    let judges = [asker.judge, &predictive];
-    let both = in_order(2, asker.question.threads, |index| {
-        climbs(|climb| {
-            let trial = asker.trial(&[], ramp(climb));
-            asker.played.fetch_add(1, Ordering::Relaxed);
-            trial.play(judges[index], to, asker.seed()).is_ok_and(|result| broken(&result).is_none())
-        })
-    });
-    let [reactive, predictive] = <[_; 2]>::try_from(both).expect("two were asked");
-    Some(Motion {
-        from: to / 10.0,
-        to,
-        reactive,
-        predictive,
-        delays: step(asker, to),
-        targets: targets(asker, demands, fixed),
+    shortest(|climb| {
+        let trial = asker.trial(&[], ramp(climb));
+        asker.count();
+        trial.play(&judge, to, asker.seed()).is_ok_and(|result| broken(&result).is_none())
     })
 }
 
 /// The shortest climb that holds. Longer is easier: the bracket is searched downwards.
-fn climbs(holds: impl Fn(f64) -> bool) -> Climbs {
+fn shortest(holds: impl Fn(f64) -> bool) -> Climbs {
     let mut found = Climbs::default();
     let mut climb = LONGEST;
     while climb >= SHORTEST {
@@ -74,10 +79,10 @@ fn climbs(holds: impl Fn(f64) -> bool) -> Climbs {
 }
 
 /// A sudden step from a small rate, and what the answer of each autoscaler is made of.
-fn step(asker: &Asker<'_>, to: f64) -> Vec<ScaleDelay> {
+pub(crate) fn step(asker: &Asker<'_>, to: f64) -> Vec<ScaleDelay> {
     let shape = Shape { climb: Nanos::from_secs(1), ..SCALED };
     let trial = asker.trial(&[], shape);
-    asker.played.fetch_add(1, Ordering::Relaxed);
+    asker.count();
     let Ok((result, events)) = trial.watch(asker.judge, to, asker.seed()) else { return Vec::new() };
     let plan = &asker.question.plan;
     plan.platform
@@ -144,8 +149,9 @@ fn reversals<'a>(decisions: impl Iterator<Item = &'a ScalingDecision>) -> u32 {
 
 /// CPU of each autoscaled workload at the largest rate that fixed replicas hold: below its target an autoscaler acts
 /// too late to save the objective.
-fn targets(asker: &Asker<'_>, demands: &Demands, fixed: &Capacity) -> Vec<TargetTold> {
-    let plan = &asker.question.plan;
+fn targets(known: &Known<'_>) -> Vec<TargetTold> {
+    let Known { demands, fixed, .. } = known;
+    let plan = &known.question.plan;
     let told = |autoscaler: &platform::Autoscaler| {
         let workload = autoscaler.target?;
         let request = plan.platform.workload(workload).requests().cpu?.get() as f64 / 1e3;

@@ -2,9 +2,13 @@
 //!
 //! Rates are sessions a second unless they say requests. A figure that ends in `_us` is in microseconds.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use units::Seed;
 
+use crate::replications::same;
+use crate::shard::{self, Shard, ShardError};
 use crate::{Conclusion, PlatformStamp, ScenarioStamp};
 
 /// The answer to a capacity question.
@@ -62,8 +66,85 @@ pub struct CapacityPlan {
     /// Points that were played live, to see whether they come out as virtual time says.
     #[serde(default)]
     pub confirmed: Vec<Confirmed>,
+    /// What a backend was to confirm, too, and could not be asked.
+    #[serde(default)]
+    pub not_confirmed: Vec<NotConfirmed>,
     /// How many rehearsals were played.
     pub rehearsals: u64,
+}
+
+/// One part of a capacity plan, `capacity-part.json`: `--shard` cut the questions, and `merge` makes parts one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CapacityPart {
+    /// `rehearse/capacity-part/v1`.
+    pub schema: String,
+    /// Which part of the questions it answers.
+    pub shard: Shard,
+    /// What every part found for itself, because each question begins with it. What they ask is not in it yet.
+    pub plan: CapacityPlan,
+    /// Its answers, in the order of the questions.
+    pub answers: Vec<Answered>,
+}
+
+impl CapacityPart {
+    /// Parts of one plan, each with the name it is told by: what all of them found, and every answer in its order.
+    ///
+    /// # Errors
+    /// If they are not all the parts of the same plan.
+    pub fn woven(parts: Vec<(String, Self)>) -> Result<(CapacityPlan, Vec<Answered>), ShardError> {
+        let told =
+            parts.iter().map(|(name, part)| (name, (&part.plan.command, &part.plan.platform, &part.plan.version)));
+        same(told, "command, platform or version")?;
+        same(parts.iter().map(|(name, part)| (name, &part.plan)), "nodes, prices or costs")?;
+        let parts = parts.into_iter().map(|(name, part)| (name, Some(part.shard), (part.plan, part.answers)));
+        let (plans, answers): (Vec<_>, Vec<_>) = shard::in_order(parts.collect())?.into_iter().unzip();
+        let plan = plans.into_iter().next().ok_or(ShardError::Nothing)?;
+        Ok((plan, shard::woven(answers)))
+    }
+}
+
+/// One of the questions that need nothing of each other, answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answered {
+    /// How many rehearsals that took.
+    pub rehearsals: u64,
+    /// What came out.
+    pub answer: CapacityAnswer,
+}
+
+/// What a question may come to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CapacityAnswer {
+    /// What breaks first and next.
+    Ladder {
+        /// Each change on top of those before it.
+        rungs: Vec<Rung>,
+        /// What rates stand on, up to what the last change carries.
+        grid: Vec<Footing>,
+    },
+    /// Which climbs are too steep, with a forecast beside the autoscalers or without.
+    Climbs {
+        /// With it.
+        predictive: bool,
+        /// The climbs.
+        climbs: Climbs,
+    },
+    /// What the answer to a sudden step is made of.
+    Step(Vec<ScaleDelay>),
+    /// Something is gone.
+    Loss(Loss),
+    /// A figure is off by a fifth.
+    Off {
+        /// Which figure.
+        figure: String,
+        /// 20 % higher, or lower.
+        higher: bool,
+        /// What the platform carries then.
+        keeps: f64,
+    },
+    /// One way to run the platform, if it comes up.
+    Setting(Option<FrontierPoint>),
 }
 
 /// Something that virtual time answered, played on a backend.
@@ -83,6 +164,35 @@ pub struct Confirmed {
     pub p95_us: Option<u64>,
     /// Its report, from the folder of the plan.
     pub report: String,
+}
+
+impl Confirmed {
+    /// How it came out, in words.
+    pub fn outcome(&self) -> String {
+        let word = self.conclusion.word();
+        match (self.agrees, self.conclusion) {
+            (true, _) => word.to_owned(),
+            (false, Conclusion::Invalid) => format!("{word}: says nothing"),
+            (false, _) => format!("{word}: DIFFERS"),
+        }
+    }
+}
+
+/// Something that a backend does not play, or that the machine does not carry there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotConfirmed {
+    /// Which backend.
+    pub backend: String,
+    /// What would have been played, in words.
+    pub what: String,
+    /// Why not.
+    pub why: String,
+}
+
+impl fmt::Display for NotConfirmed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: not confirmed on {}: {}", self.what, self.backend, self.why)
+    }
 }
 
 /// The largest rate that keeps every objective.

@@ -45,8 +45,8 @@ pub mod wire;
 
 pub use alert::{AlertPeak, AlertRehearsal, AlertResult, AlertSpell, AlertVerdict};
 pub use capacity::{
-    BoundTold, Capacity, CapacityPlan, CapacityStep, Climbs, Confirmed, Footing, FrontierPoint, Growth, Loss, Motion,
-    Rung, ScaleDelay, Sensitivity, TargetTold, Users,
+    Answered, BoundTold, Capacity, CapacityAnswer, CapacityPart, CapacityPlan, CapacityStep, Climbs, Confirmed,
+    Footing, FrontierPoint, Growth, Loss, Motion, NotConfirmed, Rung, ScaleDelay, Sensitivity, TargetTold, Users,
 };
 pub use chart::{Demand, FaultResult, Happening, LostRequest, ScalingResult, StepCurve};
 pub use chronicle::Chronicle;

@@ -5,7 +5,7 @@ use units::Seed;
 
 use crate::replications::same;
 use crate::shard::{self, Shard, ShardError};
-use crate::{Conclusion, Confirmed, PlatformStamp, ScenarioStamp};
+use crate::{Conclusion, Confirmed, NotConfirmed, PlatformStamp, ScenarioStamp};
 
 /// Whether a candidate may go out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,9 @@ pub struct ReleasePlan {
     /// Drills that were played live, to see whether they come out as virtual time says.
     #[serde(default)]
     pub confirmed: Vec<Confirmed>,
+    /// Drills that a backend was to confirm and does not play, or not on this machine.
+    #[serde(default)]
+    pub not_confirmed: Vec<NotConfirmed>,
     /// Minutes of load that were played.
     pub minutes: f64,
     /// Which part of the drills it has, in the order of the plan; `None`: all of them.

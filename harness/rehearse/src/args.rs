@@ -152,14 +152,8 @@ pub(crate) struct LiveArgs {
     /// Who stands the platform up, and who decides
     #[arg(long, value_enum, default_value_t = Backend::Embedded)]
     pub(crate) backend: Backend,
-    /// The folder that has etcd and Kubernetes' programs, for `--backend control-plane`
-    #[arg(long, value_name = "DIR")]
-    pub(crate) kube_bin_dir: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) cluster: ClusterArgs,
-    /// Who puts requests on the wire: connections of our own, or goose's client
-    #[arg(long, value_enum, default_value_t = DriverKind::Hyper)]
-    pub(crate) driver: DriverKind,
+    pub(crate) means: Means,
     /// Show the run as a page, too, on this port of 127.0.0.1; on a free one if none is given
     #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "0")]
     pub(crate) live: Option<u16>,
@@ -168,17 +162,33 @@ pub(crate) struct LiveArgs {
     pub(crate) no_tui: bool,
 }
 
+/// What a live backend is made of, wherever one is asked for.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Means {
+    /// The folder that has etcd and Kubernetes' programs, for the backend control-plane
+    #[arg(long, value_name = "DIR")]
+    pub(crate) kube_bin_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+    /// Who puts requests on the wire: connections of our own, or goose's client
+    #[arg(long, value_enum, default_value_t = DriverKind::Hyper)]
+    pub(crate) driver: DriverKind,
+}
+
 impl LiveArgs {
+    /// The backend that was asked for: one that was named, or the one that a cluster implies.
+    pub(crate) const fn backend(&self) -> Backend {
+        let cluster = &self.means.cluster;
+        if cluster.kind || cluster.context.is_some() { Backend::Kubernetes } else { self.backend }
+    }
+}
+
+impl Means {
     /// What of them decides how a run goes, as it is typed.
     pub(crate) fn repeated(&self) -> String {
         let programs = self.kube_bin_dir.iter().map(|folder| format!(" --kube-bin-dir {}", folder.display()));
         let driver = (self.driver == DriverKind::GooseNative).then(|| " --driver goose-native".to_owned());
         programs.chain(self.cluster.repeated()).chain(driver).collect()
-    }
-
-    /// The backend that was asked for: one that was named, or the one that a cluster implies.
-    pub(crate) const fn backend(&self) -> Backend {
-        if self.cluster.kind || self.cluster.context.is_some() { Backend::Kubernetes } else { self.backend }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use clap::ValueEnum as _;
 use scenarios::{FaultKind, Party, Plan, Scenario};
 use units::Seed;
 
@@ -44,6 +45,12 @@ impl Backend {
             Self::Kubernetes => "kubernetes",
             Self::Simulated => "simulated",
         }
+    }
+
+    /// All of them that play in real time, by name.
+    pub(crate) fn live() -> String {
+        let live = |backend: &&Self| **backend != Self::Simulated;
+        Self::value_variants().iter().filter(live).map(|backend| backend.named()).collect::<Vec<_>>().join(", ")
     }
 
     /// How it plays such a fault. Exhaustive, so that a new kind has to be decided here.
@@ -160,35 +167,42 @@ impl Backend {
     }
 }
 
-/// Refuses faults that `backend` does not play.
-pub(crate) fn check(plan: &Plan, backend: Backend) -> Result<(), Failure> {
-    let name = backend.named();
+/// Why `backend` does not play a plan, and what to do instead.
+pub(crate) struct Refusal {
+    pub(crate) why: String,
+    instead: &'static str,
+}
+
+/// What keeps `backend` from playing all of `plan`; nothing if it plays all of it.
+pub(crate) fn refusal(plan: &Plan, backend: Backend) -> Option<Refusal> {
     if plan.ingress.is_some() && backend != Backend::Simulated {
-        return Err(Failure::usage(format!(
-            "scenario {} goes through the ingress controller, which the {name} backend does not play: simulate it, or \
-             give its steps a host that the gateway takes",
-            plan.scenario.name
-        )));
+        return Some(Refusal {
+            why: "it goes through the ingress controller, which is not played there".into(),
+            instead: "simulate it, or give its steps a host that the gateway takes",
+        });
     }
     if !plan.platform.node_groups.is_empty() && matches!(backend, Backend::ControlPlane | Backend::Kubernetes) {
-        return Err(Failure::usage(format!(
-            "the nodes file has node groups, and no cluster autoscaler runs on the {name} backend: declare the nodes \
-             one by one"
-        )));
+        return Some(Refusal {
+            why: "the nodes file has node groups, and no cluster autoscaler runs there".into(),
+            instead: "declare the nodes one by one",
+        });
     }
     let refused = |fault: &scenarios::Fault| match backend.support(&fault.kind) {
         Support::Refused(why) => Some(format!("`{}` ({why})", fault.name)),
         Support::Native | Support::Emulated(_) => None,
     };
-    let names: Vec<_> = plan.faults.iter().filter_map(refused).collect();
-    if names.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::usage(format!(
-        "scenario {} has faults that the {name} backend does not play: {}; leave them out, or choose another backend",
-        plan.scenario.name,
-        names.join(", ")
-    )))
+    let faults: Vec<_> = plan.faults.iter().filter_map(refused).collect();
+    (!faults.is_empty()).then(|| Refusal {
+        why: format!("it has faults that are not played there: {}", faults.join(", ")),
+        instead: "leave them out, or choose another backend",
+    })
+}
+
+/// Refuses what `backend` does not play.
+pub(crate) fn check(plan: &Plan, backend: Backend) -> Result<(), Failure> {
+    let Some(Refusal { why, instead }) = refusal(plan, backend) else { return Ok(()) };
+    let (name, scenario) = (backend.named(), &plan.scenario.name);
+    Err(Failure::usage(format!("the {name} backend does not play scenario {scenario}: {why}; {instead}")))
 }
 
 /// Which backends play all of a scenario: names of their commands.

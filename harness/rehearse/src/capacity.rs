@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use planning::{CapacityError, Judge, Mixture, Prices, Question, Select};
-use record::{CapacityPlan, Conclusion, ExitCode, RunFolder};
+use record::{CapacityPart, CapacityPlan, Conclusion, ExitCode, RunFolder, Shard};
 use scenarios::Plan;
 use simulation::Settings;
 
-use crate::args::{Format, PlayArgs};
+use crate::args::{Format, Means, PlayArgs};
 use crate::backend::Backend;
-use crate::confirm::{ConfirmBy, Point, confirm};
+use crate::confirm::{Answers, Confirming, Point};
 use crate::failure::Failure;
 use crate::machine::Began;
 use crate::resolve::Rehearsal;
@@ -38,15 +38,28 @@ pub(crate) struct CapacityArgs {
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
     /// On how many seeds an answer has to hold
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, value_name = "N", default_value_t = CONFIRMATIONS, value_parser = clap::value_parser!(u32).range(1..=100))]
     confirmations: u32,
     /// Play 0.8 and 1.25 times what is carried on this backend, too: it has to keep and to break as predicted
     #[arg(long, value_enum, value_name = "BACKEND")]
-    confirm: Option<ConfirmBy>,
+    confirm: Option<Backend>,
+    #[command(flatten)]
+    means: Means,
+    /// Answer one part of the questions, such as 2/3, the second of three; `rehearse merge` makes parts one
+    #[arg(long, value_name = "I/N", conflicts_with = "confirm")]
+    shard: Option<Shard>,
 }
 
+/// What a folder of a plan has.
+pub(crate) const FILE: &str = "capacity.json";
+/// And that of a part of one.
+pub(crate) const PART: &str = "capacity-part.json";
+/// On how many seeds, if nobody says.
+const CONFIRMATIONS: u32 = 3;
 /// Of what is carried, as much as a confirming point asks for, and how that comes out.
 const POINTS: [(f64, Conclusion); 2] = [(0.8, Conclusion::Pass), (1.25, Conclusion::Fail)];
+/// Both of them, before their rates are known.
+const ANY_POINT: &str = "0.8 and 1.25 times what is carried";
 
 /// `rehearse capacity`.
 pub(crate) fn run(args: &CapacityArgs) -> Result<ExitCode, Failure> {
@@ -67,14 +80,20 @@ pub(crate) fn run(args: &CapacityArgs) -> Result<ExitCode, Failure> {
         plan,
         mixture,
         rate,
+        users: args.users,
         growth,
         prices,
         replications: args.confirmations,
         threads: simulation::all_cores(),
         stamp: rehearsal.asked.platform.clone(),
         nodes: rehearsal.asked.nodes.clone(),
-        command: command(args),
+        command: command(args, &rehearsal.asked.command),
     };
+    let confirming = args.confirm.map(|backend| {
+        let any = planning::point(&question, 1.0);
+        Confirming::begin(backend, &args.means, &rehearsal, &args.play, [(ANY_POINT, &any)].into_iter())
+    });
+    let confirming = confirming.transpose()?;
     let folder = RunFolder::create(&args.play.out, &format!("capacity-{}", began.stamp()), &rehearsal.asked)?;
     let quiet = args.play.quiet;
     let say = |what: &str| {
@@ -82,27 +101,56 @@ pub(crate) fn run(args: &CapacityArgs) -> Result<ExitCode, Failure> {
             told::aside(&format!("{what} …\n"));
         }
     };
-    let mut answer = planning::capacity(&question, &judge, &say).map_err(|error| match error {
+    let found = planning::part(&question, &judge, args.shard, &say).map_err(|error| match error {
         CapacityError::NeverReady(_) => Failure::new(ExitCode::Manifests, &error),
         CapacityError::BrokenAtZero { .. } => Failure::new(ExitCode::Broken, &error),
         CapacityError::NoDemand => usage(&error),
     })?;
-    answer.users.asked = args.users;
-    if let Some(by) = args.confirm {
-        // What was found in minutes is kept, whatever becomes of the rest.
-        folder.write_json("capacity.json", &answer)?;
-        let point = |(factor, expected): (f64, Conclusion)| {
-            let rate = answer.declared.keeps * factor;
-            Point {
-                name: format!("{factor}"),
-                what: format!("{factor} times what is carried, {rate:.1} sessions/s"),
-                plan: planning::point(&question, rate),
-                expected,
-            }
-        };
-        answer.confirmed = confirm(by, &rehearsal, &args.play, POINTS.map(point).into(), &folder)?;
+    let (plan, answers) = found;
+    if let Some(shard) = args.shard {
+        return keep(&folder, &CapacityPart { schema: "rehearse/capacity-part/v1".into(), shard, plan, answers });
     }
-    finish(args, &folder, &answer)
+    let mut answer = planning::whole(plan, answers);
+    if let Some(mut confirming) = confirming {
+        // What was found in minutes is kept, whatever becomes of the rest.
+        folder.write_json(FILE, &answer)?;
+        let points = if confirming.plays(ANY_POINT) {
+            points(&question, &judge, answer.declared.keeps, confirming.measure()?)
+        } else {
+            Vec::new()
+        };
+        let Answers { confirmed, not } = confirming.ask(&rehearsal, &args.play, points, &folder)?;
+        (answer.confirmed, answer.not_confirmed) = (confirmed, not);
+    }
+    finish(&folder, &answer, args.play.format)
+}
+
+/// A part says nothing by itself: it is only written.
+fn keep(folder: &RunFolder, part: &CapacityPart) -> Result<ExitCode, Failure> {
+    folder.write_json(PART, &part)?;
+    let (shard, answers) = (part.shard, part.answers.len());
+    told::out(&format!("part {shard}: {answers} questions answered; `rehearse merge` makes the parts one\n"));
+    told::out(&format!("part: {}\n", folder.path().display()));
+    Ok(ExitCode::Pass)
+}
+
+/// What is played live: on a machine that does not carry the lower point, the most that it does carry, too. Below what
+/// is carried, that has to pass.
+fn points(question: &Question, judge: &Judge, keeps: f64, most: f64) -> Vec<Point> {
+    let peak = planning::point(question, keeps).load.peak_rate();
+    let fits = (most / peak * 100.0).floor() / 100.0;
+    let lesser = (fits > 0.0 && fits < POINTS[0].0).then_some((fits, Conclusion::Pass));
+    let point = |(factor, expected): (f64, Conclusion)| {
+        let rate = keeps * factor;
+        Point {
+            name: format!("{factor}"),
+            what: format!("{factor} times what is carried, {rate:.1} sessions/s"),
+            plan: planning::deciding_point(question, judge, rate, expected),
+            expected,
+            command: question.command.clone(),
+        }
+    };
+    lesser.into_iter().chain(POINTS).map(point).collect()
 }
 
 /// The documented objectives, a scenario's own, and those of the command line, that say something about a plan.
@@ -114,10 +162,11 @@ pub(crate) fn select(args: &PlayArgs, own: &[objectives::Objective]) -> Result<S
     }))
 }
 
-fn finish(args: &CapacityArgs, folder: &RunFolder, answer: &CapacityPlan) -> Result<ExitCode, Failure> {
-    folder.write_json("capacity.json", answer)?;
+/// Writes, tells, and says how it ends.
+pub(crate) fn finish(folder: &RunFolder, answer: &CapacityPlan, format: Format) -> Result<ExitCode, Failure> {
+    folder.write_json(FILE, answer)?;
     let report = folder.write("capacity.html", reports::capacity_page(answer).as_bytes())?;
-    match args.play.format {
+    match format {
         Format::Text => {
             told::out(&reports::capacity_text(answer, crate::play::width()));
             told::out(&format!("report: {}\n", report.display()));
@@ -157,7 +206,7 @@ fn growth(text: &str) -> Result<f64, Failure> {
     let rate: f64 = percent.trim().trim_end_matches('%').trim().parse().map_err(|_| wrong())?;
     let monthly = match each.trim() {
         "month" => rate / 100.0,
-        "year" => (1.0 + rate / 100.0).powf(1.0 / 12.0) - 1.0,
+        "year" => libm::pow(1.0 + rate / 100.0, 1.0 / 12.0) - 1.0,
         _ => return Err(wrong()),
     };
     if monthly.is_finite() && monthly > 0.0 { Ok(monthly) } else { Err(wrong()) }
@@ -172,17 +221,18 @@ fn prices(path: &Path) -> Result<Prices, Failure> {
     prices.checked().map_err(|error| Failure::usage(format!("{shown}: {error}")))
 }
 
-fn command(args: &CapacityArgs) -> String {
-    let play = &args.play;
-    let mut words = vec![format!("rehearse capacity {} --seed {}", play.scenario(), play.seed)];
-    words.extend(play.platform.iter().map(|platform| format!("--platform {platform}")));
-    words.extend(play.overlay.iter().map(|overlay| format!("--overlay {overlay}")));
-    words.extend(play.nodes.iter().map(|nodes| format!("--nodes {}", nodes.display())));
+/// The command that repeats it. `simulated` plays the same scenario on the same platform.
+fn command(args: &CapacityArgs, simulated: &str) -> String {
+    let mut words = vec![simulated.replacen("simulate", "capacity", 1)];
     words.extend(args.journeys.iter().map(|mix| format!("--journeys {mix}")));
     words.extend(args.sessions.iter().map(|rate| format!("--sessions {rate}")));
     words.extend(args.users.iter().map(|users| format!("--users {users}")));
     words.extend(args.growth.iter().map(|growth| format!("--growth {growth}")));
     words.extend(args.prices.iter().map(|prices| format!("--prices {}", prices.display())));
+    if args.confirmations != CONFIRMATIONS {
+        words.push(format!("--confirmations {}", args.confirmations));
+    }
+    words.extend(args.confirm.iter().map(|backend| format!("--confirm {}{}", backend.named(), args.means.repeated())));
     words.join(" ")
 }
 

@@ -1,13 +1,14 @@
 //! `--backend kubernetes`: a cluster of kind's or any other, from the command line's side.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use alerts::Scraper;
 use cluster::ClusterConfig;
 use kubernetes::{Cluster, ClusterOrder, Layered, Whose};
 use platform::Node;
 use record::{ExitCode, Observed, Origin, StandIn};
+use scenarios::Plan;
 use stage::{ControlMaker, EmbeddedSettings, StageError};
 use tokio::sync::watch;
 
@@ -81,6 +82,12 @@ impl ClusterSide {
     pub(crate) fn prepare(&self, rehearsal: &mut Rehearsal) -> Result<(), Failure> {
         let mut held = self.held();
         let Some(cluster) = held.cluster.as_ref() else { return Ok(()) };
+        if rehearsal.plan.nodes != self.nodes {
+            // It was made for others; what it does to nodes is refused before, for they are called otherwise here.
+            let mut plan = Plan::clone(&rehearsal.plan);
+            plan.nodes.clone_from(&self.nodes);
+            rehearsal.plan = Arc::new(plan);
+        }
         let plan = &rehearsal.plan;
         let refused = plan.faults.iter().find_map(|fault| Some((&fault.name, cluster.refuses(&fault.kind)?)));
         if let Some((name, why)) = refused {
@@ -115,8 +122,8 @@ impl ClusterSide {
             return Err(Failure::usage(format!("--keep-image {unknown}: the platform has no such workload")));
         }
         let order = ClusterOrder {
-            plan: std::sync::Arc::clone(plan),
-            objects: rehearsal.objects.clone(),
+            plan: Arc::clone(plan),
+            objects: rehearsal.objects.iter().map(manifests::Object::to_json).collect(),
             config: ClusterConfig { seed: plan.load.seed, ..ClusterConfig::default() },
             keep_images,
             registry: self.args.registry.clone(),
@@ -142,7 +149,7 @@ impl ClusterSide {
     ) -> Result<Observed, Failure> {
         let (cluster, layered) = {
             let mut held = self.held();
-            (held.cluster.take(), held.layered.take())
+            (held.cluster.take(), held.layered.clone()) // a run that is repeated is given the same
         };
         let (Some(mut cluster), Some(layered)) = (cluster, layered) else {
             return Err(Failure::of_backend("the cluster has gone".to_owned()));

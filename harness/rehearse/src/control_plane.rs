@@ -122,7 +122,7 @@ async fn under(
     let plan = Arc::clone(&rehearsal.plan);
     let order = Order {
         platform: Arc::clone(&plan.platform),
-        objects: rehearsal.objects.clone(),
+        objects: rehearsal.objects.iter().map(manifests::Object::to_json).collect(),
         nodes: plan.nodes.clone(),
         config: ClusterConfig { seed: plan.load.seed, ..settings.cluster.clone() },
         run: run_id(progress),

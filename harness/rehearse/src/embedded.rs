@@ -7,6 +7,7 @@ use std::sync::Arc;
 use kubernetes::Programs;
 use platform::Node;
 use record::{ExitCode, Observed};
+use scenarios::Plan;
 use stage::EmbeddedSettings;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -55,7 +56,7 @@ impl Embedded {
             cluster: cluster::ClusterConfig::default(),
             keep_observations: true,
             open_files: machine::raise_open_files(),
-            sender: match live.driver {
+            sender: match live.means.driver {
                 DriverKind::Hyper => driver::Sender::Hyper,
                 DriverKind::GooseNative => driver::Sender::Goose,
             },
@@ -72,7 +73,9 @@ impl Embedded {
         let mut interrupts = runtime.block_on(async { machine::interrupts() });
         let under = match under {
             Some(under) => under,
-            None => Under::Cluster(Box::new(runtime.block_on(ClusterSide::reach(&live.cluster, &mut interrupts))?)),
+            None => {
+                Under::Cluster(Box::new(runtime.block_on(ClusterSide::reach(&live.means.cluster, &mut interrupts))?))
+            }
         };
         let runtime = Some(runtime);
         Ok(Self { runtime, settings, interrupts, page, carries: None, under })
@@ -90,9 +93,20 @@ impl Embedded {
     /// Finds what this machine carries, and refuses a plan that asks for more or that it has no files for.
     pub(crate) fn probe(&mut self, rehearsal: &Rehearsal, args: &PlayArgs) -> Result<(), Failure> {
         stage::check(&rehearsal.plan, &self.settings)?;
+        probe::refuse_beyond(self.measure()?, &rehearsal.plan, args)
+    }
+
+    /// Requests a second that this machine carries.
+    pub(crate) fn measure(&mut self) -> Result<f64, Failure> {
         let carries = self.block_on(probe::carries(&self.settings, self.interrupts.clone()))?;
         self.carries = Some(carries);
-        probe::refuse_beyond(carries, &rehearsal.plan, args)
+        Ok(carries)
+    }
+
+    /// Why a plan cannot be played on this machine, after it was measured.
+    pub(crate) fn beyond(&self, plan: &Plan) -> Option<String> {
+        let files = stage::check(plan, &self.settings).err().map(|error| error.to_string());
+        files.or_else(|| probe::beyond(self.carries?, plan))
     }
 
     /// What the probe found, in words.

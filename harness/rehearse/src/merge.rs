@@ -4,13 +4,13 @@ use std::fs;
 use std::path::PathBuf;
 
 use planning::release;
-use record::{Asked, ExitCode, ReleasePlan, Replications, RunFolder, ShardError};
+use record::{Asked, CapacityPart, ExitCode, ReleasePlan, Replications, RunFolder, ShardError};
 use serde::de::DeserializeOwned;
 
 use crate::args::{Format, Undecided};
 use crate::failure::Failure;
 use crate::machine::Began;
-use crate::{release as drills, replications};
+use crate::{capacity as plans, release as drills, replications};
 
 /// Of `merge`.
 #[derive(Clone, Debug, clap::Args)]
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &MergeArgs) -> Result<ExitCode, Failure> {
         whole.conclusion = release::verdict(&whole.drills);
         let folder = RunFolder::create(&args.out, &format!("release-{}", began.stamp()), &asked)?;
         for drill in &whole.drills {
-            let file = format!("drill-{}.yaml", drill.name);
+            let file = drills::file(&drill.name);
             let from = args.parts.iter().map(|part| part.join(&file)).find(|path| path.is_file());
             if let Some(from) = from {
                 let text = fs::read(&from)
@@ -48,6 +48,11 @@ pub(crate) fn run(args: &MergeArgs) -> Result<ExitCode, Failure> {
             }
         }
         return drills::finish(&folder, whole, args.format, args.undecided);
+    }
+    if first.join(plans::PART).is_file() {
+        let (plan, answers) = CapacityPart::woven(parts(args, plans::PART)?).map_err(|error| usage(&error))?;
+        let folder = RunFolder::create(&args.out, &format!("capacity-{}", began.stamp()), &asked)?;
+        return plans::finish(&folder, &planning::whole(plan, answers), args.format);
     }
     let whole = Replications::merged(parts(args, replications::FILE)?).map_err(|error| usage(&error))?;
     let folder = RunFolder::create(&args.out, &format!("{}-seeds-{}", asked.scenario, began.stamp()), &asked)?;

@@ -36,7 +36,7 @@ impl Stage {
         Ok(match backend {
             Backend::Embedded => Self::Embedded(Box::new(Embedded::new(live, Some(Under::Rules))?)),
             Backend::ControlPlane => {
-                let programs = kubernetes::Programs::find(live.kube_bin_dir.as_deref())?;
+                let programs = kubernetes::Programs::find(live.means.kube_bin_dir.as_deref())?;
                 Self::Embedded(Box::new(Embedded::new(live, Some(Under::ControlPlane(programs)))?))
             }
             Backend::Containers => Self::Embedded(Box::new(Embedded::new(live, Some(Under::Containers))?)),
@@ -46,7 +46,7 @@ impl Stage {
     }
 
     /// Sees to it that it can be had, and adds to the rehearsal what it will be made of.
-    fn prepare(&self, rehearsal: &mut Rehearsal) -> Result<(), Failure> {
+    pub(crate) fn prepare(&self, rehearsal: &mut Rehearsal) -> Result<(), Failure> {
         match self {
             Self::Embedded(embedded) => embedded.prepare(rehearsal),
             Self::Simulated => Ok(()),
@@ -68,6 +68,22 @@ impl Stage {
             Self::Simulated => None,
         }
     }
+
+    /// Finds what this machine carries, where load is real: requests a second that a run may ask for.
+    pub(crate) fn measure(&mut self) -> Result<Option<f64>, Failure> {
+        match self {
+            Self::Embedded(embedded) => Ok(Some(crate::probe::safe(embedded.measure()?))),
+            Self::Simulated => Ok(None),
+        }
+    }
+
+    /// Why this machine cannot play a plan, after it was measured.
+    pub(crate) fn beyond(&self, plan: &Plan) -> Option<String> {
+        match self {
+            Self::Embedded(embedded) => embedded.beyond(plan),
+            Self::Simulated => None,
+        }
+    }
 }
 
 /// `rehearse run`.
@@ -84,10 +100,9 @@ fn command(args: &PlayArgs, backend: Backend, live: &LiveArgs) -> Result<ExitCod
     if args.control || args.against.is_some() {
         return crate::against::against(args, backend, args.against.as_deref());
     }
-    let began = Began::now();
     let resolve = |args: &PlayArgs, nodes: Option<Vec<Node>>| {
         let mut rehearsal = Rehearsal::resolve_on(args, backend, nodes)?;
-        rehearsal.asked.command += &live.repeated();
+        rehearsal.asked.command += &live.means.repeated();
         Ok::<_, Failure>(rehearsal)
     };
     let mut rehearsal = resolve(args, None)?;
@@ -113,20 +128,7 @@ fn command(args: &PlayArgs, backend: Backend, live: &LiveArgs) -> Result<ExitCod
         (false, true) => Show::Lines,
         (false, false) => Show::Screen,
     };
-    let mut progress = begin(args, &rehearsal, &began, show)?;
-    let mut ended = play(&rehearsal, &stage, &mut progress, &began, true)?;
-    // What makes a live run invalid is the machine's hour; virtual time would do the same again.
-    if ended.result.conclusion == Conclusion::Invalid && backend != Backend::Simulated {
-        write(args, &progress, &ended)?;
-        progress
-            .say(&format!("the run is invalid and kept in {}; it is repeated once", progress.folder.path().display()));
-        let (began, look) = (Began::now(), rehearsal.look.take());
-        rehearsal = resolve(args, stage.nodes())?;
-        rehearsal.look = look;
-        stage.prepare(&mut rehearsal)?;
-        progress = begin(args, &rehearsal, &began, show)?;
-        ended = play(&rehearsal, &stage, &mut progress, &began, true)?;
-    }
+    let (mut progress, mut ended) = played(args, &rehearsal, &stage, show, None)?;
     if let Some((longer, look)) = extended(args, &rehearsal, &progress, &ended) {
         write(args, &progress, &ended)?;
         progress.say(&format!(
@@ -134,15 +136,38 @@ fn command(args: &PlayArgs, backend: Backend, live: &LiveArgs) -> Result<ExitCod
             progress.folder.path().display(),
             longer.duration.unwrap_or_default()
         ));
-        let (began, command) = (Began::now(), rehearsal.asked.command.clone());
+        let command = rehearsal.asked.command.clone();
         rehearsal = resolve(&longer, stage.nodes())?;
         rehearsal.asked.command = command;
         rehearsal.look(look);
         stage.prepare(&mut rehearsal)?;
-        progress = begin(args, &rehearsal, &began, show)?;
-        ended = play(&rehearsal, &stage, &mut progress, &began, true)?;
+        (progress, ended) = played(args, &rehearsal, &stage, show, None)?;
     }
     finish(args, &rehearsal, &progress, &ended)
+}
+
+/// Plays a rehearsal into a new folder, called `name` or by what it is. A live run that is invalid is repeated once: what
+/// makes it so is the machine's hour, and virtual time would do the same again.
+fn played(
+    args: &PlayArgs,
+    rehearsal: &Rehearsal,
+    stage: &Stage,
+    show: Show,
+    name: Option<&str>,
+) -> Result<(Progress, Ended), Failure> {
+    let mut again = rehearsal.backend != Backend::Simulated;
+    loop {
+        let began = Began::now();
+        let mut progress = begin(args, rehearsal, &began, show, name)?;
+        let ended = play(rehearsal, stage, &mut progress, &began, true)?;
+        if ended.result.conclusion != Conclusion::Invalid || !again {
+            return Ok((progress, ended));
+        }
+        write(args, &progress, &ended)?;
+        let folder = progress.folder.path().display();
+        progress.say(&format!("the run is invalid and kept in {folder}; it is repeated once"));
+        again = false;
+    }
 }
 
 /// What is to be played instead of a run that could not decide, if a longer one is allowed and would help.
@@ -155,12 +180,10 @@ fn extended(args: &PlayArgs, rehearsal: &Rehearsal, progress: &Progress, ended: 
     (wanted > steady).then(|| (PlayArgs { duration: Some(wanted), ..args.clone() }, look))
 }
 
-/// One block of a comparison, or a point that confirms another.
+/// One block of a comparison.
 pub(crate) struct Block {
     pub(crate) folder: PathBuf,
     pub(crate) conclusion: Conclusion,
-    /// Of the judged flow.
-    pub(crate) p95_us: Option<u64>,
 }
 
 /// Plays one block of a comparison into the folder `name` of the output folder, without a word.
@@ -169,24 +192,28 @@ pub(crate) fn block(args: &PlayArgs, backend: Backend, name: &str) -> Result<Blo
     let stage = Stage::of(backend, &LiveArgs::default())?;
     stage.prepare(&mut rehearsal)?;
     let folder = RunFolder::create(&args.out, name, &rehearsal.asked)?;
-    once(&rehearsal, &stage, folder)
-}
-
-/// Plays a rehearsal into `folder`, without a word and without a twin.
-pub(crate) fn once(rehearsal: &Rehearsal, stage: &Stage, folder: RunFolder) -> Result<Block, Failure> {
-    let mut progress = Progress::new(folder, head(rehearsal), Show::Nothing, false)?;
-    let ended = play(rehearsal, stage, &mut progress, &Began::now(), false)?;
+    let mut progress = Progress::new(folder, head(&rehearsal), Show::Nothing, false)?;
+    let ended = play(&rehearsal, &stage, &mut progress, &Began::now(), false)?;
     let folder = &progress.folder;
     folder.result(&ended.result)?;
     folder.environment(&ended.environment)?;
     match progress.trouble {
         Some(trouble) => Err(Failure::new(ExitCode::Backend, &trouble)),
-        None => Ok(Block {
-            folder: folder.path().to_owned(),
-            conclusion: ended.result.conclusion,
-            p95_us: ended.result.percentile(95.0),
-        }),
+        None => Ok(Block { folder: folder.path().to_owned(), conclusion: ended.result.conclusion }),
     }
+}
+
+/// What a run came to that answers somebody else's question.
+pub(crate) struct Point {
+    pub(crate) result: RunResult,
+    pub(crate) report: PathBuf,
+}
+
+/// Plays a rehearsal as `run` does, into the folder `name` of the output folder, with all its files and without a word.
+pub(crate) fn point(args: &PlayArgs, rehearsal: &Rehearsal, stage: &Stage, name: &str) -> Result<Point, Failure> {
+    let (progress, ended) = played(args, rehearsal, stage, Show::Nothing, Some(name))?;
+    let (report, _) = write(args, &progress, &ended)?;
+    Ok(Point { result: ended.result, report })
 }
 
 fn play(
@@ -240,10 +267,16 @@ pub(crate) fn report(folder: &Path, beside: Option<&Path>, open: bool) -> Result
     Ok(result.conclusion.exit())
 }
 
-fn begin(args: &PlayArgs, rehearsal: &Rehearsal, began: &Began, show: Show) -> Result<Progress, Failure> {
+fn begin(
+    args: &PlayArgs,
+    rehearsal: &Rehearsal,
+    began: &Began,
+    show: Show,
+    name: Option<&str>,
+) -> Result<Progress, Failure> {
     let asked = &rehearsal.asked;
-    let name = format!("{}-{}-{}", asked.scenario, asked.backend, began.stamp());
-    let folder = RunFolder::create(&args.out, &name, asked)?;
+    let own = || format!("{}-{}-{}", asked.scenario, asked.backend, began.stamp());
+    let folder = RunFolder::create(&args.out, &name.map_or_else(own, str::to_owned), asked)?;
     let live = rehearsal.backend != Backend::Simulated;
     if live {
         folder.begun(&recover::Begun::of(rehearsal, findings(rehearsal)))?;

@@ -43,18 +43,30 @@ pub(crate) async fn carries(settings: &EmbeddedSettings, mut interrupts: watch::
     }
 }
 
+/// Of what a machine carries, what a run may ask for.
+pub(crate) fn safe(carries: f64) -> f64 {
+    carries * SHARE
+}
+
+/// Why a live run of `plan` would judge the machine, and which rate would not.
+pub(crate) fn beyond(carries: f64, plan: &Plan) -> Option<String> {
+    let (peak, most) = (plan.load.peak_rate(), safe(carries));
+    (peak > most).then(|| {
+        format!(
+            "it asks for {peak:.0} requests/s at its peak, and driver and gateway carry about {carries:.0} on this \
+             machine now: a live run would judge the machine. Up to {most:.0} requests/s would do, which is {:.2} times \
+             its rates",
+            most / peak
+        )
+    })
+}
+
 /// Refuses a plan that asks for more than is safe, and says what would do.
 pub(crate) fn refuse_beyond(carries: f64, plan: &Plan, args: &PlayArgs) -> Result<(), Failure> {
-    let (peak, most) = (plan.load.peak_rate(), carries * SHARE);
-    if peak <= most {
-        return Ok(());
-    }
+    let Some(why) = beyond(carries, plan) else { return Ok(()) };
     Err(Failure::of_invalid(format!(
-        "{} asks for {peak:.0} requests/s at its peak, and driver and gateway carry about {carries:.0} on this machine \
-         now: a live run would judge the machine. Up to {most:.0} requests/s would do, which is {:.2} times its rates; \
-         or play all of it in virtual time:\n  {}",
+        "scenario {} cannot be played live: {why}; or play all of it in virtual time:\n  {}",
         plan.scenario.name,
-        most / peak,
         resolve::command(args, Backend::Simulated),
     )))
 }
@@ -93,5 +105,16 @@ mod tests {
     fn the_probe_can_always_be_played() {
         let plan = plan().unwrap();
         assert!(plan.load.peak_rate() > 20_000.0);
+    }
+
+    #[test]
+    fn what_a_machine_does_not_carry_is_told_with_what_it_does() {
+        let plan = plan().unwrap(); // 30,000 requests a second
+        assert_eq!(beyond(60_000.0, &plan), None);
+        let why = beyond(25_000.0, &plan).unwrap();
+        assert!(
+            ["30000 requests/s", "about 25000", "Up to 15000", "0.50 times"].iter().all(|part| why.contains(part)),
+            "{why}"
+        );
     }
 }

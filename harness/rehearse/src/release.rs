@@ -1,6 +1,6 @@
 //! `release`: every failure we know against a candidate, go or no-go.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use planning::release::{self, Bound, Course};
 use planning::{Judge, Mixture};
@@ -9,9 +9,9 @@ use scenarios::Scenario;
 use simulation::Settings;
 use units::Seed;
 
-use crate::args::{Format, PlayArgs, Undecided};
+use crate::args::{Format, Means, PlayArgs, Undecided};
 use crate::backend::Backend;
-use crate::confirm::{ConfirmBy, Point, confirm};
+use crate::confirm::{Answers, Confirming, Point, not_confirmed};
 use crate::failure::Failure;
 use crate::machine::Began;
 use crate::resolve::Rehearsal;
@@ -36,7 +36,9 @@ pub(crate) struct ReleaseArgs {
     adversary: u64,
     /// Play the first drills on this backend, too: those that fail, then one of each kind
     #[arg(long, value_enum, value_name = "BACKEND")]
-    confirm: Option<ConfirmBy>,
+    confirm: Option<Backend>,
+    #[command(flatten)]
+    means: Means,
     /// How many of them
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     confirm_drills: u32,
@@ -103,6 +105,12 @@ pub(crate) fn run(args: &ReleaseArgs) -> Result<ExitCode, Failure> {
         for one in &bound {
             told::out(&format!("{:<36} {:<16} {}\n", one.drill.name, one.drill.kind, one.drill.hypothesis));
         }
+        for one in &bound {
+            let refused = args.confirm.map(|backend| not_confirmed(backend, &one.drill.name, &one.candidate));
+            if let Some(refused) = refused.transpose()?.flatten() {
+                told::out(&format!("{refused}\n"));
+            }
+        }
         return Ok(ExitCode::Pass);
     }
     let course = Course {
@@ -117,6 +125,11 @@ pub(crate) fn run(args: &ReleaseArgs) -> Result<ExitCode, Failure> {
     if bound.is_empty() {
         return Err(Failure::usage("--shard: there are more parts than drills, and this one has none".to_owned()));
     }
+    let confirming = args.confirm.map(|backend| {
+        let drills = bound.iter().map(|one| (one.drill.name.as_str(), &one.candidate));
+        Confirming::begin(backend, &args.means, &candidate, &args.play, drills)
+    });
+    let confirming = confirming.transpose()?;
     let folder = RunFolder::create(&args.play.out, &format!("release-{}", began.stamp()), &candidate.asked)?;
     let quiet = args.play.quiet;
     let say = |what: &str| {
@@ -126,7 +139,7 @@ pub(crate) fn run(args: &ReleaseArgs) -> Result<ExitCode, Failure> {
     };
     let mut results = release::play(&bound, &course, &say);
     for (one, result) in bound.iter().zip(&mut results) {
-        let file = format!("drill-{}.yaml", one.drill.name);
+        let file = file(&one.drill.name);
         folder.write(&file, one.drill.text.as_bytes())?;
         result.replay = replay(args, &file);
     }
@@ -141,9 +154,15 @@ pub(crate) fn run(args: &ReleaseArgs) -> Result<ExitCode, Failure> {
         0 => None,
         _ => Some(adversary(args, &candidate, (&mixture, &journeys), &bound, (&judge, &course), &folder)?),
     };
-    let confirmed = match args.confirm {
-        Some(by) => confirm(by, &candidate, &args.play, points(&bound, &results, args.confirm_drills), &folder)?,
-        None => Vec::new(),
+    let answers = match confirming {
+        Some(mut confirming) => {
+            let points = points(args, &bound, &results, &folder, |drill| confirming.plays(drill));
+            if !points.is_empty() {
+                confirming.measure()?;
+            }
+            confirming.ask(&candidate, &args.play, points, &folder)?
+        }
+        None => Answers::default(),
     };
     let answer = ReleasePlan {
         schema: "rehearse/release/v1".into(),
@@ -159,30 +178,43 @@ pub(crate) fn run(args: &ReleaseArgs) -> Result<ExitCode, Failure> {
         drills: results,
         not_drilled: planning::NOT_DRILLED.map(|(what, why)| (what.to_owned(), why.to_owned())).into(),
         adversary,
-        confirmed,
+        confirmed: answers.confirmed,
+        not_confirmed: answers.not,
         minutes,
         shard: args.shard,
     };
     finish(&folder, answer, args.play.format, args.play.undecided)
 }
 
-/// Drills that are worth playing live: those that fail, then one of each kind.
-fn points(bound: &[Bound], results: &[DrillResult], most: u32) -> Vec<Point> {
+/// Drills that are worth playing live, of those that the backend `plays`: those that fail, then one of each kind.
+fn points(
+    args: &ReleaseArgs,
+    bound: &[Bound],
+    results: &[DrillResult],
+    folder: &RunFolder,
+    plays: impl Fn(&str) -> bool,
+) -> Vec<Point> {
     let mut kinds = Vec::new();
-    let mut order: Vec<usize> = (0..results.len()).filter(|i| results[*i].conclusion == Conclusion::Fail).collect();
-    for (index, result) in results.iter().enumerate() {
+    let played = || results.iter().enumerate().filter(|(_, result)| plays(&result.name));
+    let fails = played().filter(|(_, result)| result.conclusion == Conclusion::Fail);
+    let mut order: Vec<usize> = fails.map(|(index, _)| index).collect();
+    for (index, result) in played() {
         if result.conclusion == Conclusion::Pass && !kinds.contains(&&result.kind) {
             kinds.push(&result.kind);
             order.push(index);
         }
     }
-    let point = |index: usize| Point {
-        name: results[index].name.clone(),
-        what: format!("{}: {}", results[index].name, results[index].hypothesis),
-        plan: bound[index].candidate.clone(),
-        expected: results[index].conclusion,
+    let point = |index: usize| {
+        let DrillResult { name, hypothesis, conclusion, .. } = &results[index];
+        Point {
+            name: name.clone(),
+            what: format!("{name}: {hypothesis}"),
+            plan: bound[index].candidate.clone(),
+            expected: *conclusion,
+            command: live(args, &folder.path().join(file(name))),
+        }
     };
-    order.into_iter().take(most as usize).map(point).collect()
+    order.into_iter().take(args.confirm_drills as usize).map(point).collect()
 }
 
 /// Looks for what breaks the candidate, and leaves a scenario of each thing found in the run folder.
@@ -291,6 +323,19 @@ fn replay(args: &ReleaseArgs, file: &str) -> String {
     words.join(" ")
 }
 
+/// The file of a drill in the run folder.
+pub(crate) fn file(drill: &str) -> String {
+    format!("drill-{drill}.yaml")
+}
+
+/// What plays a drill again on the backend that is to confirm it.
+fn live(args: &ReleaseArgs, file: &Path) -> String {
+    let run = replay(args, &file.display().to_string()).replacen("simulate", "run", 1);
+    let backend = args.confirm.filter(|backend| *backend != Backend::default());
+    run + &backend.map_or_else(String::new, |backend| format!(" --backend {}", backend.named()))
+        + &args.means.repeated()
+}
+
 fn command(args: &ReleaseArgs) -> String {
     let mut words = vec![format!("rehearse release {} --seed {}", args.play.scenario(), args.play.seed)];
     words.extend(source(args).map(|source| format!("--candidate {source}")));
@@ -300,5 +345,6 @@ fn command(args: &ReleaseArgs) -> String {
     if args.drill_seeds != 20 {
         words.push(format!("--drill-seeds {}", args.drill_seeds));
     }
+    words.extend(args.confirm.iter().map(|backend| format!("--confirm {}{}", backend.named(), args.means.repeated())));
     words.join(" ")
 }

@@ -36,7 +36,9 @@ pub(crate) struct Rehearsal {
     /// What lint says of the platform, under the project's choices.
     pub(crate) findings: Vec<Finding>,
     /// The platform's objects, as they are applied where something applies them.
-    pub(crate) objects: Vec<serde_json::Value>,
+    pub(crate) objects: Arc<[manifests::Object]>,
+    /// What was made up so that there is a way in.
+    way_in: Option<WayIn>,
     /// The scenario's file.
     pub(crate) scenario_text: String,
     /// The objectives that stand in the scenario's file.
@@ -85,14 +87,7 @@ impl Rehearsal {
             (None, None) => LoadScale::AsWritten,
         };
         let plan = plan.varied(&Variation { load, ..Variation::default() })?;
-        crate::backend::check(&plan, backend)?;
-        if let Some(way_in) = way_in.as_ref().filter(|_| matches!(backend, Backend::Containers | Backend::Kubernetes)) {
-            return Err(Failure::usage(format!(
-                "the platform has no nginx of its own for backend {} to run, only {}: use another backend",
-                backend.named(),
-                way_in.what
-            )));
-        }
+        playable(&plan, way_in.as_ref(), backend)?;
         let own = crate::situation::own(&scenario)?;
         let objectives = crate::situation::objectives(&own, &args.objective)?;
         let Selected { objectives, watches, not_judged } = crate::situation::select(&scenario, objectives, &plan)?;
@@ -106,7 +101,7 @@ impl Rehearsal {
             platform: stamp,
             nodes: described,
         };
-        let mut stand_ins = stand_ins(&plan, way_in, backend);
+        let mut stand_ins = stand_ins(&plan, way_in.as_ref(), backend);
         stand_ins.extend(sized.map(|share| StandIn {
             what: "the load".into(),
             how: format!(
@@ -116,11 +111,7 @@ impl Rehearsal {
             ),
             origin: Origin::Assumed,
         }));
-        let objects = if matches!(backend, Backend::ControlPlane | Backend::Kubernetes) {
-            loaded.objects.iter().map(manifests::Object::to_json).collect()
-        } else {
-            Vec::new()
-        };
+        let objects = loaded.objects.into();
         let (plan, scenario_text) = (Arc::new(plan), scenario.text().to_owned());
         Ok(Self {
             plan,
@@ -133,6 +124,7 @@ impl Rehearsal {
             stand_ins,
             findings,
             objects,
+            way_in,
             scenario_text,
             own,
             look: None,
@@ -166,8 +158,16 @@ impl Rehearsal {
         &self.profiles
     }
 
-    /// The same with another plan on another backend, judged by the objectives that say something about it.
-    pub(crate) fn playing(&self, plan: Plan, args: &PlayArgs, backend: Backend) -> Result<Self, Failure> {
+    /// The same with another plan on another backend, judged by the objectives that say something about it. `command`
+    /// repeats it.
+    pub(crate) fn playing(
+        &self,
+        plan: Plan,
+        args: &PlayArgs,
+        backend: Backend,
+        command: String,
+    ) -> Result<Self, Failure> {
+        playable(&plan, self.way_in.as_ref(), backend)?;
         let situation = crate::situation::situation(&plan);
         let of = |own: &[Objective]| -> Result<Selected, Failure> {
             Ok(objectives::select(crate::situation::objectives(own, &args.objective)?, &situation)?)
@@ -175,8 +175,11 @@ impl Rehearsal {
         // The scenario's own may look at what another plan does not have.
         let Selected { objectives, watches, not_judged } = of(&self.own).or_else(|_| of(&[]))?;
         let scenario = plan.scenario.name.clone();
-        let asked = Asked { scenario, backend: backend.named().into(), ..self.asked.clone() };
-        Ok(Self { plan: Arc::new(plan), backend, objectives, watches, not_judged, asked, ..self.clone() })
+        let asked = Asked { scenario, backend: backend.named().into(), command, ..self.asked.clone() };
+        let stand_ins = stand_ins(&plan, self.way_in.as_ref(), backend);
+        let plan = Arc::new(plan);
+        // Its load is as it stands in the plan, whatever the scenario's was.
+        Ok(Self { plan, backend, objectives, watches, not_judged, asked, stand_ins, sized: None, ..self.clone() })
     }
 
     /// How long its steady phases last together.
@@ -205,6 +208,19 @@ impl Rehearsal {
         let bounds =
             |a: &platform::Autoscaler| Some((self.plan.platform.workload(a.target?).name.clone(), (a.min, a.max)));
         self.plan.platform.autoscalers.iter().filter_map(bounds).collect()
+    }
+}
+
+/// Refuses what `backend` does not play.
+fn playable(plan: &Plan, way_in: Option<&WayIn>, backend: Backend) -> Result<(), Failure> {
+    crate::backend::check(plan, backend)?;
+    match way_in.filter(|_| matches!(backend, Backend::Containers | Backend::Kubernetes)) {
+        None => Ok(()),
+        Some(way_in) => Err(Failure::usage(format!(
+            "the platform has no nginx of its own for backend {} to run, only {}: use another backend",
+            backend.named(),
+            way_in.what
+        ))),
     }
 }
 
@@ -300,7 +316,7 @@ fn adapter(plan: &Plan) -> Vec<StandIn> {
 }
 
 /// What stands in for the real thing.
-fn stand_ins(plan: &Plan, way_in: Option<WayIn>, backend: Backend) -> Vec<StandIn> {
+fn stand_ins(plan: &Plan, way_in: Option<&WayIn>, backend: Backend) -> Vec<StandIn> {
     let rules = |what: &str, how: &str| StandIn { what: what.into(), how: how.into(), origin: Origin::Documented };
     let mut all = match backend {
         Backend::ControlPlane => {
@@ -312,8 +328,10 @@ fn stand_ins(plan: &Plan, way_in: Option<WayIn>, backend: Backend) -> Vec<StandI
         }
     };
     match way_in {
-        Some(WayIn { what, how, .. }) => all.push(StandIn { what, how, origin: Origin::Assumed }),
-        None if matches!(backend, Backend::Containers | Backend::Kubernetes) => {} // a real one, which is told where its image is known
+        Some(WayIn { what, how, .. }) => {
+            all.push(StandIn { what: what.clone(), how: how.clone(), origin: Origin::Assumed });
+        }
+        None if matches!(backend, Backend::Containers | Backend::Kubernetes) => {} // a real one, which is told later
         None => {
             all.push(rules("the gateway", "rules of nginx on the manifests' own configuration, played by rehearse"));
         }

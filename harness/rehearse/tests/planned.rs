@@ -384,6 +384,94 @@ fn parts_of_a_sweep_make_the_same_whole() {
 }
 
 #[test]
+fn parts_of_a_capacity_plan_make_the_same_plan() {
+    let platform = workload("front", 1, "500m", "web")
+        + &workload("cart", 2, "500m", "shop")
+        + "apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: front, namespace: shop}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: front}
+  minReplicas: 1
+  maxReplicas: 2
+  metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 70}}}]
+---
+" + INGRESS;
+    let costs = [
+        ("front", profile("front", "/buy", "{exponential: 60ms}", 4)),
+        ("cart", profile("cart", "/cart/add", "{exponential: 40ms}", 4)),
+    ];
+    let steps = "        - {name: buy, request: GET /buy}\n        - {name: add, request: GET /cart/add}\n";
+    let folder = project(&platform, &costs, steps);
+    let at = folder.path();
+    let only = |out: &str| fs::read_dir(at.join(out)).unwrap().next().unwrap().unwrap().path();
+    let question = |more: &[&str]| {
+        let args = [
+            "capacity",
+            "--quiet",
+            "--confirmations",
+            "1",
+            "--growth",
+            "8%/month",
+            "--objective",
+            "p95 < 900ms for buy",
+        ];
+        rehearse(at, &[&args[..], more].concat())
+    };
+    let (code, said, err) = question(&["--out", "whole"]);
+    assert!([0, 99].contains(&code), "{err}");
+    let parts = ["1/3", "2/3", "3/3"].map(|shard| {
+        let out = format!("part-{}", &shard[..1]);
+        let (code, said, err) = question(&["--out", &out, "--shard", shard]);
+        assert!(code == 0 && said.contains(&format!("part {shard}")), "{said}{err}");
+        only(&out).display().to_string()
+    });
+    let [one, two, three] = &parts;
+    let (got, merged, err) = rehearse(at, &["merge", three, one, two, "--out", "merged"]);
+    assert_eq!(got, code, "{err}");
+    for file in ["capacity.json", "capacity.html"] {
+        let read = |out: &str| fs::read_to_string(only(out).join(file)).unwrap();
+        assert!(read("merged") == read("whole"), "{file} differs between one machine and three");
+    }
+    let but_the_folder =
+        |text: &str| text.lines().filter(|line| !line.starts_with("report: ")).collect::<Vec<_>>().join("\n");
+    assert_eq!(but_the_folder(&merged), but_the_folder(&said));
+    // Questions of every kind were cut.
+    let plan: CapacityPlan =
+        serde_json::from_str(&fs::read_to_string(only("merged").join("capacity.json")).unwrap()).unwrap();
+    let motion = plan.motion.unwrap();
+    assert!(motion.reactive.shortest_s.or(motion.reactive.breaks_s).is_some(), "{motion:?}");
+    assert!(plan.ladder.len() > 1 && plan.losses.len() > 1 && plan.frontier.len() > 2 && plan.sensitivity.len() > 1);
+    let (code, _, err) = rehearse(at, &["merge", one, three, "--out", "none"]);
+    assert!(code == 2 && err.contains("part 2/3 is missing"), "{err}");
+    let (code, _, err) = question(&["--shard", "1/2", "--confirm", "embedded"]);
+    assert!(code == 2 && err.contains("cannot be used with"), "{err}");
+}
+
+#[test]
+fn what_no_backend_confirms_is_told_before_anything_is_played() {
+    let folder = TempDir::new().unwrap();
+    let release =
+        |more: &[&str]| rehearse(folder.path(), &[&["release", "smoke", "--plan", "--only", "dns"], more].concat());
+    let (code, out, err) = release(&["--confirm", "containers"]);
+    assert!(code == 0 && out.contains("not confirmed on containers: ") && out.contains("hosts files"), "{out}{err}");
+    let (code, out, _) = release(&["--confirm", "control-plane"]);
+    assert!(code == 0 && !out.contains("not confirmed"), "{out}");
+    fs::create_dir(folder.path().join("empty")).unwrap();
+    for (case, more, code, want) in [
+        ("virtual time again", &["--confirm", "simulated"][..], 2, "name one of embedded, control-plane"),
+        ("no control plane", &["--confirm", "control-plane", "--kube-bin-dir", "empty"], 30, "etcd is not found"),
+        ("no such backend", &["--confirm", "moon"], 2, "[possible values: embedded"),
+    ] {
+        for command in [&["capacity", "smoke"][..], &["release", "smoke"]] {
+            let (got, out, err) = rehearse(folder.path(), &[command, more].concat());
+            assert!(got == code && err.contains(want) && out.is_empty(), "{case}: {got} {out}{err}");
+        }
+    }
+    assert!(!folder.path().join("rehearsals").exists(), "nothing was played");
+}
+
+#[test]
 fn what_an_adversary_finds_plays_again() {
     let platform = workload("front", 1, "500m", "web") + &workload("cart", 2, "1", "shop") + INGRESS;
     let costs = [

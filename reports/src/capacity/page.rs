@@ -101,7 +101,7 @@ fn how_much(plan: &CapacityPlan) -> Markup {
                 tbody { (line(&plan.declared)) (line(&plan.fixed)) }
             }
         }))
-        (crate::confirmed::table(&plan.confirmed))
+        (crate::confirmed::table(&plan.confirmed, &plan.not_confirmed))
         details { summary { "Every rate that was tried" }
             (glance("Rates that were tried", &html! { table.tight {
                 thead { tr { th scope="col" { "Setting" } th.n scope="col" { "sessions" } th scope="col" { "Outcome" } th scope="col" { "why not" } } }

@@ -29,7 +29,7 @@ pub fn capacity_text(plan: &CapacityPlan, width: usize) -> String {
         ]));
     }
     out.table(1, &rows);
-    crate::confirmed::text(&mut out, &plan.confirmed);
+    crate::confirmed::text(&mut out, &plan.confirmed, &plan.not_confirmed);
     out.head("What breaks first, and next");
     for (index, rung) in plan.ladder.iter().enumerate() {
         out.line(&format!("  {}. {}", index + 1, rung.binds));

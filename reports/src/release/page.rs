@@ -80,7 +80,7 @@ fn drills(plan: &ReleasePlan) -> Markup {
             thead { tr { th scope="col" { "Outcome" } th scope="col" { "Drill" } th.n scope="col" { "held" } th.n scope="col" { "now" } th.n scope="col" { "lost" } th.n scope="col" { "at worst" } th.n scope="col" { "budget" } th scope="col" { "seen by" } } }
             tbody { @for drill in &plan.drills { (line(drill)) } }
         } }))
-        (crate::confirmed::table(&plan.confirmed))
+        (crate::confirmed::table(&plan.confirmed, &plan.not_confirmed))
         p.note { "Lost: failed requests beyond those of the control arm, median and worst over the seeds; a limiter's rejects are what it is there for and do not count. Budget: what the median costs of a month's." }
     };
     section("drills", "Drills", "Which failures does it survive?", &body)

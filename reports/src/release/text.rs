@@ -41,7 +41,7 @@ pub fn release_text(plan: &ReleasePlan, width: usize) -> String {
         }
         out.whole(&format!("  {}", drill.replay));
     }
-    crate::confirmed::text(&mut out, &plan.confirmed);
+    crate::confirmed::text(&mut out, &plan.confirmed, &plan.not_confirmed);
     if !plan.changes.is_empty() {
         out.head("What differs");
         for change in &plan.changes {

@@ -94,7 +94,7 @@ pub struct ClusterOrder {
 }
 
 /// What is to be applied.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Layered {
     plan: Arc<Plan>,
     config: ClusterConfig,
