@@ -47,11 +47,13 @@ pub enum Need {
     /// A Docker daemon of this machine that answers, root (or sudo without a password), and what images are made of:
     /// nginx, PostgreSQL and Redis; see [`as_root`].
     Docker,
+    /// `kind`, and the node image that `kind-config/node-image/build` makes; see [`kind`].
+    Kind,
 }
 
 impl Need {
     /// All there are, in the order in which help tells them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Kustomize,
         Self::Nginx,
         Self::Go,
@@ -60,6 +62,7 @@ impl Need {
         Self::Axe,
         Self::Prometheus,
         Self::Docker,
+        Self::Kind,
     ];
 
     /// The word that `REHEARSE_REQUIRE` and `cargo xtask test --require` know it by.
@@ -73,6 +76,7 @@ impl Need {
             Self::Axe => "axe",
             Self::Prometheus => "prometheus",
             Self::Docker => "docker",
+            Self::Kind => "kind",
         }
     }
 
@@ -86,7 +90,7 @@ impl Need {
             Self::Chromium => &[("chromium", "--version")],
             Self::Axe => &[],
             Self::Prometheus => &[("promtool", "--version")],
-            Self::Docker => &[("dockerd", "--version")],
+            Self::Docker | Self::Kind => &[("dockerd", "--version")],
         }
     }
 
@@ -107,7 +111,10 @@ impl Need {
             if self == Self::ControlPlane && control_plane().is_none() {
                 return Err("Kubernetes is not built: run kind-config/control-plane/build, once".to_owned());
             }
-            return if self == Self::Docker { docker() } else { Ok(()) };
+            if self == Self::Kind && kind().is_none() {
+                return Err("there is no node image in Docker: run kind-config/node-image/build".to_owned());
+            }
+            return if matches!(self, Self::Docker | Self::Kind) { docker() } else { Ok(()) };
         }
         let names = self.programs().iter().map(|(program, _)| *program).collect::<Vec<_>>().join(" or ");
         Err(format!("there is no {names} on PATH"))
@@ -149,6 +156,16 @@ pub fn control_plane() -> Option<PathBuf> {
     let output = Command::new(script).arg("--where").output().ok()?;
     let folder = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| PathBuf::from(folder.trim_end()))
+}
+
+/// The folder of kind and kubectl, and the name of the node image, where they have been built and Docker has the image. They
+/// are not built here: that takes minutes.
+pub fn kind() -> Option<(PathBuf, String)> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../kind-config/node-image/build");
+    let output = as_root(script).arg("--where").output().ok()?;
+    let told = String::from_utf8(output.stdout).ok()?;
+    let (folder, image) = told.trim_end().split_once('\n')?;
+    output.status.success().then(|| (PathBuf::from(folder), image.to_owned()))
 }
 
 /// Whether `test` can run here. If not, says why on stderr and answers false: the test then returns at once.

@@ -174,3 +174,19 @@ fn it_needs_no_privilege_and_writes_no_file() {
     service.signal(Signal::TERM);
     assert_eq!(service.end().code(), Some(0));
 }
+
+#[test]
+fn a_route_for_every_path_leaves_its_metrics_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let profile = folder.path().join("profile.yaml");
+    let text = "workload: shop\nsource: assumed\nworkers: 1\nroutes:\n  - {route: \"* /*\", cpu: 1ms, response: 64}\n";
+    std::fs::write(&profile, text).unwrap();
+    let service = Service::start(&["--profile", profile.to_str().unwrap(), "--pod-ip", "10.244.1.7"]);
+    let (status, answer) = service.ask("GET /orders", "", "");
+    assert_eq!(status, 200);
+    // 1 * 256 + 7
+    assert!(answer.contains("x-rehearse-pod: 263"), "{answer}");
+    let (status, metrics) = service.ask("GET /metrics", "", "");
+    assert_eq!(status, 200);
+    assert!(metrics.contains("process_cpu_seconds_total 0.001"), "{metrics}");
+}

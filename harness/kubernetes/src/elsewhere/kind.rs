@@ -74,6 +74,7 @@ impl Kind {
 
     /// Has the user's own kubeconfig know it.
     pub(crate) async fn export(&self) -> Result<(), KubeError> {
+        // Where the environment says that it is.
         let mut command = Command::new(&self.program);
         command.args(["export", "kubeconfig", "--name", &self.name]);
         run(command).await.map(drop)
