@@ -17,13 +17,15 @@ mod recipes;
 mod role;
 mod rootfs;
 mod runtime;
+mod sentinels;
 mod specification;
 mod strangers;
 mod usage;
 
-pub use docker::{Daemon, DockerError};
+pub use docker::{Daemon, DockerError, program};
 pub use images::{Built, Image, ImageError};
 pub use ledger::{Ledger, sweep};
 pub use network::permitted;
+pub use recipes::postgres_programs;
 pub use role::Role;
 pub use runtime::{Containers, Ready, Settings};

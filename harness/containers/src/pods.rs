@@ -130,7 +130,7 @@ async fn begin(inner: &Arc<Inner>, start: PodStart) -> Option<Running> {
                     _ => 0,
                 }
             });
-            inner.remember(start.id, start.workload, &id, address, start.port);
+            inner.remember(&start, &id, address);
             inner.hear(start.id, start.started, ContainerNews::Runs(address));
             Some(Running { id, start, ended, told: Vec::new(), over: false, _alone: alone })
         }
@@ -233,6 +233,15 @@ pub(crate) async fn promote(daemon: &Daemon, id: &str) -> Result<u64, String> {
     );
     let told = answer(daemon, id, &["/bin/sh", "-c", &count]).await?;
     Ok(told.lines().filter_map(|line| line.trim().parse::<u64>().ok()).sum())
+}
+
+/// Waits until a former primary streams from the new one: how it came to have its data.
+pub(crate) async fn follows(daemon: &Daemon, id: &str) -> Result<String, String> {
+    let asked = format!(
+        "{PSQL}[ \"$(psql --command='SELECT status FROM pg_stat_wal_receiver')\" = streaming ] && \
+         IFS= read -r how < /data/how && echo \"$how\""
+    );
+    answer(daemon, id, &["/bin/sh", "-c", &asked]).await.map(|how| format!("by {}", how.trim()))
 }
 
 /// What a command says in a container; an error is what it said when it ended otherwise than well.

@@ -68,11 +68,13 @@ impl Backend {
                 Emulated("its containers are killed, and what is sent to them by a Service gets no answer")
             }
             (Self::Containers, FaultKind::DatabaseLoss { .. }) => Emulated(
-                "its container is killed and kept away; rehearse promotes the standby after 30 s, as a manager would",
+                "its container is killed and kept away; rehearse promotes the standby after 30 s, as a manager would, and has \
+                 the old primary follow it when it is back",
             ),
-            (Self::Containers, FaultKind::RedisLoss { .. }) => {
-                Emulated("its container is killed and comes back with its append-only file; nobody fails over")
-            }
+            (Self::Containers, FaultKind::RedisLoss { .. }) => Emulated(
+                "the master's container is killed, and kept away where real sentinels have a replica to promote; else it \
+                     comes back with its append-only file",
+            ),
             (
                 Self::Containers,
                 FaultKind::Latency { from: Party::Clients, .. }
