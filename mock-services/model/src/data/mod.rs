@@ -68,12 +68,14 @@
 
 mod cache;
 mod database;
+mod figures;
 mod layer;
 mod pool;
 mod sentinel;
 
 pub use cache::{Cache, CacheConfig, CacheEvent, Recovery};
 pub use database::{Database, DatabaseConfig, DatabaseEvent, Replication, Standby};
+pub use figures::{FIGURES, Figures, PostgresFigures, RedisFigures};
 pub use layer::{DataConfig, DataCounts, DataLayer};
 pub use pool::{Close, Lease, Pool, PoolConfig};
 pub use sentinel::{Failover, SentinelConfig, failover};
