@@ -89,7 +89,7 @@ fn postgres() -> Result<Recipe, ImageError> {
     let shell = wanted(Image::Postgres, "sh")?;
     let shell = std::fs::canonicalize(&shell).map_err(DockerError::file(&shell))?;
     root.program(&shell, Path::new("/bin/sh"))?;
-    for name in ["rm", "sleep"] {
+    for name in ["dd", "rm", "sleep"] {
         root.program(&wanted(Image::Postgres, name)?, &Path::new("/usr/bin").join(name))?;
     }
     // What compiles queries is larger than all the rest, and loaded only if it is there.

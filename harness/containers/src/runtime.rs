@@ -16,7 +16,7 @@ use stage::{
 };
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, oneshot};
-use units::Nanos;
+use units::{Bytes, Nanos};
 
 use crate::backup;
 use crate::docker::{Daemon, DockerError};
@@ -407,6 +407,15 @@ impl ContainerRuntime for Containers {
         Box::pin(async move {
             let known = known.ok_or("it does not run")?;
             backup::back_up(&inner.daemon, &known.id).await
+        })
+    }
+
+    fn fill_disk(&self, pod: PodId, full: bool) -> Later<Result<Bytes, String>> {
+        let known = self.inner.lock().running.get(&pod).cloned();
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move {
+            let known = known.ok_or("it does not run")?;
+            pods::fill_disk(&inner.daemon, &known.id, full).await
         })
     }
 

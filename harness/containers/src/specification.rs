@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use platform::{Config, Platform, Probe, ProbeAction, ReferenceKind, ServiceKind, WorkloadId};
-use scenarios::Plan;
+use scenarios::{FaultKind, Plan};
 use stage::{AddressLease, Follows, PodStart, members};
 use units::{Bytes, Millicores};
 
@@ -15,6 +15,9 @@ use crate::images::{Image, TAG};
 use crate::recipes::NGINX_USER;
 use crate::role::Role;
 use crate::sentinels::{Watch, watched};
+
+/// The disk of a database that is to be full: room for the databases of the platform and some of their log.
+const BOUNDED: Bytes = Bytes::from_mebi(640);
 
 /// A container before it is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub(crate) struct Specification {
     pub(crate) scratch: Vec<&'static str>,
     /// Where its volume is, which survives it.
     pub(crate) volume: Option<&'static str>,
+    /// It is in memory, has so much space, and is empty when its container starts: where a disk is to be full.
+    pub(crate) bounded: Option<Bytes>,
     pub(crate) cpu: Option<Millicores>,
     pub(crate) memory: Option<Bytes>,
 }
@@ -124,7 +129,11 @@ impl Specification {
                     _ => at(platform, platform.database()).map(|at| ("PRIMARY".to_owned(), at)).into_iter().collect(),
                 };
                 let image = stand_in(Image::Postgres);
-                Self { image, command, environment, files, volume: Some("/data"), ..common }
+                let fills = plan.faults.iter().any(|fault| fault.kind == FaultKind::DiskFull);
+                let bounded = (fills && role == Role::Primary).then_some(BOUNDED);
+                // What is on that disk is accounted as the container's memory.
+                let memory = common.memory.map(|limit| Bytes::new(limit.get() + bounded.map_or(0, Bytes::get)));
+                Self { image, command, environment, files, volume: Some("/data"), bounded, memory, ..common }
             }
             Role::Redis => {
                 let files = settings(platform, start.workload, "redis.conf", &shared.files, "/etc/rehearse");

@@ -56,7 +56,7 @@ impl Backend {
                 | FaultKind::BadImage { .. }
                 | FaultKind::Rollback { .. },
             )
-            | (Self::Containers, FaultKind::ConnectionsTaken { .. })
+            | (Self::Containers, FaultKind::ConnectionsTaken { .. } | FaultKind::DiskFull)
             | (Self::Simulated, _) => Native,
             (Self::ControlPlane, FaultKind::NodeLoss { .. } | FaultKind::ZoneLoss { .. }) => {
                 Emulated("its lease is renewed no more; sockets of its pods stay open and nobody serves them")
@@ -121,7 +121,10 @@ impl Backend {
             ),
             (
                 Self::Embedded | Self::ControlPlane,
-                FaultKind::ConnectionsTaken { .. } | FaultKind::Backup { .. } | FaultKind::Restore,
+                FaultKind::ConnectionsTaken { .. }
+                | FaultKind::Backup { .. }
+                | FaultKind::Restore
+                | FaultKind::DiskFull,
             ) => Emulated("the database is a model in this process"),
             (Self::Embedded | Self::ControlPlane, FaultKind::DatabaseLoss { .. } | FaultKind::RedisLoss { .. }) => {
                 Emulated("the servers are a model in this process; their pods are real listeners")
@@ -204,6 +207,7 @@ mod tests {
             ("connectionsTaken", FaultKind::ConnectionsTaken { connections: 1 }),
             ("backup", FaultKind::Backup { cpu: Millicores::new(1) }),
             ("restore", FaultKind::Restore),
+            ("diskFull", FaultKind::DiskFull),
             ("gatewayLoss", FaultKind::GatewayLoss { pods: 1 }),
             ("noisyNeighbour", FaultKind::NoisyNeighbour { node, cpu: Millicores::new(1) }),
             ("dnsFailure", FaultKind::DnsFailure { service }),

@@ -232,17 +232,21 @@ fn a_database_is_filled_up_by_others_lost_and_followed_by_its_standby() {
 }
 
 #[test]
-fn real_sentinels_promote_a_replica_and_the_old_master_follows_it() {
-    if !needs("real_sentinels_promote_a_replica_and_the_old_master_follows_it", Need::Docker) {
+fn real_sentinels_promote_a_replica_and_a_disk_is_really_full() {
+    if !needs("real_sentinels_promote_a_replica_and_a_disk_is_really_full", Need::Docker) {
         return;
     }
-    let faults = "  faults: [{name: loss, at: steady + 4s, lasts: 10s, redisLoss: {}}]\n  load:\n";
-    let scenario = SCENARIO.replace("duration: 6s", "duration: 22s").replace("  load:\n", faults);
+    let faults = "  faults:
+    - {name: loss, at: steady + 4s, lasts: 10s, redisLoss: {}}
+    - {name: disk, at: steady + 15s, lasts: 12s, diskFull: {}}
+  load:\n";
+    let scenario = SCENARIO.replace("duration: 6s", "duration: 30s").replace("  load:\n", faults);
     let one = "  replicas: 1\n  selector:\n    matchLabels:\n      app.kubernetes.io/name: redis\n  \
                serviceName: redis\n";
     assert!(DEVELOPMENT.contains(one), "the test is out of date");
     let platform = DEVELOPMENT.replace(one, &one.replacen("replicas: 1", "replicas: 2", 1));
-    let output = Run::of(&scenario, &platform).child.wait_with_output().unwrap();
+    let run = Run::of(&scenario, &platform);
+    let output = run.child.wait_with_output().unwrap();
     let said = told(&output);
     let line =
         |words: &str| said.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("{words}: {said}"));
@@ -254,6 +258,13 @@ fn real_sentinels_promote_a_replica_and_the_old_master_follows_it() {
     line("the cache answers again");
     assert!(line("is back and follows").contains("redis-0"), "{said}");
     assert!(line("is back and follows").contains("as a replica of redis-1.redis"), "{said}");
+    // Services go on writing until the last page that there is space for is full.
+    line("the database's disk is full");
+    line("it was filled with");
+    line("the database's disk has space again");
+    let runs = fs::read_dir(run.folder.path().join("rehearsals")).unwrap().map(|entry| entry.unwrap().path());
+    let logs = runs.map(|folder| fs::read_to_string(folder.join("logs/postgres-0.log")).unwrap_or_default());
+    assert!(logs.collect::<String>().contains("No space left on device"), "{said}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use cluster::{ControlInput, PodId};
 use record::EventKind;
 use tokio::sync::mpsc::UnboundedSender;
-use units::Nanos;
+use units::{Bytes, Nanos};
 
 use crate::runtime::{BackedUp, ContainerNews, FailedOver, Promoted};
 
@@ -28,6 +28,8 @@ pub(crate) enum News {
     FailedOver(Result<FailedOver, String>),
     /// A former primary or master is back, this long after its container was let start: how.
     Rejoined(PodId, Nanos, Result<String, String>),
+    /// The database's disk was to be filled, or to have space again.
+    Filled(bool, Result<Bytes, String>),
     /// What became of a backup.
     BackedUp(Result<BackedUp, String>),
     /// Others wanted so many connections of the database, and what became of that.

@@ -229,6 +229,11 @@ impl Place {
         self.runtime.as_ref().map(|runtime| runtime.back_up(pod))
     }
 
+    /// Fills the disk of the database in a pod, or frees it. `None`: there are no real servers.
+    pub(crate) fn fill_disk(&self, pod: PodId, full: bool) -> Option<Later<Result<Bytes, String>>> {
+        self.runtime.as_ref().map(|runtime| runtime.fill_disk(pod, full))
+    }
+
     /// Others take connections of the database in a pod. `None`: there are no real servers.
     pub(crate) fn take_connections(&self, pod: PodId, wanted: u32) -> Option<Later<Result<u32, String>>> {
         self.runtime.as_ref().map(|runtime| runtime.take_connections(pod, wanted))

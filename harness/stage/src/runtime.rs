@@ -62,6 +62,9 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
     /// Dumps every database of the PostgreSQL in it, and restores the dumps beside them.
     fn back_up(&self, pod: PodId) -> Later<Result<BackedUp, String>>;
 
+    /// Fills the disk of the PostgreSQL in it: with how much. `Ok(0)` frees what it was filled with.
+    fn fill_disk(&self, pod: PodId, full: bool) -> Later<Result<Bytes, String>>;
+
     /// Opens so many connections to the PostgreSQL in it, or as many as it lets in, and keeps them. The future says how
     /// many those are.
     fn take_connections(&self, pod: PodId, wanted: u32) -> Later<Result<u32, String>>;

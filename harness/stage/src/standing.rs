@@ -183,6 +183,7 @@ impl<'a> Standing<'a> {
             News::LoseMaster(found) => return self.lose_master(found),
             News::FailedOver(done) => self.failed_over(done),
             News::Rejoined(pod, after, how) => self.rejoined(pod, after, how),
+            News::Filled(full, done) => self.filled(full, done),
             News::BackedUp(Ok(made)) => self.tell_data(made.to_string()),
             News::BackedUp(Err(why)) => self.tell_data(format!("there is no backup: {why}")),
             News::ConnectionsTaken(wanted, Ok(got)) => self.note_of_data(&DataNote::ConnectionsTaken { got, wanted }),
@@ -275,6 +276,8 @@ impl<'a> Standing<'a> {
             DataInput::PrimaryBack => self.release(plan.platform.database()),
             DataInput::CacheBack => self.release(plan.platform.cache()),
             DataInput::ConnectionsTaken(wanted) => return self.take_connections(*wanted),
+            DataInput::DiskFills => return self.fill_disk(true),
+            DataInput::DiskFreed => return self.fill_disk(false),
             DataInput::BackupBegins(_) => return self.back_up(),
             DataInput::ConnectionsGivenBack => {
                 self.host.place.give_connections_back();
@@ -375,6 +378,31 @@ impl<'a> Standing<'a> {
             };
             feed.tell(News::ConnectionsTaken(wanted, got));
         });
+    }
+
+    /// Fills the disk of the real database, if it serves, or frees it.
+    fn fill_disk(&self, full: bool) {
+        let done = self.primary().and_then(|pod| self.host.place.fill_disk(pod, full));
+        let feed = self.host.feed.clone();
+        tokio::spawn(async move {
+            let done = match done {
+                Some(done) => done.await,
+                None => Err("no database serves".to_owned()),
+            };
+            feed.tell(News::Filled(full, done));
+        });
+    }
+
+    fn filled(&mut self, full: bool, done: Result<Bytes, String>) {
+        match (full, done) {
+            (true, Ok(with)) => {
+                self.note_of_data(&DataNote::DiskFull);
+                self.tell_data(format!("it was filled with {:.0} MB", with.get() as f64 / 1e6));
+            }
+            (false, Ok(_)) => self.note_of_data(&DataNote::DiskFreed),
+            (true, Err(why)) => self.tell_data(format!("the database's disk cannot be filled: {why}")),
+            (false, Err(why)) => self.tell_data(format!("the database's disk cannot be freed: {why}")),
+        }
     }
 
     /// Backs up the real database, if it serves.

@@ -89,6 +89,7 @@ pub struct Database {
     state: State,
     connections: u32,
     taken: u32,                         // of those, by others than services
+    full: bool,                         // its disk
     connecting: VecDeque<(Nanos, u32)>, // in order, as each takes equally long
     committing: VecDeque<(Nanos, u32)>,
     acknowledged: VecDeque<Nanos>, // writes that an asynchronous standby does not have yet
@@ -124,6 +125,7 @@ impl Database {
             state: State::Up,
             connections: 0,
             taken: 0,
+            full: false,
             connecting: VecDeque::new(),
             committing: VecDeque::new(),
             acknowledged: VecDeque::new(),
@@ -176,6 +178,16 @@ impl Database {
         self.taken = 0;
     }
 
+    /// Its disk is full, or has space again. What is written then fails; what is read does not.
+    pub const fn fill(&mut self, full: bool) {
+        self.full = full;
+    }
+
+    /// Whether its disk is full.
+    pub const fn is_full(&self) -> bool {
+        self.full
+    }
+
     /// Something that is no query takes so much of the server's CPU from `now` on, to which it must have been polled;
     /// `None`: nothing any more.
     pub fn occupy(&mut self, now: Nanos, taken: Option<Millicores>) {
@@ -218,6 +230,7 @@ impl Database {
         self.state = State::Down(standby.map(|standby| now + standby.promotion));
         self.cpu.clear(now);
         self.occupy(now, None);
+        self.full = false; // a standby has a disk of its own
         (self.connections, self.taken) = (0, 0);
         self.connecting.clear();
         self.committing.clear();
