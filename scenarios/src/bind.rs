@@ -153,6 +153,10 @@ impl Binder<'_> {
                 self.store(None, "postgres", planned.place)?;
                 FaultKind::ConnectionsTaken { connections: *connections }
             }
+            Hit::DiskFull(word) => {
+                self.store(word.as_ref(), "postgres", planned.place)?;
+                FaultKind::DiskFull
+            }
             Hit::Restore(word) => {
                 self.store(word.as_ref(), "postgres", planned.place)?;
                 FaultKind::Restore

@@ -30,11 +30,13 @@ impl Plan {
             standby: has_standby(platform, id).then_some(STANDBY),
             ..DatabaseConfig::DOCUMENTED
         });
+        let database = if platform.database().is_some() { self.figures.of_database(database) } else { database };
         let cache = platform.cache().map_or(CacheConfig::UNBOUNDED, |id| CacheConfig {
             limit: limits(id).cpu,
             recovery: recovery(platform, id),
             ..CacheConfig::DOCUMENTED
         });
+        let cache = self.figures.of_cache(cache);
         DataConfig { database, cache }
     }
 

@@ -83,6 +83,8 @@ impl Plan {
                 std::iter::once(Deed::Data(DataInput::CacheLost)).chain(kill(*workload, 1, true)).collect()
             }
             (FaultKind::RedisLoss { .. }, true) => vec![Deed::Data(DataInput::CacheBack)],
+            (FaultKind::DiskFull, false) => vec![Deed::Data(DataInput::DiskFills)],
+            (FaultKind::DiskFull, true) => vec![Deed::Data(DataInput::DiskFreed)],
             (FaultKind::ConnectionsTaken { connections }, false) => {
                 vec![Deed::Data(DataInput::ConnectionsTaken(*connections))]
             }

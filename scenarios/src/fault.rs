@@ -124,6 +124,8 @@ pub enum FaultKind {
         /// What that takes of its CPU.
         cpu: Millicores,
     },
+    /// The disk of the database is full; at its end there is space again.
+    DiskFull,
     /// The database is offline while a backup is restored; at its end it serves again.
     Restore,
     /// Gateway pods are killed without grace.
@@ -187,6 +189,7 @@ impl Plan {
             FaultKind::DatabaseLoss { .. } => "the database's primary is lost".into(),
             FaultKind::RedisLoss { .. } => "the Redis primary is lost".into(),
             FaultKind::ConnectionsTaken { connections } => format!("others take {connections} database connections"),
+            FaultKind::DiskFull => "the database's disk is full".into(),
             FaultKind::Restore => "the database is offline while a backup is restored".into(),
             FaultKind::Backup { cpu } => format!("the database is backed up, which takes {cpu} CPU"),
             FaultKind::GatewayLoss { pods: count } => format!("{} of the gateway killed without grace", pods(*count)),

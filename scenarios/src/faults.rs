@@ -37,6 +37,7 @@ pub(crate) enum Hit {
     RedisLoss(Option<At<String>>),
     ConnectionsTaken { connections: u32 },
     Backup { cpu: Millicores },
+    DiskFull(Option<At<String>>),
     Restore(Option<At<String>>),
     GatewayLoss { pods: u32, place: Place },
     NoisyNeighbour { node: At<String>, cpu: Millicores },
@@ -65,6 +66,7 @@ impl Hit {
             Self::RedisLoss(_) => "redisLoss",
             Self::ConnectionsTaken { .. } => "connectionsTaken",
             Self::Backup { .. } => "backup",
+            Self::DiskFull(_) => "diskFull",
             Self::Restore(_) => "restore",
             Self::GatewayLoss { .. } => "gatewayLoss",
             Self::NoisyNeighbour { .. } => "noisyNeighbour",
@@ -86,7 +88,7 @@ impl Hit {
             | Self::Rollback(one)
             | Self::NoisyNeighbour { node: one, .. }
             | Self::DnsFailure(one) => one.text.clone(),
-            Self::DatabaseLoss(one) | Self::RedisLoss(one) | Self::Restore(one) => {
+            Self::DatabaseLoss(one) | Self::RedisLoss(one) | Self::Restore(one) | Self::DiskFull(one) => {
                 one.as_ref().map_or(String::new(), |one| one.text.clone())
             }
             Self::Latency { from, to, .. } | Self::Errors { from, to, .. } | Self::Blackhole { from, to } => {
@@ -235,6 +237,7 @@ impl Checker<'_> {
                 }
                 connections.map(|connections| Hit::ConnectionsTaken { connections })
             },
+            disk_full: f => Some(Hit::DiskFull(f.workload.clone())),
             restore: f => Some(Hit::Restore(f.workload.clone())),
             backup: f => {
                 let cpu = f.cpu.as_ref().map_or(Some(Millicores::from_cores(1)), |cpu| self.get(cpu));

@@ -306,6 +306,9 @@ pub(crate) struct FaultFile {
     /// The database is backed up.
     #[serde(default)]
     pub(crate) backup: Option<BackupFile>,
+    /// The disk of the database is full.
+    #[serde(default)]
+    pub(crate) disk_full: Option<StoreFile>,
     /// The database is offline while a backup is restored.
     #[serde(default)]
     pub(crate) restore: Option<StoreFile>,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::net::{IpAddr, Ipv4Addr};
 
 use gateway::{Request, Routed, ingress};
+use model::data::Figures;
 use model::{Declared, Profile, RouteId};
 use platform::{Action, GatewayConfig, Node, Platform, PortRef, ServiceId, Workload, WorkloadId, WorkloadKind};
 use record::{Cause, ScenarioStamp, StepId};
@@ -36,6 +37,8 @@ pub struct Plan {
     pub nodes: Vec<Node>,
     /// Costs, by workload. The gateway has none: it is played by its own rules.
     pub profiles: Vec<Arc<Profile>>,
+    /// What was measured of the servers that the platform keeps its data in.
+    pub figures: Figures,
     /// Port the gateway's pods listen on.
     pub gateway_port: u16,
     /// What the ingress controller in front is configured with, if a step goes through it.
@@ -107,6 +110,12 @@ pub enum ResolveError {
 }
 
 impl Plan {
+    /// The same with what was measured of the servers behind.
+    #[must_use]
+    pub fn with_figures(self, figures: Figures) -> Self {
+        Self { figures, ..self }
+    }
+
     /// Brings a scenario and a platform together, whose clients enter at the gateway.
     pub fn resolve(
         scenario: &Scenario,
@@ -173,6 +182,7 @@ impl Plan {
             contract: scenario.contract.clone(),
             abort: scenario.abort,
             nodes,
+            figures: Figures::new(),
             gateway_port,
             ingress,
             targets,

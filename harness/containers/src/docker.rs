@@ -131,7 +131,7 @@ impl Daemon {
 }
 
 /// Where a program is: on PATH, or where daemons live.
-pub(crate) fn program(name: &str) -> Option<PathBuf> {
+pub fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin", "/bin"];
     let folders = std::env::split_paths(&path).chain(system.iter().map(PathBuf::from));

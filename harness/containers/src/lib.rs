@@ -18,14 +18,16 @@ mod recipes;
 mod role;
 mod rootfs;
 mod runtime;
+mod sentinels;
 mod specification;
 mod strangers;
 pub mod usage;
 
-pub use docker::{Daemon, DockerError};
+pub use docker::{Daemon, DockerError, program};
 pub use images::{Built, Image, ImageError};
 pub use ledger::{Ledger, sweep};
 pub use network::permitted;
 pub use program::{Program, programs};
+pub use recipes::postgres_programs;
 pub use role::Role;
 pub use runtime::{Containers, Ready, Settings};

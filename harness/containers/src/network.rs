@@ -1,6 +1,6 @@
 //! The network of a run: one bridge, and the addresses of this machine on it.
 //!
-//! Services, clients and proxies are of this machine. They need no address each: two routes say that their ranges are
+//! Services, pods by name, clients and proxies are of this machine. They need no address each: two routes say that their ranges are
 //! local, so that anybody here can listen on and send from them, and the kernel answers for them on the bridge. The
 //! routes go with the bridge, which goes with the network. nginx sees each client's own address, and its configuration
 //! stays as it is.
@@ -88,7 +88,7 @@ impl Network {
                 }
                 Err(error) => return Err(DockerError::doing("make the network of the run")(error)),
             }
-            for range in ["126.0/23", "128.0/17"] {
+            for range in ["124.0/22", "128.0/17"] {
                 local(&address(range), &bridge)?;
             }
             return Ok(Self { name, block });

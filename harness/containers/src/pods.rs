@@ -20,6 +20,7 @@ use testcontainers::{GenericImage, ImageExt};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{OwnedMutexGuard, oneshot};
 use tokio::task::JoinHandle;
+use units::Bytes;
 
 use crate::docker::Daemon;
 use crate::ledger::LABEL;
@@ -130,7 +131,7 @@ async fn begin(inner: &Arc<Inner>, start: PodStart) -> Option<Running> {
                     _ => 0,
                 }
             });
-            inner.remember(start.id, start.workload, &id, address, start.port);
+            inner.remember(&start, &id, address);
             inner.hear(start.id, start.started, ContainerNews::Runs(address));
             Some(Running { id, start, ended, told: Vec::new(), over: false, _alone: alone })
         }
@@ -153,6 +154,12 @@ async fn make(inner: &Arc<Inner>, start: &PodStart) -> Result<(String, Ipv4Addr)
         let request = VolumeCreateRequest {
             name: Some(volume.clone()),
             labels: Some([(LABEL.to_owned(), inner.run.clone())].into()),
+            driver_opts: specification.bounded.map(|size| {
+                let options = format!("size={},mode=0777", size.get());
+                [("type", "tmpfs"), ("device", "tmpfs"), ("o", &options)]
+                    .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                    .into()
+            }),
             ..VolumeCreateRequest::default()
         };
         inner.daemon.docker.create_volume(request).await.map_err(|error| error.to_string())?;
@@ -233,6 +240,23 @@ pub(crate) async fn promote(daemon: &Daemon, id: &str) -> Result<u64, String> {
     );
     let told = answer(daemon, id, &["/bin/sh", "-c", &count]).await?;
     Ok(told.lines().filter_map(|line| line.trim().parse::<u64>().ok()).sum())
+}
+
+/// Writes a file beside the database until there is no space, or removes it: how large it was.
+pub(crate) async fn fill_disk(daemon: &Daemon, id: &str, full: bool) -> Result<Bytes, String> {
+    let fill = "dd if=/dev/zero of=/data/full bs=4096 2>/dev/null; psql --command=\"SELECT size FROM pg_stat_file('/data/full')\"";
+    let script = if full { format!("{PSQL}{fill}") } else { "rm -f /data/full; echo 0".to_owned() };
+    let said = answer(daemon, id, &["/bin/sh", "-c", &script]).await?;
+    said.trim().parse().map(Bytes::new).map_err(|_| format!("it said: {}", said.trim()))
+}
+
+/// Waits until a former primary streams from the new one: how it came to have its data.
+pub(crate) async fn follows(daemon: &Daemon, id: &str) -> Result<String, String> {
+    let asked = format!(
+        "{PSQL}[ \"$(psql --command='SELECT status FROM pg_stat_wal_receiver')\" = streaming ] && \
+         IFS= read -r how < /data/how && echo \"$how\""
+    );
+    answer(daemon, id, &["/bin/sh", "-c", &asked]).await.map(|how| format!("by {}", how.trim()))
 }
 
 /// What a command says in a container; an error is what it said when it ended otherwise than well.

@@ -54,8 +54,9 @@ fn program(plan: &Plan, id: WorkloadId, shared: &Shared, edges: Arc<[Nanos]>) ->
     let workload = plan.platform.workload(id);
     let declared = workload.containers.first().and_then(|container| container.ports.first()).map(|port| port.port);
     let port = if role == Role::Gateway { plan.gateway_port } else { declared.unwrap_or(8_000) };
-    let name = workload.name.clone();
-    let start = PodStart { id: PodId(0), name, workload: id, port, started: Nanos::ZERO, edges };
+    // The first of its pods stands for all of them, where each has a name of its own.
+    let name = format!("{}-0", workload.name);
+    let start = PodStart { id: PodId(0), name, workload: id, port, started: Nanos::ZERO, edges, follows: None };
     let made = Specification::of(plan, &start, shared);
     let content = |(file, path): (std::path::PathBuf, String)| {
         fs::read_to_string(&file).map(|text| (path, text)).map_err(DockerError::file(&file))
@@ -63,7 +64,7 @@ fn program(plan: &Plan, id: WorkloadId, shared: &Shared, edges: Arc<[Nanos]>) ->
     let image = match role {
         Role::Gateway => Image::Nginx,
         Role::Primary | Role::Standby => Image::Postgres,
-        Role::Redis => Image::Redis,
+        Role::Redis | Role::Sentinel => Image::Redis,
         Role::Mock => Image::MockService,
     };
     Ok(Program {
@@ -73,7 +74,8 @@ fn program(plan: &Plan, id: WorkloadId, shared: &Shared, edges: Arc<[Nanos]>) ->
         environment: made.environment,
         files: made.files.into_iter().map(content).collect::<Result<_, _>>()?,
         scratch: made.scratch,
-        data: made.volume,
+        // A sentinel writes down what it learns.
+        data: made.volume.or((role == Role::Sentinel).then_some("/data")),
         port,
     })
 }

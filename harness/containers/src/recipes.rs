@@ -66,17 +66,20 @@ fn redis() -> Result<Recipe, ImageError> {
     if let Some(client) = program("redis-cli") {
         root.program(&client, Path::new("/usr/bin/redis-cli"))?;
     }
-    root.folder("/data", 0o755, DATA_USER);
-    let dockerfile = format!("USER {DATA_USER}:{DATA_USER}\nWORKDIR /data\nCMD [\"/usr/bin/redis-server\"]\n");
+    let shell = wanted(Image::Redis, "sh")?;
+    root.program(&std::fs::canonicalize(&shell).map_err(DockerError::file(&shell))?, Path::new("/bin/sh"))?;
+    root.program(&wanted(Image::Redis, "timeout")?, Path::new("/usr/bin/timeout"))?;
+    root.folder("/data", 0o755, DATA_USER).text("/start", include_str!("../images/redis/start"), 0o755);
+    let dockerfile = format!("USER {DATA_USER}:{DATA_USER}\nWORKDIR /data\nCMD [\"/bin/sh\", \"/start\"]\n");
     Ok(Recipe { root, dockerfile, version: version(Image::Redis, &server, "--version")? })
 }
 
 /// The programs of PostgreSQL that a server and its standby use.
-const POSTGRES: [&str; 8] =
-    ["postgres", "initdb", "pg_basebackup", "pg_ctl", "pg_dump", "pg_isready", "pg_restore", "psql"];
+const POSTGRES: [&str; 9] =
+    ["postgres", "initdb", "pg_basebackup", "pg_ctl", "pg_dump", "pg_isready", "pg_restore", "pg_rewind", "psql"];
 
 fn postgres() -> Result<Recipe, ImageError> {
-    let bin = postgres_folder().ok_or(ImageError::NotInstalled(Image::Postgres))?;
+    let bin = postgres_programs().ok_or(ImageError::NotInstalled(Image::Postgres))?;
     let mut root = base();
     for name in POSTGRES {
         root.program(&bin.join(name), &bin.join(name))?;
@@ -86,7 +89,9 @@ fn postgres() -> Result<Recipe, ImageError> {
     let shell = wanted(Image::Postgres, "sh")?;
     let shell = std::fs::canonicalize(&shell).map_err(DockerError::file(&shell))?;
     root.program(&shell, Path::new("/bin/sh"))?;
-    root.program(&wanted(Image::Postgres, "sleep")?, Path::new("/usr/bin/sleep"))?;
+    for name in ["dd", "rm", "sleep"] {
+        root.program(&wanted(Image::Postgres, name)?, &Path::new("/usr/bin").join(name))?;
+    }
     // What compiles queries is larger than all the rest, and loaded only if it is there.
     root.tree(&pg_config(&bin, "--pkglibdir"), &|path| {
         path.extension().is_some_and(|ending| ending == "so") && !path.to_string_lossy().contains("llvmjit")
@@ -135,7 +140,7 @@ fn wanted(image: Image, name: &str) -> Result<PathBuf, ImageError> {
 }
 
 /// Where PostgreSQL 15 or later has its programs: distributions keep several versions side by side, off PATH.
-fn postgres_folder() -> Option<PathBuf> {
+pub fn postgres_programs() -> Option<PathBuf> {
     let on_path = program("postgres").and_then(|file| std::fs::canonicalize(file).ok());
     let side_by_side = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
     let mut versions: Vec<(u32, PathBuf)> = side_by_side

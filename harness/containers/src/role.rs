@@ -2,6 +2,8 @@
 
 use platform::{Platform, WorkloadId};
 
+use crate::sentinels::watched;
+
 /// Which program serves for a workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
@@ -13,19 +15,21 @@ pub enum Role {
     Standby,
     /// Redis.
     Redis,
+    /// Redis as sentinel, by the manifests' own configuration.
+    Sentinel,
     /// `mock-service`, by the workload's profile.
     Mock,
 }
 
 impl Role {
     /// All there are.
-    pub const ALL: [Self; 5] = [Self::Gateway, Self::Primary, Self::Standby, Self::Redis, Self::Mock];
+    pub const ALL: [Self; 6] = [Self::Gateway, Self::Primary, Self::Standby, Self::Redis, Self::Sentinel, Self::Mock];
 
     /// The command by which its server says that it is ready, as the shipped manifests' exec probes have it.
-    pub(crate) const fn readiness(self) -> Option<&'static [&'static str]> {
+    pub(crate) fn readiness(self, port: u16) -> Option<String> {
         match self {
-            Self::Primary | Self::Standby => Some(&["pg_isready", "--host=127.0.0.1"]),
-            Self::Redis => Some(&["redis-cli", "ping"]),
+            Self::Primary | Self::Standby => Some("pg_isready --host=127.0.0.1".to_owned()),
+            Self::Redis | Self::Sentinel => Some(format!("redis-cli -p {port} ping")),
             Self::Gateway | Self::Mock => None,
         }
     }
@@ -52,6 +56,8 @@ impl Role {
             Self::Standby
         } else if same_image(platform.cache()) && !is_sentinel {
             Self::Redis
+        } else if same_image(platform.cache()) && watched(platform).is_some_and(|watch| watch.by == id) {
+            Self::Sentinel
         } else {
             Self::Mock
         }

@@ -6,17 +6,17 @@ use std::path::PathBuf;
 use std::process::Child;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use clock::Clock;
 use cluster::PodId;
 use futures_util::future::join_all;
-use platform::WorkloadId;
 use scenarios::Plan;
 use stage::{
-    AddressLease, BackedUp, ContainerNews, ContainerRuntime, ContainerUsage, Hear, Later, Network, PodStart, Promoted,
-    Writes,
+    AddressLease, BackedUp, ContainerNews, ContainerRuntime, ContainerUsage, Followed, Hear, Later, Network, PodStart,
+    Promoted, Writes, members,
 };
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, oneshot};
-use units::Nanos;
+use units::{Bytes, Nanos};
 
 use crate::backup;
 use crate::docker::{Daemon, DockerError};
@@ -25,10 +25,13 @@ use crate::ledger::{Ledger, Removed};
 use crate::network;
 use crate::pods::{self, Command};
 use crate::role::Role;
+use crate::sentinels::{self, Hearing, Sentinel};
 use crate::specification::{self, Shared};
 use crate::strangers::Strangers;
 use crate::usage::{self, Told};
 
+/// How long a former primary may take to follow.
+const REJOINS: Nanos = Nanos::from_secs(120);
 /// How many containers are made at once.
 const AT_ONCE: usize = 6;
 
@@ -102,6 +105,8 @@ pub(crate) struct Known {
     pub(crate) address: Ipv4Addr,
     pub(crate) port: u16,
     pub(crate) role: Role,
+    /// The pod's name.
+    pub(crate) name: String,
 }
 
 impl Inner {
@@ -121,9 +126,57 @@ impl Inner {
         Arc::clone(self.lock().alone.entry(name.to_owned()).or_default())
     }
 
-    pub(crate) fn remember(&self, pod: PodId, workload: WorkloadId, id: &str, address: Ipv4Addr, port: u16) {
-        let role = Role::of(&self.plan.platform, workload);
-        self.lock().running.insert(pod, Known { id: id.to_owned(), address, port, role });
+    pub(crate) fn remember(&self, start: &PodStart, id: &str, address: Ipv4Addr) {
+        let role = Role::of(&self.plan.platform, start.workload);
+        let known = Known { id: id.to_owned(), address, port: start.port, role, name: start.name.clone() };
+        self.lock().running.insert(start.id, known);
+    }
+
+    /// Listens to the sentinels, and finds the pod of the master.
+    async fn hear_sentinels(&self, name: String) -> Result<(PodId, Hearing), String> {
+        let known = self.known();
+        let sentinels = known
+            .iter()
+            .filter(|(_, known)| known.role == Role::Sentinel)
+            .map(|(_, known)| Sentinel { pod: known.name.clone(), at: (known.address, known.port).into() });
+        let sentinels: Vec<_> = sentinels.collect();
+        let first = sentinels.first().ok_or("no sentinel runs")?.at;
+        let host =
+            sentinels::master(first, &name).await.map_err(|error| format!("the sentinels do not say: {error}"))?;
+        let platform = &self.plan.platform;
+        let member = members(platform).into_iter().find(|member| member.host(platform) == host);
+        let member = member.ok_or_else(|| format!("the sentinels hold {host} for the master, which is no pod"))?;
+        let pod = known.iter().find(|(_, known)| known.name == member.pod);
+        let (pod, _) = pod.ok_or_else(|| format!("{host}, which is the master, does not run"))?;
+        Ok((*pod, Hearing::begin(sentinels, name).await?))
+    }
+
+    /// Asks until a server follows, whose container may still have to be made.
+    async fn rejoined(&self, pod: PodId) -> Result<String, String> {
+        let clock = Clock::start();
+        let mut last = "it does not run".to_owned();
+        while clock.now() < REJOINS {
+            let known = self.lock().running.get(&pod).cloned();
+            let asked = match &known {
+                Some(Known { role: Role::Redis, address, port, .. }) => {
+                    match sentinels::role(*address, *port).await.as_deref() {
+                        Ok([role, host, _, link, ..]) if role == "slave" && link == "connected" => {
+                            Ok(format!("as a replica of {host}"))
+                        }
+                        Ok(words) => Err(format!("it says of itself: {}", words.join(" "))),
+                        Err(error) => Err(error.to_string()),
+                    }
+                }
+                Some(known) => pods::follows(&self.daemon, &known.id).await,
+                None => Err(last.clone()),
+            };
+            match asked {
+                Ok(how) => return Ok(how),
+                Err(why) => last = why,
+            }
+            clock.until(clock.now() + Nanos::from_millis(250)).await;
+        }
+        Err(format!("not within {REJOINS}: {last}"))
     }
 
     pub(crate) fn forget(&self, pod: PodId) {
@@ -275,7 +328,7 @@ async fn gateway_image(daemon: &Daemon, plan: &Plan) -> (String, BTreeSet<Image>
                 }
             }
             Role::Primary | Role::Standby => drop(images.insert(Image::Postgres)),
-            Role::Redis => drop(images.insert(Image::Redis)),
+            Role::Redis | Role::Sentinel => drop(images.insert(Image::Redis)),
             Role::Mock => drop(images.insert(Image::MockService)),
         }
     }
@@ -310,8 +363,9 @@ impl ContainerRuntime for Containers {
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
             let Some(known) = known else { return false };
-            let Some(command) = known.role.readiness() else { return true }; // a mock service has no such command
-            pods::passes(&inner.daemon, &known.id, command).await
+            // A mock service has no such command.
+            let Some(command) = known.role.readiness(known.port) else { return true };
+            pods::passes(&inner.daemon, &known.id, &command.split(' ').collect::<Vec<_>>()).await
         })
     }
 
@@ -329,12 +383,39 @@ impl ContainerRuntime for Containers {
         })
     }
 
+    fn follow_failover(&self) -> Option<Later<Result<Followed, String>>> {
+        let watch = sentinels::watched(&self.inner.plan.platform)?;
+        let cache = self.inner.plan.platform.cache()?;
+        if self.inner.plan.platform.workload(cache).replicas.unwrap_or(1) < 2 {
+            return None; // there is nobody to promote
+        }
+        let inner = Arc::clone(&self.inner);
+        Some(Box::pin(async move {
+            let (pod, hearing) = inner.hear_sentinels(watch.name).await?;
+            Ok((pod, Box::pin(hearing.failover()) as Later<_>))
+        }))
+    }
+
+    fn rejoined(&self, pod: PodId) -> Later<Result<String, String>> {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move { inner.rejoined(pod).await })
+    }
+
     fn back_up(&self, pod: PodId) -> Later<Result<BackedUp, String>> {
         let known = self.inner.lock().running.get(&pod).cloned();
         let inner = Arc::clone(&self.inner);
         Box::pin(async move {
             let known = known.ok_or("it does not run")?;
             backup::back_up(&inner.daemon, &known.id).await
+        })
+    }
+
+    fn fill_disk(&self, pod: PodId, full: bool) -> Later<Result<Bytes, String>> {
+        let known = self.inner.lock().running.get(&pod).cloned();
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move {
+            let known = known.ok_or("it does not run")?;
+            pods::fill_disk(&inner.daemon, &known.id, full).await
         })
     }
 

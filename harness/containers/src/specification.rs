@@ -6,14 +6,18 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use platform::{Config, Platform, Probe, ProbeAction, ReferenceKind, ServiceKind, WorkloadId};
-use scenarios::Plan;
-use stage::{AddressLease, PodStart};
+use scenarios::{FaultKind, Plan};
+use stage::{AddressLease, Follows, PodStart, members};
 use units::{Bytes, Millicores};
 
 use crate::docker::DockerError;
 use crate::images::{Image, TAG};
 use crate::recipes::NGINX_USER;
 use crate::role::Role;
+use crate::sentinels::{Watch, watched};
+
+/// The disk of a database that is to be full: room for the databases of the platform and some of their log.
+const BOUNDED: Bytes = Bytes::from_mebi(640);
 
 /// A container before it is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +37,8 @@ pub(crate) struct Specification {
     pub(crate) scratch: Vec<&'static str>,
     /// Where its volume is, which survives it.
     pub(crate) volume: Option<&'static str>,
+    /// It is in memory, has so much space, and is empty when its container starts: where a disk is to be full.
+    pub(crate) bounded: Option<Bytes>,
     pub(crate) cpu: Option<Millicores>,
     pub(crate) memory: Option<Bytes>,
 }
@@ -70,6 +76,16 @@ pub(crate) fn hosts(platform: &Platform, lease: &AddressLease) -> Vec<(String, I
         }
         hosts.extend(["", ".svc", ".svc.cluster.local"].map(|ending| (format!("{full}{ending}"), address)));
     }
+    for (index, member) in members(platform).into_iter().enumerate() {
+        let Some(address) = lease.member(index) else { break };
+        let host = member.host(platform);
+        let namespace = &platform.service(member.service).namespace;
+        if *namespace == platform.namespace {
+            hosts.push((host.clone(), address));
+        }
+        let endings = ["", ".svc", ".svc.cluster.local"];
+        hosts.extend(endings.map(|ending| (format!("{host}.{namespace}{ending}"), address)));
+    }
     hosts
 }
 
@@ -104,20 +120,38 @@ impl Specification {
                     None => format!("max_connections={}", platform.max_connections(start.workload)),
                 });
                 let environment = match role {
+                    Role::Primary if start.follows.is_some() => {
+                        let heir = start.follows.and_then(|Follows(heir)| at(platform, Some(heir)));
+                        let rejoin = ("REJOIN".to_owned(), "yes".to_owned());
+                        heir.map(|at| ("PRIMARY".to_owned(), at)).into_iter().chain([rejoin]).collect()
+                    }
                     Role::Primary => vec![("DATABASES".to_owned(), databases(plan).join(" "))],
                     _ => at(platform, platform.database()).map(|at| ("PRIMARY".to_owned(), at)).into_iter().collect(),
                 };
                 let image = stand_in(Image::Postgres);
-                Self { image, command, environment, files, volume: Some("/data"), ..common }
+                let fills = plan.faults.iter().any(|fault| fault.kind == FaultKind::DiskFull);
+                let bounded = (fills && role == Role::Primary).then_some(BOUNDED);
+                // What is on that disk is accounted as the container's memory.
+                let memory = common.memory.map(|limit| Bytes::new(limit.get() + bounded.map_or(0, Bytes::get)));
+                Self { image, command, environment, files, volume: Some("/data"), bounded, memory, ..common }
             }
             Role::Redis => {
                 let files = settings(platform, start.workload, "redis.conf", &shared.files, "/etc/rehearse");
-                let mut command = vec!["/usr/bin/redis-server".to_owned()];
+                let mut command = vec!["/bin/sh".to_owned(), "/start".to_owned()];
                 command.extend(files.first().map(|(_, inside)| inside.clone()));
                 // Nobody else is on the network of a run.
                 command.extend(["--protected-mode", "no", "--port"].map(str::to_owned));
                 command.push(start.port.to_string());
-                Self { image: stand_in(Image::Redis), command, files, volume: Some("/data"), ..common }
+                let watch = watched(platform);
+                let environment = watch.map(|watch| replication(platform, &watch, start)).unwrap_or_default();
+                Self { image: stand_in(Image::Redis), command, environment, files, volume: Some("/data"), ..common }
+            }
+            Role::Sentinel => {
+                let file = watched(platform).map(|watch| watch.file).unwrap_or_default();
+                let files = settings(platform, start.workload, &file, &shared.files, "/etc/rehearse");
+                let command = vec!["/bin/sh".to_owned(), "/start".to_owned()];
+                let own = files.first().map(|(_, inside)| ("SENTINEL_CONF".to_owned(), inside.clone()));
+                Self { image: stand_in(Image::Redis), command, environment: own.into_iter().collect(), files, ..common }
             }
             Role::Mock => {
                 let profile = "/profile.yaml".to_owned();
@@ -132,6 +166,22 @@ impl Specification {
             }
         }
     }
+}
+
+/// What a Redis pod is told of whom it may have to follow.
+fn replication(platform: &Platform, watch: &Watch, start: &PodStart) -> Vec<(String, String)> {
+    let own = members(platform).into_iter().find(|member| member.pod == start.name);
+    let (Some(own), Some(sentinels)) = (own, at(platform, Some(watch.by))) else { return Vec::new() };
+    let (host, port) = sentinels.split_once(':').unwrap_or((&sentinels, "26379"));
+    let all = [
+        ("OWN", own.host(platform)),
+        ("FIRST", watch.first.clone()),
+        ("MASTER", watch.name.clone()),
+        ("SENTINEL_HOST", host.to_owned()),
+        ("SENTINEL_PORT", port.to_owned()),
+        ("PORT", start.port.to_string()),
+    ];
+    all.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
 fn mock_arguments(plan: &Plan, start: &PodStart) -> Vec<String> {
@@ -156,7 +206,10 @@ fn mock_arguments(plan: &Plan, start: &PodStart) -> Vec<String> {
     let paths: BTreeSet<&str> = probes.filter_map(|probe| probe.as_ref().and_then(path)).collect();
     paths.into_iter().for_each(|path| option("--health", path.to_owned()));
     at(platform, platform.database()).into_iter().for_each(|at| option("--postgres", at));
-    at(platform, platform.cache()).into_iter().for_each(|at| option("--redis", at));
+    match watched(platform).and_then(|watch| Some(format!("{}/{}", at(platform, Some(watch.by))?, watch.name))) {
+        Some(sentinels) => option("--redis-sentinel", sentinels),
+        None => at(platform, platform.cache()).into_iter().for_each(|at| option("--redis", at)),
+    }
     let calls = plan.profile(start.workload).routes.iter().flat_map(|route| &route.calls);
     let called: BTreeSet<&str> = calls.map(|call| call.service.as_str()).collect();
     for name in called {
@@ -214,7 +267,7 @@ pub(crate) fn databases(plan: &Plan) -> Vec<String> {
 }
 
 /// The `ConfigMap`s that a workload mounts.
-fn mounted(platform: &Platform, workload: WorkloadId) -> impl Iterator<Item = &Config> {
+pub(crate) fn mounted(platform: &Platform, workload: WorkloadId) -> impl Iterator<Item = &Config> {
     let workload = platform.workload(workload);
     let maps = workload.references.iter().filter(|reference| reference.kind == ReferenceKind::ConfigMap);
     maps.filter_map(|reference| {
@@ -303,7 +356,7 @@ pub(crate) fn write_files(plan: &Plan, files: &Path) -> Result<(), DockerError> 
                     write(&config_file(files, id, key), text)?;
                 }
             }
-            Role::Primary | Role::Standby | Role::Redis => {
+            Role::Primary | Role::Standby | Role::Redis | Role::Sentinel => {
                 for (key, text) in mounted(&plan.platform, id).flat_map(|config| &config.entries) {
                     write(&config_file(files, id, key), text)?;
                 }

@@ -3,7 +3,7 @@
 //! They are opened from this machine and do nothing. They end with the fault, with the run, and with this process.
 
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
@@ -13,10 +13,17 @@ use tokio_postgres::{Config, NoTls};
 const USER: &str = "stranger";
 const PATIENCE: Duration = Duration::from_secs(10);
 
+#[derive(Debug, Default)]
+struct Held {
+    clients: Vec<tokio_postgres::Client>,
+    /// How often they have left: who comes while the others leave does not stay behind.
+    left: u32,
+}
+
 /// Whoever holds connections now.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Strangers {
-    held: Arc<Mutex<Vec<tokio_postgres::Client>>>,
+    held: Arc<Mutex<Held>>,
 }
 
 impl Strangers {
@@ -24,12 +31,17 @@ impl Strangers {
     pub(crate) async fn come(&self, address: Ipv4Addr, port: u16, wanted: u32) -> Result<u32, String> {
         let mut config = Config::new();
         config.host(address.to_string()).port(port).user(USER).dbname("postgres").connect_timeout(PATIENCE);
+        let left = self.lock().left;
         let mut got = 0;
         while got < wanted {
             match config.connect(NoTls).await {
                 Ok((client, connection)) => {
                     tokio::spawn(connection); // it ends with its client
-                    self.held.lock().unwrap_or_else(PoisonError::into_inner).push(client);
+                    let mut held = self.lock();
+                    if held.left > left {
+                        break; // the fault was over before they were all there
+                    }
+                    held.clients.push(client);
                     got += 1;
                 }
                 Err(error) if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS) => break,
@@ -39,8 +51,14 @@ impl Strangers {
         Ok(got)
     }
 
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Closes all of them.
     pub(crate) fn leave(&self) {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut held = self.lock();
+        held.clients.clear();
+        held.left += 1;
     }
 }

@@ -270,6 +270,13 @@ fn data(platform: &Platform, all: &mut Vec<Plot>) {
         let backup =
             Plot::new("backup", "backup window", "backup: {cpu: 1}", "A backup slows the database, and fails nobody.");
         all.push(backup.lasting(60, 90).recovering(Some(60), Some("at most 0.5 %")));
+        let full = Plot::new(
+            "disk-full",
+            "full disk",
+            "diskFull: {}",
+            "With a full database disk reads are served, and when there is space again everything works again.",
+        );
+        all.push(full.lasting(60, 90).recovering(Some(60), None));
         let restore = Plot::new(
             "restore",
             "restore",

@@ -66,7 +66,7 @@ impl Backend {
                 | FaultKind::BadImage { .. }
                 | FaultKind::Rollback { .. },
             )
-            | (Self::Containers, FaultKind::ConnectionsTaken { .. })
+            | (Self::Containers, FaultKind::ConnectionsTaken { .. } | FaultKind::DiskFull)
             | (Self::Simulated, _) => Native,
             (Self::Kubernetes, FaultKind::NodeLoss { .. } | FaultKind::ZoneLoss { .. }) => {
                 Emulated("kind's node, a container, is paused: all its processes stand still")
@@ -90,6 +90,7 @@ impl Backend {
             (
                 Self::Kubernetes,
                 FaultKind::DatabaseLoss { .. }
+                | FaultKind::DiskFull
                 | FaultKind::ConnectionsTaken { .. }
                 | FaultKind::Backup { .. }
                 | FaultKind::Restore,
@@ -104,11 +105,13 @@ impl Backend {
                 Emulated("its containers are killed, and what is sent to them by a Service gets no answer")
             }
             (Self::Containers, FaultKind::DatabaseLoss { .. }) => Emulated(
-                "its container is killed and kept away; rehearse promotes the standby after 30 s, as a manager would",
+                "its container is killed and kept away; rehearse promotes the standby after 30 s, as a manager would, and has \
+                 the old primary follow it when it is back",
             ),
-            (Self::Containers, FaultKind::RedisLoss { .. }) => {
-                Emulated("its container is killed and comes back with its append-only file; nobody fails over")
-            }
+            (Self::Containers, FaultKind::RedisLoss { .. }) => Emulated(
+                "the master's container is killed, and kept away where real sentinels have a replica to promote; else it \
+                     comes back with its append-only file",
+            ),
             (
                 Self::Containers,
                 FaultKind::Latency { from: Party::Clients, .. }
@@ -155,7 +158,10 @@ impl Backend {
             ),
             (
                 Self::Embedded | Self::ControlPlane,
-                FaultKind::ConnectionsTaken { .. } | FaultKind::Backup { .. } | FaultKind::Restore,
+                FaultKind::ConnectionsTaken { .. }
+                | FaultKind::Backup { .. }
+                | FaultKind::Restore
+                | FaultKind::DiskFull,
             ) => Emulated("the database is a model in this process"),
             (Self::Embedded | Self::ControlPlane, FaultKind::DatabaseLoss { .. } | FaultKind::RedisLoss { .. }) => {
                 Emulated("the servers are a model in this process; their pods are real listeners")
@@ -245,6 +251,7 @@ mod tests {
             ("connectionsTaken", FaultKind::ConnectionsTaken { connections: 1 }),
             ("backup", FaultKind::Backup { cpu: Millicores::new(1) }),
             ("restore", FaultKind::Restore),
+            ("diskFull", FaultKind::DiskFull),
             ("gatewayLoss", FaultKind::GatewayLoss { pods: 1 }),
             ("noisyNeighbour", FaultKind::NoisyNeighbour { node, cpu: Millicores::new(1) }),
             ("dnsFailure", FaultKind::DnsFailure { service }),

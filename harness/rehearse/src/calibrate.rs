@@ -1,5 +1,7 @@
 //! `calibrate`: costs and load from what really happened, with what they leave unexplained.
 //!
+//! Servers of the platform's data are another matter (`servers`): there is nothing to watch, so real ones are started.
+//!
 //! Owns the order: an access log is read (`log`), a Prometheus asked (`prometheus`) or a platform tried (`live`); what they
 //! say becomes routes and a scenario (`load`), and profiles are fitted until a rehearsal of that scenario answers as they
 //! say (`fit`).
@@ -10,6 +12,7 @@ mod live;
 mod load;
 mod log;
 mod prometheus;
+mod servers;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,7 +33,10 @@ use log::Log;
 
 /// Of `calibrate`.
 #[derive(Clone, Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct CalibrateArgs {
+    #[command(subcommand)]
+    server: Option<servers::ServerCommand>,
     #[command(flatten)]
     play: PlayArgs,
     #[command(flatten)]
@@ -64,6 +70,9 @@ struct SourceArgs {
 
 /// `rehearse calibrate`.
 pub(crate) fn run(args: &CalibrateArgs) -> Result<ExitCode, Failure> {
+    if let Some(server) = &args.server {
+        return servers::run(server);
+    }
     let base = Rehearsal::resolve(&args.play, Backend::Simulated)?;
     let (shown, load) = load(args, &base)?;
     if load.routes.is_empty() {

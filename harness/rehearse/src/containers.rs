@@ -150,12 +150,20 @@ pub(crate) async fn prepare(rehearsal: &mut Rehearsal) -> Result<(), Failure> {
     if let Some(postgres) = version(Image::Postgres) {
         let names = [of(Role::Primary), of(Role::Standby)].concat().join(", ");
         let how = "the manifests' own settings and databases, a table of 10,000 records in each, everybody trusted; a \
-                   standby follows by streaming, and rehearse promotes it 30 s after the loss of the primary";
+                   standby follows by streaming, and rehearse promotes it 30 s after the loss of the primary, \
+                   which follows it when it is back";
         all.push(measured(&names, &format!("{postgres}; {how}")));
     }
     if let Some(redis) = version(Image::Redis) {
-        let how = "the manifests' own settings, each pod by itself; sentinels are mock services";
-        all.push(measured(&of(Role::Redis).join(", "), &format!("{redis}; {how}")));
+        let how = match of(Role::Sentinel).as_slice() {
+            [] => "the manifests' own settings, each pod by itself; sentinels, if there are any, are mock services",
+            _ => {
+                "the manifests' own settings; real sentinels on the manifests' own sentinel.conf watch it, replicas \
+                  follow the master that they name, and services ask them for it"
+            }
+        };
+        let names = [of(Role::Redis), of(Role::Sentinel)].concat().join(", ");
+        all.push(measured(&names, &format!("{redis}; {how}")));
     }
     all.push(measured(
         "the network",

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use lint::Accepted;
 use lint::drift::Provided;
 use model::Profile;
+use model::data::Figures;
 use record::ExitCode;
 use serde::Deserialize;
 use serde_saphyr::Error;
@@ -44,6 +45,9 @@ pub(crate) struct Project {
     /// Folder with a scenario a file, found by name before the shipped ones.
     #[serde(default)]
     scenarios: Option<PathBuf>,
+    /// Figures of the servers that the platform keeps its data in, as `calibrate postgres` and `redis` write them.
+    #[serde(default)]
+    data: Option<PathBuf>,
     /// What becomes of findings.
     #[serde(default)]
     pub(crate) lint: LintChoices,
@@ -157,8 +161,23 @@ impl Project {
         })
     }
 
-    /// The shipped profiles, and the project's own before them.
+    /// What was measured of the servers that the platform keeps its data in.
+    pub(crate) fn figures(&self) -> Result<Figures, Failure> {
+        let Some(file) = &self.data else { return Ok(Figures::new()) };
+        let unread = |why: String| Failure::usage(format!("{FILE}: the figures in {}: {why}", file.display()));
+        let text = fs::read_to_string(file).map_err(|error| unread(error.to_string()))?;
+        Figures::parse(&text).map_err(unread)
+    }
+
+    /// The shipped profiles, and the project's own before them; assumed ones with what was measured of servers.
     pub(crate) fn profiles(&self) -> Result<BTreeMap<String, Profile>, Failure> {
+        let mut all = self.written_profiles()?;
+        let figures = self.figures()?;
+        all.values_mut().for_each(|profile| figures.apply(profile));
+        Ok(all)
+    }
+
+    fn written_profiles(&self) -> Result<BTreeMap<String, Profile>, Failure> {
         let mut all = model::shipped()?;
         let Some(folder) = &self.profiles else { return Ok(all) };
         let unread = |error: std::io::Error| {

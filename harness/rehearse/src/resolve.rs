@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ::lint::Finding;
 use manifests::{Source, WayIn};
 use model::Profile;
+use model::data::Figures;
 use objectives::{Objective, Selected};
 use platform::Node;
 use record::{Asked, ExitCode, Look, NotJudged, Origin, PlatformStamp, StandIn, Watch};
@@ -80,6 +81,7 @@ impl Rehearsal {
         let platform = Arc::new(loaded.platform);
         let profiles = project.profiles()?;
         let plan = Plan::resolve_entering(&scenario, platform, nodes, &profiles, seed, entry)?;
+        let plan = plan.with_figures(project.figures()?);
         let sized = scenario.scale_on(&stamp.overlay).filter(|_| args.rate.is_none() && args.scale.is_none());
         let load = match (args.rate, args.scale.or(sized)) {
             (Some(rate), _) => LoadScale::Peak(rate),
@@ -139,8 +141,9 @@ impl Rehearsal {
 
     /// The same on another platform.
     pub(crate) fn on(&self, scenario: &Scenario, platform: Arc<platform::Platform>) -> Result<Plan, Failure> {
-        let Plan { nodes, load, .. } = &*self.plan;
-        Ok(Plan::resolve(scenario, platform, nodes.clone(), &self.profiles, load.seed)?)
+        let Plan { nodes, load, figures, .. } = &*self.plan;
+        let plan = Plan::resolve(scenario, platform, nodes.clone(), &self.profiles, load.seed)?;
+        Ok(plan.with_figures(figures.clone()))
     }
 
     /// The same with other costs.
@@ -149,8 +152,9 @@ impl Rehearsal {
         scenario: &Scenario,
         profiles: &BTreeMap<String, Profile>,
     ) -> Result<Plan, Failure> {
-        let Plan { nodes, load, platform, .. } = &*self.plan;
-        Ok(Plan::resolve(scenario, Arc::clone(platform), nodes.clone(), profiles, load.seed)?)
+        let Plan { nodes, load, platform, figures, .. } = &*self.plan;
+        let plan = Plan::resolve(scenario, Arc::clone(platform), nodes.clone(), profiles, load.seed)?;
+        Ok(plan.with_figures(figures.clone()))
     }
 
     /// Costs by workload.
@@ -340,6 +344,11 @@ fn stand_ins(plan: &Plan, way_in: Option<&WayIn>, backend: Backend) -> Vec<Stand
         all.push(rules("the ingress controller", "one pod, by the rules of ingress-nginx 1.11, played by rehearse"));
     }
     all.extend(adapter(plan));
+    let Figures { postgres, redis, .. } = &plan.figures;
+    let figures = postgres.iter().map(|of| ("figures of PostgreSQL", &of.source));
+    for (what, source) in figures.chain(redis.iter().map(|of| ("figures of Redis", &of.source))) {
+        all.push(StandIn { what: what.into(), how: source.clone(), origin: Origin::Measured });
+    }
     if backend == Backend::Simulated {
         let hop = simulation::Settings::default().hop;
         all.push(StandIn {

@@ -54,6 +54,7 @@ const fn key(kind: &FaultKind) -> &'static str {
         FaultKind::GatewayLoss { .. } => "gatewayLoss",
         FaultKind::ConnectionsTaken { .. } => "connectionsTaken",
         FaultKind::Backup { .. } => "backup",
+        FaultKind::DiskFull => "diskFull",
         FaultKind::Restore => "restore",
         FaultKind::NoisyNeighbour { .. } => "noisyNeighbour",
         FaultKind::DnsFailure { .. } => "dnsFailure",

@@ -196,9 +196,9 @@ fn a_database_is_filled_up_by_others_lost_and_followed_by_its_standby() {
     let faults = "  faults:
     - {name: taken, at: steady + 1s, lasts: 5s, connectionsTaken: {connections: 10000}}
     - {name: backup, at: steady + 7s, lasts: 10s, backup: {}}
-    - {name: loss, at: steady + 22s, lasts: 40s, databaseLoss: {}}
+    - {name: loss, at: steady + 32s, lasts: 34s, databaseLoss: {}}
   load:\n";
-    let scenario = SCENARIO.replace("duration: 6s", "duration: 67s").replace("  load:\n", faults);
+    let scenario = SCENARIO.replace("duration: 6s", "duration: 84s").replace("  load:\n", faults);
     let run = Run::of(&scenario, STAGING);
     let output = run.child.wait_with_output().unwrap();
     let said = told(&output);
@@ -226,6 +226,45 @@ fn a_database_is_filled_up_by_others_lost_and_followed_by_its_standby() {
     };
     let (has, acknowledged, lost) = (number(" writes,"), number(" were acknowledged"), number(" acknowledged ones"));
     assert!(has > 0 && acknowledged > 0 && lost == acknowledged.saturating_sub(has), "{promoted}");
+    // The old primary is no second one: it was rewound to where the new one begins, and follows it.
+    let back = said.lines().find(|line| line.contains("is back and follows")).unwrap_or_else(|| panic!("{said}"));
+    assert!(back.contains("postgres-0") && back.contains("by pg_rewind"), "{back}");
+}
+
+#[test]
+fn real_sentinels_promote_a_replica_and_a_disk_is_really_full() {
+    if !needs("real_sentinels_promote_a_replica_and_a_disk_is_really_full", Need::Docker) {
+        return;
+    }
+    let faults = "  faults:
+    - {name: loss, at: steady + 4s, lasts: 10s, redisLoss: {}}
+    - {name: disk, at: steady + 15s, lasts: 12s, diskFull: {}}
+  load:\n";
+    let scenario = SCENARIO.replace("duration: 6s", "duration: 30s").replace("  load:\n", faults);
+    let one = "  replicas: 1\n  selector:\n    matchLabels:\n      app.kubernetes.io/name: redis\n  \
+               serviceName: redis\n";
+    assert!(DEVELOPMENT.contains(one), "the test is out of date");
+    let platform = DEVELOPMENT.replace(one, &one.replacen("replicas: 1", "replicas: 2", 1));
+    let run = Run::of(&scenario, &platform);
+    let output = run.child.wait_with_output().unwrap();
+    let said = told(&output);
+    let line =
+        |words: &str| said.lines().find(|line| line.contains(words)).unwrap_or_else(|| panic!("{words}: {said}"));
+    // The manifests have them wait for five seconds.
+    let promoted = line("redis-1.redis was promoted by sentinel redis-sentinel-0");
+    let after = promoted.split("redis-sentinel-0, ").nth(1).unwrap().split(' ').next().unwrap();
+    assert!((5.0..9.0).contains(&after.parse::<f64>().unwrap()), "{promoted}");
+    line("the cache is lost");
+    line("the cache answers again");
+    assert!(line("is back and follows").contains("redis-0"), "{said}");
+    assert!(line("is back and follows").contains("as a replica of redis-1.redis"), "{said}");
+    // Services go on writing until the last page that there is space for is full.
+    line("the database's disk is full");
+    line("it was filled with");
+    line("the database's disk has space again");
+    let runs = fs::read_dir(run.folder.path().join("rehearsals")).unwrap().map(|entry| entry.unwrap().path());
+    let logs = runs.map(|folder| fs::read_to_string(folder.join("logs/postgres-0.log")).unwrap_or_default());
+    assert!(logs.collect::<String>().contains("No space left on device"), "{said}");
 }
 
 #[test]

@@ -33,6 +33,8 @@ pub(crate) struct Fabric {
     /// Services whose connections go to the pods of another one: those of a primary that was lost.
     taken_over: RwLock<BTreeMap<ServiceId, ServiceId>>,
     affinities: Mutex<Sessions>,
+    /// The pod that has a name now.
+    named: RwLock<BTreeMap<String, PodId>>,
     pods: RwLock<Vec<Option<Placed>>>,
     network: Network,
     /// Whose pods are behind each Service.
@@ -85,6 +87,7 @@ impl Fabric {
             endpoints: RwLock::new(Arc::new(Endpoints::empty(platform.services.len()))),
             taken_over: RwLock::default(),
             affinities: Mutex::new(Sessions::default()),
+            named: RwLock::default(),
             pods: RwLock::new(Vec::new()),
             network: Network::new(&plan.faults),
             parties: platform.services.iter().map(behind).collect(),
@@ -157,7 +160,8 @@ impl Fabric {
     }
 
     /// A pod of `workload` has an address.
-    pub(crate) fn place(&self, pod: PodId, workload: WorkloadId, address: PodAddress) {
+    pub(crate) fn place(&self, pod: PodId, name: &str, workload: WorkloadId, address: PodAddress) {
+        self.named.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), pod);
         let gateway = self.plan.platform.gateway.as_ref().map(|gateway| gateway.workload);
         let mut pods = self.pods.write().unwrap_or_else(PoisonError::into_inner);
         let index = pod.0 as usize;
@@ -286,6 +290,21 @@ impl Fabric {
         id: RequestId,
     ) -> Result<(TcpStream, PodId), NoAnswer> {
         let pod = self.choose(from, to, id).ok_or(NoAnswer::Connect)?;
+        self.dial_pod(source, pod, port).await
+    }
+
+    /// The same to the pod that has a name now, whether it is ready or not.
+    pub(crate) async fn dial_named(
+        &self,
+        source: Ipv4Addr,
+        name: &str,
+        port: u16,
+    ) -> Result<(TcpStream, PodId), NoAnswer> {
+        let pod = self.named.read().unwrap_or_else(PoisonError::into_inner).get(name).copied();
+        self.dial_pod(source, pod.ok_or(NoAnswer::Connect)?, port).await
+    }
+
+    async fn dial_pod(&self, source: Ipv4Addr, pod: PodId, port: u16) -> Result<(TcpStream, PodId), NoAnswer> {
         match self.placed(pod) {
             Some(placed) if !placed.reached => std::future::pending().await,
             Some(placed) if placed.runs => {

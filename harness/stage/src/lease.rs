@@ -11,8 +11,8 @@ use crate::StageError;
 
 /// `127.B.0.0/16`: pods in its lower half, clients in its upper half.
 ///
-/// On a [network](Self::of_network) of containers it is that network, laid out the same way, with proxies and Services
-/// in the last two octets of the lower half.
+/// On a [network](Self::of_network) of containers it is that network, laid out the same way, with pods by name, proxies and
+/// Services in the last three octets of the lower half.
 ///
 /// Where only 127.0.0.1 can be bound (macOS, or [`ONE_ADDRESS`] is set) these addresses are names: everybody is at
 /// 127.0.0.1, pods are told apart by their ports, and clients by what the driver says of them.
@@ -24,6 +24,8 @@ pub struct AddressLease {
     _lock: Option<File>, // the kernel drops the lock with the process, however it ends
 }
 
+/// The third octet of the addresses of pods that have a name of their own.
+const MEMBERS: u8 = 125;
 /// The third octet of the addresses that proxies dial from.
 const PROXIES: u8 = 126;
 /// The third octet of the Services' addresses.
@@ -85,6 +87,12 @@ impl AddressLease {
         // The last one is the ingress controller's.
         let last = u8::try_from(index + 1).ok().filter(|last| u32::from(*last) < PER_OCTET)?;
         Some(Ipv4Addr::new(self.block[0], self.block[1], SERVICES, last))
+    }
+
+    /// The address behind which the `index`-th pod with a name of its own is found; there are as many as an octet has.
+    pub fn member(&self, index: usize) -> Option<Ipv4Addr> {
+        let last = u8::try_from(index + 1).ok().filter(|last| u32::from(*last) <= PER_OCTET)?;
+        Some(Ipv4Addr::new(self.block[0], self.block[1], MEMBERS, last))
     }
 
     /// An address that a proxy dials from. They are taken in turn: a connection that was closed keeps its port for a
@@ -167,5 +175,6 @@ mod tests {
         assert_eq!(lease.client(HALF - 1), Ipv4Addr::from([10, 199, 255, 250]));
         assert_eq!(lease.node(), Ipv4Addr::from([10, 199, 63, 254]));
         assert!(!services.contains(&lease.front()));
+        assert_eq!((lease.member(0), lease.member(250)), (Some([10, 199, 125, 1].into()), None));
     }
 }

@@ -20,6 +20,7 @@ mod front;
 mod heart;
 mod host;
 mod lease;
+mod members;
 mod news;
 mod place;
 mod probe;
@@ -34,9 +35,11 @@ pub use embedded::{EmbeddedSettings, check, play, play_scraped, play_under};
 pub use error::StageError;
 pub use front::FrontDoor;
 pub use lease::{AddressLease, ONE_ADDRESS};
+pub use members::{Member, members};
 pub use probe::carries;
 pub use runtime::{
-    BackedUp, ContainerNews, ContainerRuntime, ContainerUsage, Hear, Later, Network, PodStart, Promoted,
+    BackedUp, ContainerNews, ContainerRuntime, ContainerUsage, FailedOver, Followed, Follows, Hear, Later, Network,
+    PodStart, Promoted,
 };
 pub use server::Writes;
 pub use standing::{ControlMaker, Standing, StandingPod, Teller, rules};

@@ -3,9 +3,9 @@
 use cluster::{ControlInput, PodId};
 use record::EventKind;
 use tokio::sync::mpsc::UnboundedSender;
-use units::Nanos;
+use units::{Bytes, Nanos};
 
-use crate::runtime::{BackedUp, ContainerNews, Promoted};
+use crate::runtime::{BackedUp, ContainerNews, FailedOver, Promoted};
 
 /// Something that the loop is to know.
 #[derive(Clone, Debug)]
@@ -22,6 +22,14 @@ pub(crate) enum News {
     Promote,
     /// What became of that.
     Promoted(PodId, Result<Promoted, String>),
+    /// Which pod is the cache's master, whose loss the sentinels now hear of.
+    LoseMaster(Result<PodId, String>),
+    /// What became of that.
+    FailedOver(Result<FailedOver, String>),
+    /// A former primary or master is back, this long after its container was let start: how.
+    Rejoined(PodId, Nanos, Result<String, String>),
+    /// The database's disk was to be filled, or to have space again.
+    Filled(bool, Result<Bytes, String>),
     /// What became of a backup.
     BackedUp(Result<BackedUp, String>),
     /// Others wanted so many connections of the database, and what became of that.

@@ -25,7 +25,9 @@ use crate::data::{Around, LiveData};
 use crate::edge::{Edge, Port};
 use crate::fabric::{Fabric, Origin, PodAddress, Within, connect, exchange, timeout};
 use crate::news::{Feed, News};
-use crate::{AddressLease, BackedUp, ContainerRuntime, Later, PodStart, Promoted, StageError, StandingPod};
+use crate::{
+    AddressLease, BackedUp, ContainerRuntime, Followed, Follows, Later, PodStart, Promoted, StageError, StandingPod,
+};
 
 /// All pods of the run.
 pub(crate) struct Place {
@@ -38,8 +40,10 @@ pub(crate) struct Place {
     feed: Feed,
     data: Arc<LiveData>,
     records: Arc<Records>,
-    /// The workload whose containers do not start now.
-    held: Option<WorkloadId>,
+    /// Whose containers do not start now: all of a workload's, or of one of its pods.
+    held: Vec<(WorkloadId, Option<String>)>,
+    /// A workload whose pods were the primary, and whom they follow since another one was promoted.
+    deposed: Option<(WorkloadId, Follows)>,
     /// The gateway's configuration, once there is a pod that has it.
     gateway: Option<Arc<GatewayConfig>>,
     pods: BTreeMap<PodId, Pod>,
@@ -155,7 +159,20 @@ impl Place {
             let feed = feed.clone();
             runtime.attach(Arc::new(move |pod, started, news| feed.tell(News::Container(pod, started, news))));
         }
-        Self { plan, lease, runtime, clock, fabric, feed, data, records, held: None, gateway, pods }
+        Self {
+            plan,
+            lease,
+            runtime,
+            clock,
+            fabric,
+            feed,
+            data,
+            records,
+            held: Vec::new(),
+            deposed: None,
+            gateway,
+            pods,
+        }
     }
 
     /// Whether pods live in containers, and the servers that the platform keeps its data in are real ones.
@@ -163,22 +180,43 @@ impl Place {
         self.runtime.is_some()
     }
 
-    /// Containers of this workload do not start until they are released.
-    pub(crate) fn hold(&mut self, workload: WorkloadId) {
-        self.held = Some(workload);
+    /// Containers of this workload, or of one pod of it, do not start until they are released.
+    pub(crate) fn hold(&mut self, workload: WorkloadId, pod: Option<String>) {
+        self.held.push((workload, pod));
     }
 
-    /// Starts what was held.
-    pub(crate) fn release(&mut self) {
-        let Some(workload) = self.held.take() else { return };
+    /// Starts what was held of a workload: which pods those are.
+    pub(crate) fn release(&mut self, workload: WorkloadId) -> Vec<PodId> {
+        self.held.retain(|(held, _)| *held != workload);
         let waiting = |pod: &Pod| {
             let life = pod.running.as_ref().map(|running| &running.life);
             pod.workload == workload && matches!(life, Some(Life::Container { held: true, .. }))
         };
         let pods: Vec<PodId> = self.pods.iter().filter(|(_, pod)| waiting(pod)).map(|(id, _)| *id).collect();
-        for pod in pods {
-            self.start(pod).ok(); // nothing that could fail is done here: containers tell later
+        for pod in &pods {
+            self.start(*pod).ok(); // nothing that could fail is done here: containers tell later
         }
+        pods
+    }
+
+    /// Containers of this workload were the primary, and follow another one from now on.
+    pub(crate) fn depose(&mut self, workload: WorkloadId, heir: WorkloadId) {
+        self.deposed = Some((workload, Follows(heir)));
+    }
+
+    /// Whether containers of this workload follow another one.
+    pub(crate) fn is_deposed(&self, workload: WorkloadId) -> bool {
+        self.deposed.is_some_and(|(deposed, _)| deposed == workload)
+    }
+
+    /// Listens to the sentinels of the cache. `None`: there are no real ones.
+    pub(crate) fn follow_failover(&self) -> Option<Later<Result<Followed, String>>> {
+        self.runtime.as_ref()?.follow_failover()
+    }
+
+    /// Waits until the server in a pod follows. `None`: there are no real servers.
+    pub(crate) fn rejoined(&self, pod: PodId) -> Option<Later<Result<String, String>>> {
+        self.runtime.as_ref().map(|runtime| runtime.rejoined(pod))
     }
 
     /// Promotes the standby in a pod. `None`: there are no real servers.
@@ -189,6 +227,11 @@ impl Place {
     /// Backs up the database in a pod. `None`: there are no real servers.
     pub(crate) fn back_up(&self, pod: PodId) -> Option<Later<Result<BackedUp, String>>> {
         self.runtime.as_ref().map(|runtime| runtime.back_up(pod))
+    }
+
+    /// Fills the disk of the database in a pod, or frees it. `None`: there are no real servers.
+    pub(crate) fn fill_disk(&self, pod: PodId, full: bool) -> Option<Later<Result<Bytes, String>>> {
+        self.runtime.as_ref().map(|runtime| runtime.fill_disk(pod, full))
     }
 
     /// Others take connections of the database in a pod. `None`: there are no real servers.
@@ -227,8 +270,13 @@ impl Place {
         if let Some(runtime) = &self.runtime {
             let started = self.clock.now();
             let edges = alerts::Edges::of(&self.plan.platform, workload).edges;
-            let start = PodStart { id, name: pod.name.clone(), workload: pod.workload, port: wanted, started, edges };
-            let held = self.held == Some(pod.workload);
+            let follows = self.deposed.filter(|(deposed, _)| *deposed == pod.workload).map(|(_, follows)| follows);
+            let name = pod.name.clone();
+            let start = PodStart { id, name, workload: pod.workload, port: wanted, started, edges, follows };
+            let is_held = |(workload, name): &(WorkloadId, Option<String>)| {
+                *workload == pod.workload && name.as_ref().is_none_or(|name| *name == pod.name)
+            };
+            let held = self.held.iter().any(is_held);
             if !held {
                 runtime.start(start);
             }
@@ -244,7 +292,7 @@ impl Place {
         let (listener, substituted) = listen(address, port).map_err(listen_error)?;
         let bind = listener.local_addr().map_err(listen_error)?;
         let label = Ipv4Addr::new(10, 244, (id.0 / 250) as u8, (1 + id.0 % 250) as u8);
-        self.fabric.place(id, pod.workload, PodAddress { label, bind });
+        self.fabric.place(id, &pod.name, pod.workload, PodAddress { label, bind });
         let started = self.clock.now();
         let (listening, accounts) = if let Some(gateway) = gateway {
             let config = Arc::clone(self.gateway.get_or_insert_with(|| Arc::new(gateway.config.clone())));
@@ -311,13 +359,18 @@ impl Place {
         let Some(pod) = self.pods.get(&id) else { return };
         let since = pod.running.as_ref().map(|running| running.started);
         if let (true, IpAddr::V4(label)) = (since == Some(started), bind.ip()) {
-            self.fabric.place(id, pod.workload, PodAddress { label, bind });
+            self.fabric.place(id, &pod.name, pod.workload, PodAddress { label, bind });
         }
     }
 
     /// Which pod it is that tells this number of itself.
     pub(crate) fn number(&self, told: u16) -> u16 {
         self.runtime.as_ref().map_or(told, |runtime| runtime.number(told))
+    }
+
+    /// A pod's workload.
+    pub(crate) fn workload(&self, id: PodId) -> Option<WorkloadId> {
+        self.pods.get(&id).map(|pod| pod.workload)
     }
 
     /// A pod's name, for people.

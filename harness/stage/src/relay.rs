@@ -1,4 +1,5 @@
-//! kube-proxy for containers: each Service's ports on its cluster address, in this process.
+//! kube-proxy for containers: each Service's ports on its cluster address, in this process; and the name of each pod that
+//! has one of its own.
 //!
 //! Owns connections between containers. Which endpoint one goes to, and what disturbs it, the fabric says, as it does
 //! for pods of this process. A connection stays with its endpoint until one side closes it; a disturbance that begins
@@ -19,6 +20,7 @@ use tokio::task::AbortHandle;
 use units::{Nanos, RequestId};
 
 use crate::fabric::{Fabric, NoAnswer, Origin};
+use crate::members::members;
 use crate::place::listen;
 use crate::{AddressLease, StageError};
 
@@ -43,6 +45,8 @@ struct Relay {
     fabric: Arc<Fabric>,
     lease: Arc<AddressLease>,
     service: ServiceId,
+    /// The only pod that is meant, where it is called by its own name.
+    pod: Option<String>,
     /// The port of its pods.
     target: u16,
     turn: AtomicU32,
@@ -69,27 +73,53 @@ impl Relays {
                 let Some(target) = containers.find_map(|container| container.port(&port.target)) else {
                     continue; // nobody declares it, so nobody could be reached there
                 };
-                let error = |source| StageError::Listen {
-                    pod: format!("the balancer of Service {}", service.name),
-                    addr: SocketAddr::from((address, port.port)),
-                    source,
-                };
-                let (listener, elsewhere) = listen(address, port.port).map_err(error)?;
-                if let Some(why) = elsewhere {
-                    return Err(error(io::Error::other(why)));
-                }
-                let relay = Arc::new(Relay {
-                    fabric: Arc::clone(fabric),
-                    lease: Arc::clone(lease),
-                    service: id,
-                    target,
-                    turn: AtomicU32::new(0),
-                    connections: Arc::clone(&connections),
-                });
-                open.0.push(tokio::spawn(relay.accept(listener)).abort_handle());
+                let at = SocketAddr::from((address, port.port));
+                open.relay(
+                    at,
+                    &service.name,
+                    Relay {
+                        fabric: Arc::clone(fabric),
+                        lease: Arc::clone(lease),
+                        service: id,
+                        pod: None,
+                        target,
+                        turn: AtomicU32::new(0),
+                        connections: Arc::clone(&connections),
+                    },
+                )?;
+            }
+        }
+        for (index, member) in members(platform).into_iter().enumerate() {
+            let Some(address) = lease.member(index) else { break };
+            for (port, target) in member.ports(platform) {
+                let at = SocketAddr::from((address, port));
+                open.relay(
+                    at,
+                    &member.pod,
+                    Relay {
+                        fabric: Arc::clone(fabric),
+                        lease: Arc::clone(lease),
+                        service: member.service,
+                        pod: Some(member.pod.clone()),
+                        target,
+                        turn: AtomicU32::new(0),
+                        connections: Arc::clone(&connections),
+                    },
+                )?;
             }
         }
         Ok(open)
+    }
+
+    fn relay(&mut self, at: SocketAddr, name: &str, relay: Relay) -> Result<(), StageError> {
+        let error = |source| StageError::Listen { pod: format!("the balancer of {name}"), addr: at, source };
+        let IpAddr::V4(address) = at.ip() else { return Ok(()) };
+        let (listener, elsewhere) = listen(address, at.port()).map_err(error)?;
+        if let Some(why) = elsewhere {
+            return Err(error(io::Error::other(why)));
+        }
+        self.0.push(tokio::spawn(Arc::new(relay).accept(listener)).abort_handle());
+        Ok(())
     }
 }
 
@@ -133,7 +163,10 @@ impl Relay {
 
     async fn dial(&self, origin: Origin) -> Result<(TcpStream, PodId), NoAnswer> {
         let source: Ipv4Addr = self.lease.proxy(self.turn.fetch_add(1, Ordering::Relaxed));
-        self.fabric.dial_port(origin, source, self.service, self.target, self.next()).await
+        match &self.pod {
+            Some(pod) => self.fabric.dial_named(source, pod, self.target).await,
+            None => self.fabric.dial_port(origin, source, self.service, self.target, self.next()).await,
+        }
     }
 
     /// What stands for the caller's next request.

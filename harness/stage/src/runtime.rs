@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use alerts::Tell;
 use cluster::{PodId, Traffic};
+use model::data::Failover;
 use platform::WorkloadId;
 use server::Writes;
 use units::{Bytes, Nanos};
@@ -73,8 +74,19 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
     /// it does not.
     fn promote(&self, pod: PodId) -> Later<Result<Promoted, String>>;
 
+    /// Listens to the sentinels of the cache: which pod is its master, and then what becomes of the failover that its
+    /// loss brings. `None`: no real sentinels watch it, or there is no replica.
+    fn follow_failover(&self) -> Option<Later<Result<Followed, String>>>;
+
+    /// Waits until the server in a pod, which was a primary or a master, follows the new one: how it came to have its
+    /// data.
+    fn rejoined(&self, pod: PodId) -> Later<Result<String, String>>;
+
     /// Dumps every database of the PostgreSQL in it, and restores the dumps beside them.
     fn back_up(&self, pod: PodId) -> Later<Result<BackedUp, String>>;
+
+    /// Fills the disk of the PostgreSQL in it: with how much. `Ok(0)` frees what it was filled with.
+    fn fill_disk(&self, pod: PodId, full: bool) -> Later<Result<Bytes, String>>;
 
     /// Opens so many connections to the PostgreSQL in it, or as many as it lets in, and keeps them. The future says how
     /// many those are.
@@ -91,6 +103,36 @@ pub struct Promoted {
     pub writes: Writes,
     /// Writes that it has.
     pub present: u64,
+}
+
+/// The master whose loss is followed, and what its loss brings.
+pub type Followed = (PodId, Later<Result<FailedOver, String>>);
+
+/// A failover by sentinels, by their own word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedOver {
+    /// When they told of each stage, from the loss of the master on.
+    pub stages: Failover,
+    /// The sentinel that led.
+    pub leader: String,
+    /// The master now.
+    pub heir: String,
+}
+
+impl fmt::Display for FailedOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { stages: Failover { suspected, agreed, elected, promoted }, leader, heir } = self;
+        let s = |time: &Nanos| time.as_secs_f64();
+        write!(
+            f,
+            "{heir} was promoted by sentinel {leader}, {:.1} s after the loss: a sentinel held the master for down after \
+             {:.1} s, the quorum agreed after {:.1} s, a leader was elected after {:.1} s",
+            s(promoted),
+            s(suspected),
+            s(agreed),
+            s(elected)
+        )
+    }
 }
 
 /// A backup that was made and tried.
@@ -147,7 +189,13 @@ pub struct PodStart {
     pub started: Nanos,
     /// Upper edges of its latency buckets, in order.
     pub edges: Arc<[Nanos]>,
+    /// It was the primary, and follows now.
+    pub follows: Option<Follows>,
 }
+
+/// Whom a former primary follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Follows(pub WorkloadId);
 
 /// What happens to a container.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,6 +13,8 @@ use platform::{Platform, WorkloadId};
 #[derive(Debug, Default)]
 pub(crate) struct Servers {
     lost: Vec<(WorkloadId, DataNote)>,
+    /// The cache's master is lost, and its sentinels see to it.
+    failing_over: bool,
 }
 
 impl Servers {
@@ -27,6 +29,23 @@ impl Servers {
         };
         self.lost.push((workload, back));
         Some((workload, lost))
+    }
+
+    /// The cache's master is lost, whose sentinels promote a replica: pods that are ready say nothing of it.
+    pub(crate) const fn fail_over(&mut self) -> DataNote {
+        self.failing_over = true;
+        DataNote::CacheLost
+    }
+
+    /// The sentinels are done: what there is to tell. Where they promoted nobody, the cache is back with its master.
+    pub(crate) fn failed_over(&mut self, platform: &Platform, promoted: bool) -> Option<DataNote> {
+        if !std::mem::take(&mut self.failing_over) {
+            return None;
+        }
+        if !promoted {
+            self.lost.extend(platform.cache().map(|cache| (cache, DataNote::CacheUp)));
+        }
+        promoted.then_some(DataNote::CacheUp)
     }
 
     /// What is there again, now that the pods are these: a server is when a pod of its workload is ready that does not
@@ -80,6 +99,20 @@ mod tests {
         assert_eq!(servers.back(&[killed.clone(), pod(database, false, None)]), []);
         assert_eq!(servers.back(&[killed.clone(), pod(database, true, None)]), [DataNote::PrimaryUp]);
         assert_eq!(servers.back(&[killed, pod(database, true, None)]), [], "it is told once");
+    }
+
+    #[test]
+    fn a_master_that_sentinels_replace_is_back_by_their_word_alone() {
+        let platform = staging();
+        let cache = platform.cache().unwrap();
+        let (mut servers, replica) = (Servers::default(), pod(cache, true, None));
+        assert_eq!(servers.fail_over(), DataNote::CacheLost);
+        assert_eq!(servers.back(std::slice::from_ref(&replica)), [], "a replica is ready all the time");
+        assert_eq!(servers.failed_over(&platform, true), Some(DataNote::CacheUp));
+        assert_eq!(servers.failed_over(&platform, true), None, "it is told once");
+        servers.fail_over();
+        assert_eq!(servers.failed_over(&platform, false), None);
+        assert_eq!(servers.back(&[replica]), [DataNote::CacheUp]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use clock::Clock;
 use cluster::{Action, ClusterConfig, ControlInput, ControlPlane, ControlSide, Host, PodId};
 use driver::{Door, Orders, Sender};
 use model::data::{DataInput, DataNote};
+use platform::WorkloadId;
 use record::{Chronicle, EventKind, Listener};
 use scenarios::{Deed, FaultEdge, FaultKind, Plan};
 use server::Writes;
@@ -22,7 +23,7 @@ use crate::news::{Feed, News};
 use crate::place::Place;
 use crate::relay::Relays;
 use crate::servers::{self, Servers};
-use crate::{AddressLease, ContainerNews, ContainerRuntime, Network, Promoted, StageError};
+use crate::{AddressLease, ContainerNews, ContainerRuntime, FailedOver, Network, Promoted, StageError};
 
 /// How long the platform may take to become ready.
 pub(crate) const READY_WITHIN: Nanos = Nanos::from_secs(180);
@@ -192,6 +193,10 @@ impl<'a> Standing<'a> {
             }
             News::Promote => self.promote(),
             News::Promoted(heir, promoted) => self.promoted(heir, promoted),
+            News::LoseMaster(found) => return self.lose_master(found),
+            News::FailedOver(done) => self.failed_over(done),
+            News::Rejoined(pod, after, how) => self.rejoined(pod, after, how),
+            News::Filled(full, done) => self.filled(full, done),
             News::BackedUp(Ok(made)) => self.tell_data(made.to_string()),
             News::BackedUp(Err(why)) => self.tell_data(format!("there is no backup: {why}")),
             News::ConnectionsTaken(wanted, Ok(got)) => self.note_of_data(&DataNote::ConnectionsTaken { got, wanted }),
@@ -248,6 +253,10 @@ impl<'a> Standing<'a> {
         // A real server crashes; the record of its pod goes as if somebody had forced it out.
         let crashes = self.host.place.is_real()
             && matches!(fault.kind, FaultKind::DatabaseLoss { .. } | FaultKind::RedisLoss { .. });
+        let of_cache = matches!(fault.kind, FaultKind::RedisLoss { .. });
+        if of_cache && !edge.over && self.fail_over() {
+            return Ok(()); // which pod is the master, its sentinels say
+        }
         for deed in plan.deeds(edge.fault, edge.over, self.control.records()) {
             match deed {
                 Deed::Act(action @ Action::DeletePod { pod, .. }) if crashes => {
@@ -281,11 +290,12 @@ impl<'a> Standing<'a> {
     /// the fault, and the standby is promoted when its manager would.
     fn tell_real(&mut self, input: &DataInput) {
         let plan = Arc::clone(&self.host.plan);
-        if *input == DataInput::PrimaryBack {
-            self.host.place.release();
-        }
         match input {
+            DataInput::PrimaryBack => self.release(plan.platform.database()),
+            DataInput::CacheBack => self.release(plan.platform.cache()),
             DataInput::ConnectionsTaken(wanted) => return self.take_connections(*wanted),
+            DataInput::DiskFills => return self.fill_disk(true),
+            DataInput::DiskFreed => return self.fill_disk(false),
             DataInput::BackupBegins(_) => return self.back_up(),
             DataInput::ConnectionsGivenBack => {
                 self.host.place.give_connections_back();
@@ -296,12 +306,83 @@ impl<'a> Standing<'a> {
         let Some((workload, lost)) = self.servers.hear(input, &plan.platform) else { return };
         self.note_of_data(&lost);
         if plan.platform.database() == Some(workload) {
-            self.host.place.hold(workload);
+            self.host.place.hold(workload, None);
             if let (Some(standby), Some(_)) = (plan.data_config().database.standby, plan.platform.standby()) {
                 let feed = self.host.feed.clone();
                 self.clock.call_at(self.clock.now() + standby.promotion, move |_| feed.tell(News::Promote));
             }
         }
+    }
+
+    /// Lets the containers of a workload start that a fault kept away. Who was a primary or a master comes back to
+    /// another one, which is told when it follows.
+    fn release(&mut self, workload: Option<WorkloadId>) {
+        let Some(workload) = workload else { return };
+        let database = self.host.plan.platform.database() == Some(workload);
+        for pod in self.host.place.release(workload) {
+            if database && !self.host.place.is_deposed(workload) {
+                continue; // nobody took over: it is the primary again
+            }
+            let Some(rejoined) = self.host.place.rejoined(pod) else { continue };
+            let (feed, clock, began) = (self.host.feed.clone(), self.clock.clone(), self.clock.now());
+            tokio::spawn(async move {
+                let how = rejoined.await;
+                feed.tell(News::Rejoined(pod, clock.now() - began, how));
+            });
+        }
+    }
+
+    fn rejoined(&mut self, pod: PodId, after: Nanos, how: Result<String, String>) {
+        let name = self.host.place.name(pod).to_owned();
+        self.tell_data(match how {
+            Ok(how) => format!("{name} is back and follows, {:.1} s after it might start: {how}", after.as_secs_f64()),
+            Err(why) => format!("{name} does not follow: {why}"),
+        });
+    }
+
+    /// Has the sentinels say which pod is the master, so that it can be lost. `false`: there are no real ones.
+    fn fail_over(&self) -> bool {
+        let Some(found) = self.host.place.follow_failover() else { return false };
+        let feed = self.host.feed.clone();
+        tokio::spawn(async move {
+            match found.await {
+                Ok((master, done)) => {
+                    feed.tell(News::LoseMaster(Ok(master)));
+                    feed.tell(News::FailedOver(done.await));
+                }
+                Err(why) => feed.tell(News::LoseMaster(Err(why))),
+            }
+        });
+        true
+    }
+
+    /// The cache's master crashes, and its pod stays away until the end of the fault.
+    fn lose_master(&mut self, found: Result<PodId, String>) -> Result<(), StageError> {
+        let lost =
+            found.and_then(|pod| self.host.place.workload(pod).map(|of| (pod, of)).ok_or("it has no pod".to_owned()));
+        match lost {
+            Ok((pod, workload)) => {
+                let note = self.servers.fail_over();
+                self.note_of_data(&note);
+                let name = self.host.place.name(pod).to_owned();
+                self.host.place.hold(workload, Some(name));
+                self.host.place.kill(pod);
+                self.feed(ControlInput::Act(Action::DeletePod { pod, forced: true }))
+            }
+            Err(why) => {
+                self.tell_data(format!("no master can be lost: {why}"));
+                Ok(())
+            }
+        }
+    }
+
+    fn failed_over(&mut self, done: Result<FailedOver, String>) {
+        let note = self.servers.failed_over(&self.host.plan.platform, done.is_ok());
+        note.into_iter().for_each(|note| self.note_of_data(&note));
+        self.tell_data(match done {
+            Ok(failed_over) => failed_over.to_string(),
+            Err(why) => format!("no replica was promoted: {why}"),
+        });
     }
 
     /// Others take connections of the real database, if it serves.
@@ -315,6 +396,31 @@ impl<'a> Standing<'a> {
             };
             feed.tell(News::ConnectionsTaken(wanted, got));
         });
+    }
+
+    /// Fills the disk of the real database, if it serves, or frees it.
+    fn fill_disk(&self, full: bool) {
+        let done = self.primary().and_then(|pod| self.host.place.fill_disk(pod, full));
+        let feed = self.host.feed.clone();
+        tokio::spawn(async move {
+            let done = match done {
+                Some(done) => done.await,
+                None => Err("no database serves".to_owned()),
+            };
+            feed.tell(News::Filled(full, done));
+        });
+    }
+
+    fn filled(&mut self, full: bool, done: Result<Bytes, String>) {
+        match (full, done) {
+            (true, Ok(with)) => {
+                self.note_of_data(&DataNote::DiskFull);
+                self.tell_data(format!("it was filled with {:.0} MB", with.get() as f64 / 1e6));
+            }
+            (false, Ok(_)) => self.note_of_data(&DataNote::DiskFreed),
+            (true, Err(why)) => self.tell_data(format!("the database's disk cannot be filled: {why}")),
+            (false, Err(why)) => self.tell_data(format!("the database's disk cannot be freed: {why}")),
+        }
     }
 
     /// Backs up the real database, if it serves.
@@ -349,7 +455,10 @@ impl<'a> Standing<'a> {
         let platform = &plan.platform;
         let name = self.host.place.name(heir).to_owned();
         let taken = promoted.and_then(|promoted| match (platform.database(), platform.standby()) {
-            (Some(lost), Some(heir)) if self.host.fabric.take_over(lost, heir) => Ok(promoted),
+            (Some(lost), Some(heir)) if self.host.fabric.take_over(lost, heir) => {
+                self.host.place.depose(lost, heir);
+                Ok(promoted)
+            }
             _ => Err("no Service leads to it".to_owned()),
         });
         match taken {

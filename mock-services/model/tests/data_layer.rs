@@ -248,6 +248,23 @@ fn a_backup_takes_its_share_of_the_servers_cpu_until_it_ends() {
 }
 
 #[test]
+fn with_a_full_disk_writes_fail_reads_go_on_and_connections_stay() {
+    let mut host = Host::new(database(200), CacheConfig::DOCUMENTED);
+    host.pool(0, 1, 0);
+    host.query(Nanos::ZERO, 0, 0, 10, true);
+    host.step(ms(100), DataInput::DiskFills);
+    host.query(ms(200), 0, 1, 10, true);
+    host.query(ms(300), 0, 2, 10, false);
+    host.step(ms(400), DataInput::DiskFreed);
+    host.query(ms(500), 0, 3, 10, true);
+    host.run(ms(1_000));
+    let full = Some(DataError::DiskFull);
+    // It connected once, for 5 ms.
+    assert_eq!(host.answers(), [(0, 15, None), (1, 210, full), (2, 310, None), (3, 510, None)]);
+    assert_eq!(host.notes(), [(100, DataNote::DiskFull), (400, DataNote::DiskFreed)]);
+}
+
+#[test]
 fn for_a_restore_it_is_offline_and_no_standby_takes_over() {
     let standby = Some(Standby { promotion: ms(100), replication: Replication::Synchronous { round_trip: ms(2) } });
     let mut host = Host::new(DatabaseConfig { standby, ..database(200) }, CacheConfig::DOCUMENTED);

@@ -28,6 +28,6 @@ pub use listening::{Handler, Listening, NODE, plain};
 pub use live::{Alone, Begun, LiveStation, Refused, Served, Surroundings, Writes};
 pub use metrics::{CONTENT_TYPE, EDGES_MS, Gauges, Metrics};
 pub use outbound::{Answer, Outbound, Unreachable};
-pub use real_data::{DataPlaces, RealData};
+pub use real_data::{DataPlaces, RealData, SentinelPlace};
 pub use records::Records;
 pub use service::MockService;

@@ -35,6 +35,17 @@ pub struct DataPlaces {
     pub postgres: Option<String>,
     /// Redis, `HOST:PORT`.
     pub redis: Option<String>,
+    /// Who knows which Redis is the master, and takes the place of the one above.
+    pub sentinel: Option<SentinelPlace>,
+}
+
+/// Sentinels that watch a master.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentinelPlace {
+    /// One of them, `HOST:PORT`.
+    pub at: String,
+    /// What they call the master.
+    pub master: String,
 }
 
 /// A pod's connections to real servers. Without a place nothing is asked.
@@ -64,7 +75,9 @@ impl RealData {
             idle: Mutex::default(),
             pool,
         });
-        let redis = places.redis.map(|at| Redis { at, connection: Mutex::default() });
+        let (at, sentinel) = (places.redis, places.sentinel);
+        let known = at.is_some() || sentinel.is_some();
+        let redis = known.then(|| Redis { at: at.unwrap_or_default(), sentinel, connection: Mutex::default() });
         Self { shared: Arc::new(Shared { postgres, redis }), tasks: Handle::current() }
     }
 
@@ -196,6 +209,7 @@ const fn spread(tag: u64, nth: u64) -> u64 {
 #[derive(Debug)]
 struct Redis {
     at: String,
+    sentinel: Option<SentinelPlace>,
     connection: Mutex<Option<BufReader<TcpStream>>>,
 }
 
@@ -212,7 +226,7 @@ impl Redis {
         let asked = tokio::time::timeout(PATIENCE, async {
             let mut open = match connection.take() {
                 Some(open) => open,
-                None => BufReader::new(TcpStream::connect(&self.at).await?),
+                None => BufReader::new(TcpStream::connect(self.place().await?).await?),
             };
             open.get_mut().set_nodelay(true)?;
             for command in &commands {
@@ -223,6 +237,27 @@ impl Redis {
         });
         *connection = Some(asked.await??);
         Ok(())
+    }
+}
+
+impl Redis {
+    /// Where the master is. Sentinels are asked for each connection anew, as their clients do: one that breaks may have
+    /// led to a master that is none any more.
+    async fn place(&self) -> io::Result<String> {
+        let Some(SentinelPlace { at, master }) = &self.sentinel else { return Ok(self.at.clone()) };
+        let mut sentinel = BufReader::new(TcpStream::connect(at).await?);
+        sentinel.get_mut().write_all(&encoded(&["SENTINEL", "get-master-addr-by-name", master])).await?;
+        // An array of two bulk strings, each a line with its length and a line; a nil array if they know no such master.
+        let mut lines = Vec::new();
+        for _ in 0..5 {
+            let mut line = String::new();
+            sentinel.read_line(&mut line).await?;
+            if lines.is_empty() && line.trim() != "*2" {
+                return Err(io::Error::other(format!("the sentinels know no master {master}: {}", line.trim())));
+            }
+            lines.push(line.trim().to_owned());
+        }
+        Ok(format!("{}:{}", lines[2], lines[4]))
     }
 }
 
@@ -259,6 +294,35 @@ mod tests {
     #[test]
     fn commands_are_arrays_of_bulk_strings() {
         assert_eq!(encoded(&["GET", "session:7"]), b"*2\r\n$3\r\nGET\r\n$9\r\nsession:7\r\n");
+    }
+
+    #[tokio::test]
+    async fn the_master_is_where_sentinels_say() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap().to_string();
+        let redis = |master: &str| Redis {
+            at: String::new(),
+            sentinel: Some(SentinelPlace { at: at.clone(), master: master.to_owned() }),
+            connection: Mutex::default(),
+        };
+        for (answer, want) in [
+            ("*2\r\n$13\r\nredis-1.redis\r\n$4\r\n6379\r\n", Some("redis-1.redis:6379")),
+            ("*-1\r\n", None),
+            ("", None),
+        ] {
+            let asked = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut question = vec![0; 64];
+                let length = stream.read(&mut question).await.unwrap();
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                question.truncate(length);
+                question
+            };
+            let main = redis("main");
+            let (place, question) = tokio::join!(main.place(), asked);
+            assert_eq!(place.ok().as_deref(), want, "{answer:?}");
+            assert_eq!(question, encoded(&["SENTINEL", "get-master-addr-by-name", "main"]));
+        }
     }
 
     #[tokio::test]

@@ -112,6 +112,8 @@ fn files_name(workload: &str) -> String {
 }
 const FILES: &str = "rehearse-files";
 const DATA: &str = "rehearse-data";
+/// By which a Redis pod is told its own host name.
+const OWN: &str = "OWN";
 /// Names are found by the cluster's DNS.
 const NSSWITCH: (&str, &str) = ("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n");
 
@@ -177,7 +179,8 @@ impl Pod<'_, '_> {
             match program.role {
                 Role::Gateway => "nginx of the stand-in image, on the manifests' own configuration",
                 Role::Primary | Role::Standby => "PostgreSQL of the stand-in image, everybody trusted",
-                Role::Redis => "Redis of the stand-in image, each pod by itself",
+                Role::Redis => "Redis of the stand-in image",
+                Role::Sentinel => "a sentinel of the stand-in image, on the manifests' own settings",
                 Role::Mock => "mock-service by its profile",
             },
             "",
@@ -193,9 +196,18 @@ impl Pod<'_, '_> {
         }
         container["args"] = arguments(program).into();
         let mut environment = container["env"].as_array().cloned().unwrap_or_default();
-        environment.extend(program.environment.iter().map(|(name, value)| json!({ "name": name, "value": value })));
-        environment
-            .push(json!({ "name": "REHEARSE_POD_IP", "valueFrom": { "fieldRef": { "fieldPath": "status.podIP" } } }));
+        let of_pod =
+            |name: &str, path: &str| json!({ "name": name, "valueFrom": { "fieldRef": { "fieldPath": path } } });
+        environment.push(of_pod("REHEARSE_POD_IP", "status.podIP"));
+        environment.push(of_pod("REHEARSE_POD_NAME", "metadata.name"));
+        environment.extend(program.environment.iter().map(|(name, value)| {
+            // Each pod has its own name for the first one's.
+            let value = match value.strip_prefix(&format!("{}-0", self.name)).filter(|_| name == OWN) {
+                Some(rest) => format!("$(REHEARSE_POD_NAME){rest}"),
+                None => value.clone(),
+            };
+            json!({ "name": name, "value": value })
+        }));
         container["env"] = environment.into();
         self.mounts(&mut container);
         self.probes(&mut container);

@@ -15,7 +15,9 @@ use containers::usage::{self, Told};
 use containers::{Program, Role};
 use futures_util::{StreamExt, stream};
 use platform::WorkloadId;
-use stage::{BackedUp, ContainerNews, ContainerRuntime, ContainerUsage, Hear, Later, Network, PodStart, Promoted};
+use stage::{
+    BackedUp, ContainerNews, ContainerRuntime, ContainerUsage, Followed, Hear, Later, Network, PodStart, Promoted,
+};
 use units::{Bytes, Nanos};
 
 use crate::rest::{self, Rest};
@@ -260,6 +262,18 @@ impl ContainerRuntime for ClusterPods {
     }
 
     fn promote(&self, _: PodId) -> Later<Result<Promoted, String>> {
+        not_here()
+    }
+
+    fn follow_failover(&self) -> Option<Later<Result<Followed, String>>> {
+        None
+    }
+
+    fn rejoined(&self, _: PodId) -> Later<Result<String, String>> {
+        not_here()
+    }
+
+    fn fill_disk(&self, _: PodId, _: bool) -> Later<Result<Bytes, String>> {
         not_here()
     }
 

@@ -71,6 +71,7 @@ fn fault(kind: usize, names: &Names, chance: &Chance, within: usize) -> String {
         13 => format!("connectionsTaken: {{connections: {}}}", 1 + chance.below(10, 200)),
         14 => format!("backup: {{cpu: {}m}}", 100 + chance.below(11, 3_000)),
         15 => "restore: {}".to_owned(),
+        16 => "diskFull: {}".to_owned(),
         _ => "redisLoss: {}".to_owned(),
     };
     let undone = !matches!(kind, 0 | 5 | 9);
@@ -108,7 +109,7 @@ pub(crate) fn shipped(seed: Seed) -> String {
     let shipped = scenarios::find("smoke").unwrap().text;
     shipped
         .replace("{warm-up: 6/s, step: 24/s, probe: 24/s}", &format!("{{step: {rate}/s, probe: {rate}/s}}"))
-        .replace("  load:\n", &format!("{}  load:\n", faults(seed, &NAMES, 17, 30)))
+        .replace("  load:\n", &format!("{}  load:\n", faults(seed, &NAMES, 18, 30)))
 }
 
 /// On the small platform: any load.

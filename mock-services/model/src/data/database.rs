@@ -22,6 +22,8 @@ pub struct DatabaseConfig {
     pub reserved: u32,
     /// Time to open a connection: a process is forked and the password checked.
     pub connect: Nanos,
+    /// What a commit waits for its disk, after its CPU time: commits that wait share a flush, so none waits for another.
+    pub flush: Nanos,
     /// CPUs that its processes can use at once, at least 1.
     pub cores: u16,
     /// CPU limit of its container; `None`: no quota.
@@ -61,6 +63,7 @@ impl DatabaseConfig {
         max_connections: 200,
         reserved: 3,
         connect: Nanos::from_millis(5),
+        flush: Nanos::ZERO,
         cores: 2,
         limit: None,
         standby: None,
@@ -71,6 +74,7 @@ impl DatabaseConfig {
         max_connections: u32::MAX,
         reserved: 0,
         connect: Nanos::ZERO,
+        flush: Nanos::ZERO,
         cores: u16::MAX,
         limit: None,
         standby: None,
@@ -85,6 +89,7 @@ pub struct Database {
     state: State,
     connections: u32,
     taken: u32,                         // of those, by others than services
+    full: bool,                         // its disk
     connecting: VecDeque<(Nanos, u32)>, // in order, as each takes equally long
     committing: VecDeque<(Nanos, u32)>,
     acknowledged: VecDeque<Nanos>, // writes that an asynchronous standby does not have yet
@@ -120,6 +125,7 @@ impl Database {
             state: State::Up,
             connections: 0,
             taken: 0,
+            full: false,
             connecting: VecDeque::new(),
             committing: VecDeque::new(),
             acknowledged: VecDeque::new(),
@@ -172,6 +178,16 @@ impl Database {
         self.taken = 0;
     }
 
+    /// Its disk is full, or has space again. What is written then fails; what is read does not.
+    pub const fn fill(&mut self, full: bool) {
+        self.full = full;
+    }
+
+    /// Whether its disk is full.
+    pub const fn is_full(&self) -> bool {
+        self.full
+    }
+
     /// Something that is no query takes so much of the server's CPU from `now` on, to which it must have been polled;
     /// `None`: nothing any more.
     pub fn occupy(&mut self, now: Nanos, taken: Option<Millicores>) {
@@ -193,18 +209,19 @@ impl Database {
 
     /// A write has had its CPU time. Whether it is committed now; else it is heard of when it is.
     pub fn commit(&mut self, now: Nanos, id: u32) -> bool {
-        match self.config.standby.map(|standby| standby.replication) {
-            Some(Replication::Synchronous { round_trip }) => {
-                self.committing.push_back((now + round_trip, id));
-                false
-            }
-            Some(Replication::Asynchronous { lag }) => {
-                while self.acknowledged.pop_front_if(|at| *at + lag <= now).is_some() {}
-                self.acknowledged.push_back(now);
-                true
-            }
-            None => true,
+        let replication = self.config.standby.map(|standby| standby.replication);
+        let wait = match replication {
+            Some(Replication::Synchronous { round_trip }) => self.config.flush + round_trip,
+            _ => self.config.flush,
+        };
+        if let Some(Replication::Asynchronous { lag }) = replication {
+            while self.acknowledged.pop_front_if(|at| *at + lag <= now).is_some() {}
+            self.acknowledged.push_back(now + wait);
         }
+        if wait > Nanos::ZERO {
+            self.committing.push_back((now + wait, id));
+        }
+        wait == Nanos::ZERO
     }
 
     /// The primary is lost with every connection and query. How many writes are gone that were acknowledged.
@@ -213,6 +230,7 @@ impl Database {
         self.state = State::Down(standby.map(|standby| now + standby.promotion));
         self.cpu.clear(now);
         self.occupy(now, None);
+        self.full = false; // a standby has a disk of its own
         (self.connections, self.taken) = (0, 0);
         self.connecting.clear();
         self.committing.clear();
@@ -220,7 +238,8 @@ impl Database {
             Some(Replication::Asynchronous { lag }) => lag,
             _ => Nanos::ZERO, // synchronous: nothing; nobody takes over: its disk has everything
         };
-        self.acknowledged.drain(..).filter(|at| *at + lag > now).count() as u64
+        // What its disk does not have yet was not acknowledged either.
+        self.acknowledged.drain(..).filter(|at| *at <= now && *at + lag > now).count() as u64
     }
 
     /// It is taken offline with every connection and query, and nobody takes over: [`Self::back`] ends it.

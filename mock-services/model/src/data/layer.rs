@@ -205,8 +205,8 @@ impl DataLayer {
         self.forget(id);
     }
 
-    /// The query is done: its connection goes to who waits for one, or back.
-    fn finish(&mut self, now: Nanos, id: u32, out: &mut impl Out<DataEffect>) {
+    /// The query is done, or refused: its connection goes to who waits for one, or back.
+    fn finish(&mut self, now: Nanos, id: u32, refused: Option<DataError>, out: &mut impl Out<DataEffect>) {
         let Some(ask) = self.asks[id as usize] else { return };
         self.forget(id);
         let Some(PodPool { pool, .. }) = self.pool(ask.asker.pod).filter(|pod| pod.life == ask.life) else {
@@ -217,7 +217,13 @@ impl DataLayer {
             Err(Close(true)) => self.database.disconnect(1),
             Err(Close(false)) => {}
         }
-        out.emit(DataEffect::Called(ask.asker));
+        out.emit(match refused {
+            None => DataEffect::Called(ask.asker),
+            Some(error) => {
+                *self.counts.failed.entry(error).or_default() += 1;
+                DataEffect::Failed(ask.asker, error)
+            }
+        });
     }
 
     fn query(&mut self, now: Nanos, id: u32) {
@@ -229,11 +235,13 @@ impl DataLayer {
     fn happened(&mut self, now: Nanos, event: DatabaseEvent, out: &mut impl Out<DataEffect>) {
         match event {
             DatabaseEvent::Promoted => out.emit(DataEffect::Note(DataNote::PrimaryUp)),
-            DatabaseEvent::Committed(id) => self.finish(now, id, out),
+            DatabaseEvent::Committed(id) => self.finish(now, id, None, out),
             DatabaseEvent::Computed(id) => {
                 let writes = self.asks[id as usize].and_then(|ask| ask.query).is_some_and(|query| query.writes);
-                if !writes || self.database.commit(now, id) {
-                    self.finish(now, id, out);
+                if writes && self.database.is_full() {
+                    self.finish(now, id, Some(DataError::DiskFull), out);
+                } else if !writes || self.database.commit(now, id) {
+                    self.finish(now, id, None, out);
                 }
             }
             DatabaseEvent::Connected(id) => {
@@ -331,6 +339,16 @@ impl Machine for DataLayer {
             DataInput::ConnectionsGivenBack => {
                 self.database.give_back();
                 out.emit(DataEffect::Note(DataNote::ConnectionsGivenBack));
+            }
+            DataInput::DiskFills => {
+                self.database.fill(true);
+                out.emit(DataEffect::Note(DataNote::DiskFull));
+            }
+            DataInput::DiskFreed => {
+                if self.database.is_full() {
+                    self.database.fill(false);
+                    out.emit(DataEffect::Note(DataNote::DiskFreed));
+                }
             }
             DataInput::BackupBegins(cpu) => self.database.occupy(now, Some(cpu)),
             DataInput::BackupEnds => self.database.occupy(now, None),

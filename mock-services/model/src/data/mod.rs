@@ -68,12 +68,14 @@
 
 mod cache;
 mod database;
+mod figures;
 mod layer;
 mod pool;
 mod sentinel;
 
 pub use cache::{Cache, CacheConfig, CacheEvent, Recovery};
 pub use database::{Database, DatabaseConfig, DatabaseEvent, Replication, Standby};
+pub use figures::{FIGURES, Figures, PostgresFigures, RedisFigures};
 pub use layer::{DataConfig, DataCounts, DataLayer};
 pub use pool::{Close, Lease, Pool, PoolConfig};
 pub use sentinel::{Failover, SentinelConfig, failover};
@@ -158,6 +160,10 @@ pub enum DataInput {
     ConnectionsTaken(u32),
     /// They close them.
     ConnectionsGivenBack,
+    /// The disk of the database is full.
+    DiskFills,
+    /// It has space again.
+    DiskFreed,
     /// A backup begins, and takes so much of the database's CPU.
     BackupBegins(Millicores),
     /// It ends.
@@ -190,6 +196,9 @@ pub enum DataError {
     /// The pool was exhausted for its whole timeout.
     #[error("the connection pool's timeout ended before a connection was free")]
     PoolTimeout,
+    /// What was to be written has no place (PostgreSQL's class 53, `disk_full`).
+    #[error("could not extend file: no space left on device")]
+    DiskFull,
     /// The primary is lost, and with it what was under way.
     #[error("there is no primary: the connection broke or was refused")]
     NoPrimary,
@@ -219,6 +228,10 @@ pub enum DataNote {
     },
     /// They have closed them.
     ConnectionsGivenBack,
+    /// The disk of the database is full.
+    DiskFull,
+    /// It has space again.
+    DiskFreed,
     /// The cache was lost.
     CacheLost,
     /// The cache answers again.
@@ -239,6 +252,8 @@ impl fmt::Display for DataNote {
                 write!(f, "others hold {got} connections of the database, and wanted {wanted}")
             }
             Self::ConnectionsGivenBack => f.write_str("others have closed their connections of the database"),
+            Self::DiskFull => f.write_str("the database's disk is full: what is written fails"),
+            Self::DiskFreed => f.write_str("the database's disk has space again"),
             Self::CacheLost => f.write_str("the cache is lost"),
             Self::CacheUp => f.write_str("the cache answers again"),
         }

@@ -201,15 +201,15 @@ fn no_bytes(bytes: &Bytes) -> bool {
     *bytes == Bytes::ZERO
 }
 
-mod quantity {
+pub(crate) mod quantity {
     use serde::{Deserialize, Deserializer, Serializer};
     use units::Bytes;
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
         String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
     }
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
-    pub(super) fn serialize<S: Serializer>(bytes: &Bytes, to: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(bytes: &Bytes, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(bytes)
     }
 }

@@ -23,8 +23,8 @@ use model::data::DataOp;
 use model::{CallProfile, Job, LIBRARY_CONNECT, Profile, Station};
 use record::{Hops, wire};
 use server::{
-    Alone, Answer, DataPlaces, Hooked, Listening, LiveStation, Metrics, MockService, Outbound, RealData, Surroundings,
-    Unreachable, Writes,
+    Alone, Answer, DataPlaces, Hooked, Listening, LiveStation, Metrics, MockService, Outbound, RealData, SentinelPlace,
+    Surroundings, Unreachable, Writes,
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -76,6 +76,9 @@ struct Args {
     /// A real Redis to ask; by itself each operation takes the profile's time
     #[arg(long, value_name = "HOST:PORT")]
     redis: Option<String>,
+    /// A sentinel to ask which Redis is the master, and what it calls it, instead of --redis
+    #[arg(long, value_name = "HOST:PORT/NAME", value_parser = sentinel)]
+    redis_sentinel: Option<SentinelPlace>,
     /// Upper edges of the latency buckets of /metrics, seconds, in order, instead of its own: 0.1,0.5,1
     #[arg(long, value_name = "SECONDS", value_delimiter = ',', value_parser = edge)]
     buckets: Vec<Nanos>,
@@ -88,6 +91,11 @@ struct Args {
     /// File with the token that opens the fault hooks; without one there are none
     #[arg(long, value_name = "FILE")]
     hooks_token: Option<PathBuf>,
+}
+
+fn sentinel(text: &str) -> Result<SentinelPlace, String> {
+    let (at, master) = text.split_once('/').ok_or("it is HOST:PORT/NAME")?;
+    Ok(SentinelPlace { at: at.to_owned(), master: master.to_owned() })
 }
 
 fn place(text: &str) -> Result<(String, String), String> {
@@ -167,7 +175,11 @@ async fn serve(args: &Args, profile: Profile) -> Result<ExitCode, String> {
     let listen = |kind| signal(kind).map_err(|error| format!("cannot hear signals: {error}"));
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     let clock = Clock::start();
-    let places = DataPlaces { postgres: args.postgres.clone(), redis: args.redis.clone() };
+    let places = DataPlaces {
+        postgres: args.postgres.clone(),
+        redis: args.redis.clone(),
+        sentinel: args.redis_sentinel.clone(),
+    };
     let around = Arc::new(Process { data: RealData::new(places, profile.pool.clone()), out_of_memory: Notify::new() });
     let station = Station::new(profile.station(args.cpu_limit, args.memory_limit), clock.now());
     let name = profile.workload.clone();
