@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use containers::{Program, Role};
 use platform::{Platform, WorkloadId};
 use serde_json::{Map, Value, json};
+use units::Millicores;
 
 /// What the layer is made by.
 #[derive(Debug)]
@@ -64,7 +65,7 @@ pub(crate) fn layer(objects: &[Value], recipe: &Recipe<'_>) -> Layer {
             let mut pod = Pod { template, program: &recipe.programs[usize::from(id.0)], recipe, told: &mut told, name };
             pod.stand_in(id, &claims);
         }
-        made.objects.extend(files(&recipe.programs[usize::from(id.0)], name, namespace));
+        made.objects.push(files(&recipe.programs[usize::from(id.0)], name, namespace));
         made.objects.push(object);
     }
     made.objects.extend(secrets(&made.objects, &mut told));
@@ -128,11 +129,11 @@ fn key(path: &str) -> String {
     path.trim_start_matches('/').replace('/', ".")
 }
 
-fn files(program: &Program, workload: &str, namespace: Option<&str>) -> Option<Value> {
+fn files(program: &Program, workload: &str, namespace: Option<&str>) -> Value {
     let data: Map<String, Value> = own_files(program).map(|(path, text)| (key(path), text.into())).collect();
     let namespace = namespace.unwrap_or("default");
     let metadata = json!({ "name": files_name(workload), "namespace": namespace });
-    Some(json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data }))
+    json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data })
 }
 
 /// A pod's template.
@@ -280,15 +281,15 @@ impl Pod<'_, '_> {
             None => return,
         };
         let seconds = words.iter().flat_map(|word| word.split_whitespace()).skip_while(|word| !word.ends_with("sleep"));
-        match seconds.skip(1).find_map(|word| word.trim_end_matches('s').parse::<u64>().ok()) {
-            Some(seconds) => *hook = json!({ "sleep": { "seconds": seconds } }),
-            None => {
-                if let Some(fields) = container["lifecycle"].as_object_mut() {
-                    fields.remove("preStop");
-                }
-                self.tell("a hook before the end left out", "preStop");
-            }
+        let seconds = seconds.skip(1).find_map(|word| word.trim_end_matches('s').parse::<u64>().ok());
+        if let Some(seconds) = seconds {
+            *hook = json!({ "sleep": { "seconds": seconds } });
+            return;
         }
+        if let Some(fields) = container["lifecycle"].as_object_mut() {
+            fields.remove("preStop");
+        }
+        self.tell("a hook before the end left out", "preStop");
     }
 
     fn requests(&self, container: &mut Value, id: WorkloadId) {
@@ -397,7 +398,7 @@ pub(crate) fn share(platform: &Platform, allocatable: u64) -> f64 {
             let most = platform.autoscalers.iter().find(|scaler| scaler.target == Some(id)).map(|scaler| scaler.max);
             // A rollout has one more at a time.
             let pods = u64::from(most.or(workload.replicas).unwrap_or(1)) + 1;
-            let cpu = workload.containers.first().and_then(|first| first.requests.cpu).map_or(0, |cpu| cpu.get());
+            let cpu = workload.containers.first().and_then(|first| first.requests.cpu).map_or(0, Millicores::get);
             pods * cpu
         })
         .sum();
@@ -511,7 +512,7 @@ mod tests {
         let mut platform = platform();
         assert!((share(&platform, 1_000) - 1.0).abs() < f64::EPSILON, "no request");
         platform.workloads[0].replicas = Some(3);
-        let requests = platform::Resources { cpu: Some(units::Millicores::new(500)), ..Default::default() };
+        let requests = platform::Resources { cpu: Some(Millicores::new(500)), ..Default::default() };
         platform.workloads[0].containers = vec![platform::Container { requests, ..Default::default() }];
         assert!((share(&platform, 1_000) - 0.5).abs() < f64::EPSILON, "four pods with the one of a rollout");
         assert_eq!((shrunk(500, 0.5), shrunk(1, 0.1)), (250, 1));
