@@ -55,11 +55,20 @@ impl ClusterSide {
         let run = format!("{:x}", std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id()));
         let cluster = tokio::select! {
             cluster = Cluster::reach(&whose, &run[..run.len().min(12)], &mut say) => cluster?,
-            // What was begun is settled by the next start.
-            _ = interrupts.changed() => return Err(StageError::Interrupted.into()),
+            _ = interrupts.changed() => {
+                // What was begun is nobody's now.
+                kubernetes::clean_clusters().await?;
+                return Err(StageError::Interrupted.into());
+            }
         };
         let text: Vec<String> = cluster.nodes().iter().map(ToString::to_string).collect();
-        let nodes = manifests::nodes_of(&text.join("\n---\n"), "the cluster's nodes")?;
+        let nodes = match manifests::nodes_of(&text.join("\n---\n"), "the cluster's nodes") {
+            Ok(nodes) => nodes,
+            Err(error) => {
+                cluster.close(false).await?;
+                return Err(error.into());
+            }
+        };
         let told = cluster.told();
         Ok(Self { args: args.clone(), held: Mutex::new(Held { cluster: Some(cluster), layered: None }), told, nodes })
     }

@@ -34,6 +34,7 @@ pub(crate) fn doctor() -> ExitCode {
     section("run: live on loopback (the embedded backend)", &live);
     section("run --backend control-plane: live, decided by Kubernetes' own control plane", &control_plane());
     section("run --backend containers: real nginx, PostgreSQL and Redis in Docker", &crate::containers::doctor());
+    section("run --kind: a whole cluster, made by kind and gone afterwards", &kind());
     section("what tests and comparisons use, if it is there", &tools());
     told::out(if can {
         "\nBoth backends can run here. Begin with `rehearse run`.\n"
@@ -47,6 +48,15 @@ fn control_plane() -> Vec<Finding> {
     match kubernetes::Programs::find(None) {
         Ok(programs) => vec![fine("programs", programs.told())],
         Err(error) => vec![lacking(State::Less, "programs", error.to_string(), "nothing else needs them")],
+    }
+}
+
+fn kind() -> Vec<Finding> {
+    match kubernetes::find_kind() {
+        Ok(program) => vec![fine("kind", program.display().to_string())],
+        Err(error) => {
+            vec![lacking(State::Less, "kind", error.to_string(), "nothing else needs it; Docker is needed, too")]
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clock::Clock;
 use cluster::{ClusterConfig, ControlInput, ControlSide};
@@ -137,6 +138,9 @@ impl std::fmt::Debug for Stood {
 /// The port of every node at which gateways are reached, in a cluster of ours: `kind-config/cluster.yaml` maps it.
 const NODE_PORT: u16 = 30_080;
 const DOOR: &str = "rehearse-door";
+/// How often an API server is asked whether it is ready, and how many times it may say nothing.
+const ASK_EVERY: Duration = Duration::from_secs(5);
+const SILENCES: u32 = 6;
 /// Of what nodes have, this much is for pods of ours; the rest is for the cluster's own.
 const OURS_OF_NODES: f64 = 0.85;
 
@@ -319,13 +323,14 @@ impl Cluster {
         let listening = self.serve(&answers).await?;
         let pods = Arc::new(ClusterPods::new(rest.clone(), programs, kept, door));
         let watching = tokio::spawn(Arc::clone(&pods).watch()).abort_handle();
-        let (alive, died) = watch::channel(None);
+        let (told, died) = watch::channel(None);
+        let answering = tokio::spawn(answers_on(self.rest.clone(), told)).abort_handle();
         let hands = Hands::Real { pods: Arc::clone(&pods), share, pauses: self.kind.is_some() };
         let platform = Arc::clone(&plan.platform);
         let offset = units::Nanos::ZERO;
         let parts = Parts { rest, platform, nodes, config, answers, died, wall, offset, listening, hands, only };
         let runtime = Arc::clone(&pods) as Arc<dyn ContainerRuntime>;
-        let closing = Closing { pods, watching, _alive: alive };
+        let closing = Closing { pods, tasks: [watching, answering] };
         Ok(Stood { runtime, applied, closing, parts, clock })
     }
 
@@ -418,8 +423,8 @@ impl Cluster {
 #[derive(Debug)]
 pub struct Closing {
     pods: Arc<ClusterPods>,
-    watching: AbortHandle,
-    _alive: watch::Sender<Option<String>>,
+    /// What goes on as long as the platform stands.
+    tasks: [AbortHandle; 2],
 }
 
 impl Closing {
@@ -431,7 +436,7 @@ impl Closing {
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        self.watching.abort();
+        self.tasks.iter().for_each(AbortHandle::abort);
     }
 }
 
@@ -450,6 +455,20 @@ impl Stood {
 /// Makes the control side on the clock of the run.
 pub type Maker = Box<dyn FnOnce(&Clock, Teller) -> Box<dyn ControlSide>>;
 type Teller = Arc<dyn Fn(ControlInput) + Send + Sync>;
+
+/// Asks the API server whether it is ready, again and again, and tells when it has not said so for too long. A shorter
+/// silence is nobody's end: watches are taken up again.
+#[expect(clippy::disallowed_methods, reason = "a pause between two questions; nothing is measured by it")]
+async fn answers_on(rest: Rest, died: watch::Sender<Option<String>>) {
+    let mut silent = 0;
+    while silent < SILENCES {
+        tokio::time::sleep(ASK_EVERY).await;
+        let asked = tokio::time::timeout(ASK_EVERY, rest.text("/readyz")).await;
+        silent = if matches!(asked, Ok(Ok(_))) { 0 } else { silent + 1 };
+    }
+    let silence = (ASK_EVERY * SILENCES).as_secs();
+    died.send(Some(format!("the cluster's API server has not answered for {silence} s or more"))).ok();
+}
 
 /// Millicores of the nodes that take any pod.
 fn allocatable(nodes: &[Node]) -> u64 {
