@@ -1,6 +1,6 @@
 //! What containers use: mock services say so themselves, for others the kernel counts.
 //!
-//! Asked every [`PERIOD`], so that an answer is there when the metrics server wants one.
+//! Asked every two seconds, so that an answer is there when the metrics server wants one.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
