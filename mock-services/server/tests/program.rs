@@ -179,7 +179,8 @@ fn it_needs_no_privilege_and_writes_no_file() {
 fn a_route_for_every_path_leaves_its_metrics_alone() {
     let folder = tempfile::tempdir().unwrap();
     let profile = folder.path().join("profile.yaml");
-    let text = "workload: shop\nsource: assumed\nworkers: 1\nroutes:\n  - {route: \"* /*\", cpu: 1ms, response: 64}\n";
+    let text = "workload: shop\nsource: assumed\ndiscipline: fcfs\nworkers: 1\nbacklog: 16\nmemory: 16Mi\n\
+                memoryPerRequest: 64Ki\nroutes:\n  - {route: \"* /*\", cpu: {constant: 1ms}, request: 0, response: 64}\n";
     std::fs::write(&profile, text).unwrap();
     let service = Service::start(&["--profile", profile.to_str().unwrap(), "--pod-ip", "10.244.1.7"]);
     let (status, answer) = service.ask("GET /orders", "", "");
