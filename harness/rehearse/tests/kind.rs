@@ -1,14 +1,11 @@
 //! `rehearse run --kind` and `--context`: a real cluster of three nodes, from nothing to nothing.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
-#![expect(clippy::disallowed_methods, reason = "it looks again and again at what a cluster does")]
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::thread;
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -16,8 +13,6 @@ use tempfile::TempDir;
 use testing::{Need, as_root, needs};
 
 const REHEARSE: &str = env!("CARGO_BIN_EXE_rehearse");
-/// Tries of half a second: far more than anything here takes.
-const TRIES: u32 = 240;
 
 fn told(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
@@ -235,11 +230,4 @@ fn refused(place: &Place, context: &str) {
     let production = ["--context", "eu-production", "--namespace", "shop"];
     refuse("it looks like production", &production, 30, "--allow-production eu-production");
     place.done(&["config", "rename-context", "eu-production", context]);
-    for _ in 0..TRIES {
-        // What kubectl has done is there for whoever asks next; this only gives a slow machine its time.
-        if place.kubectl(&["get", "namespace", "shop"]).status.success() {
-            return;
-        }
-        thread::sleep(Duration::from_millis(500));
-    }
 }
