@@ -139,6 +139,14 @@ impl Binder<'_> {
                 let (from, to) = self.pair(from, to)?;
                 FaultKind::Errors { from, to, share: *share, status: *status }
             }
+            Hit::Reset { from, to, share } => {
+                let (from, to) = self.pair(from, to)?;
+                FaultKind::Reset { from, to, share: *share }
+            }
+            Hit::PacketLoss { from, to, share } => {
+                let (from, to) = self.pair(from, to)?;
+                FaultKind::PacketLoss { from, to, share: *share }
+            }
             Hit::Blackhole { from, to } => {
                 let (from, to) = self.pair(from, to)?;
                 FaultKind::Blackhole { from, to }

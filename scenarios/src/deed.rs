@@ -97,6 +97,8 @@ impl Plan {
             (
                 FaultKind::Latency { .. }
                 | FaultKind::Errors { .. }
+                | FaultKind::Reset { .. }
+                | FaultKind::PacketLoss { .. }
                 | FaultKind::Blackhole { .. }
                 | FaultKind::DnsFailure { .. },
                 _,

@@ -97,6 +97,24 @@ pub enum FaultKind {
         /// HTTP status of the answer, 400 to 599.
         status: u16,
     },
+    /// Requests are cut: whoever asks gets a reset in place of an answer, and the called never sees them.
+    Reset {
+        /// Who asks.
+        from: Party,
+        /// Whom.
+        to: Party,
+        /// Which share of the requests, above 0 and up to 1.
+        share: f64,
+    },
+    /// Packets are lost, and TCP sends them again.
+    PacketLoss {
+        /// Who connects.
+        from: Party,
+        /// To whom.
+        to: Party,
+        /// Which share of the packets, either way, above 0 and up to 1.
+        share: f64,
+    },
     /// Packets vanish: nobody refuses, nobody answers.
     Blackhole {
         /// Who connects.
@@ -184,6 +202,12 @@ impl Plan {
             FaultKind::Latency { from, to, .. } => format!("{} to {} takes longer", party(*from), party(*to)),
             FaultKind::Errors { from, to, share, status } => {
                 format!("{:.0} % of what {} asks {} ends as {status}", share * 100.0, party(*from), party(*to))
+            }
+            FaultKind::Reset { from, to, share } => {
+                format!("{:.0} % of what {} asks {} is reset", share * 100.0, party(*from), party(*to))
+            }
+            FaultKind::PacketLoss { from, to, share } => {
+                format!("{:.0} % of the packets between {} and {} are lost", share * 100.0, party(*from), party(*to))
             }
             FaultKind::Blackhole { from, to } => format!("packets from {} to {} vanish", party(*from), party(*to)),
             FaultKind::DatabaseLoss { .. } => "the database's primary is lost".into(),

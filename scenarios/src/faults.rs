@@ -7,7 +7,7 @@ use crate::LoadPlan;
 use crate::check::Checker;
 use crate::file::{ExpectFile, FaultFile};
 use crate::problem::{Place, nearest};
-use crate::word::{At, Moment, That};
+use crate::word::{At, Moment, Percent, That};
 
 /// A fault with its time, waiting for a platform.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +32,8 @@ pub(crate) enum Hit {
     Rollback(At<String>),
     Latency { from: At<String>, to: At<String>, add: Distribution },
     Errors { from: At<String>, to: At<String>, share: f64, status: u16 },
+    Reset { from: At<String>, to: At<String>, share: f64 },
+    PacketLoss { from: At<String>, to: At<String>, share: f64 },
     Blackhole { from: At<String>, to: At<String> },
     DatabaseLoss(Option<At<String>>),
     RedisLoss(Option<At<String>>),
@@ -61,6 +63,8 @@ impl Hit {
             Self::Rollback(_) => "rollback",
             Self::Latency { .. } => "latency",
             Self::Errors { .. } => "errors",
+            Self::Reset { .. } => "reset",
+            Self::PacketLoss { .. } => "packetLoss",
             Self::Blackhole { .. } => "blackhole",
             Self::DatabaseLoss(_) => "databaseLoss",
             Self::RedisLoss(_) => "redisLoss",
@@ -91,9 +95,11 @@ impl Hit {
             Self::DatabaseLoss(one) | Self::RedisLoss(one) | Self::Restore(one) | Self::DiskFull(one) => {
                 one.as_ref().map_or(String::new(), |one| one.text.clone())
             }
-            Self::Latency { from, to, .. } | Self::Errors { from, to, .. } | Self::Blackhole { from, to } => {
-                pair(from, to)
-            }
+            Self::Latency { from, to, .. }
+            | Self::Errors { from, to, .. }
+            | Self::Reset { from, to, .. }
+            | Self::PacketLoss { from, to, .. }
+            | Self::Blackhole { from, to } => pair(from, to),
             Self::GatewayLoss { .. } | Self::ConnectionsTaken { .. } | Self::Backup { .. } => String::new(),
         }
     }
@@ -104,6 +110,14 @@ impl Hit {
             Self::RollingUpdate(workload) | Self::BadImage(workload) | Self::Rollback(workload) => Some(&workload.text),
             _ => None,
         }
+    }
+
+    /// Whether it disturbs what two parties say to each other, and does not end it.
+    const fn disturbs(&self) -> bool {
+        matches!(
+            self,
+            Self::Latency { .. } | Self::Errors { .. } | Self::Reset { .. } | Self::PacketLoss { .. }
+        )
     }
 
     /// Whether it is one act that nothing undoes.
@@ -214,13 +228,18 @@ impl Checker<'_> {
                 add.map(|add| Hit::Latency { from: f.from.clone(), to: f.to.clone(), add })
             },
             errors: f => {
-                let share = self.get(&f.share).map(crate::word::Percent::share);
-                if share == Some(0.0) {
-                    self.wrong(f.share.place, "0 % of the requests are none: give it a share above 0 %");
-                }
+                let share = self.some(&f.share, "requests");
                 let status = f.status.as_ref().map_or(Some(503), |status| self.get(status).map(|status| status.0));
                 let (from, to) = (f.from.clone(), f.to.clone());
                 share.zip(status).map(|(share, status)| Hit::Errors { from, to, share, status })
+            },
+            reset: f => {
+                let share = self.some(&f.share, "requests");
+                share.map(|share| Hit::Reset { from: f.from.clone(), to: f.to.clone(), share })
+            },
+            packet_loss: f => {
+                let share = self.some(&f.share, "packets");
+                share.map(|share| Hit::PacketLoss { from: f.from.clone(), to: f.to.clone(), share })
             },
             blackhole: f => Some(Hit::Blackhole { from: f.from.clone(), to: f.to.clone() }),
             database_loss: f => Some(Hit::DatabaseLoss(f.workload.clone())),
@@ -255,6 +274,15 @@ impl Checker<'_> {
         };
         self.wrong(place, what);
         None
+    }
+
+    /// A share of something that is hit, above 0.
+    fn some(&mut self, word: &At<Percent>, what: &str) -> Option<f64> {
+        let share = self.get(word)?.share();
+        if share == 0.0 {
+            self.wrong(word.place, format!("0 % of the {what} are none: give it a share above 0 %"));
+        }
+        Some(share)
     }
 
     /// Faults that exclude each other. `all` is in order of time.
@@ -385,9 +413,8 @@ fn excludes(earlier: &Planned, later: &Planned, end: Nanos) -> Option<String> {
         (Hit::Partition(node), Hit::NodeDrain(other) | Hit::NodeLoss(other)) if node.text == other.text => {
             Some(format!("node {} is cut off until {until}", node.text))
         }
-        (Hit::Blackhole { .. }, Hit::Latency { .. } | Hit::Errors { .. })
-        | (Hit::Latency { .. } | Hit::Errors { .. }, Hit::Blackhole { .. })
-            if one.target() == two.target() =>
+        (Hit::Blackhole { .. }, other) | (other, Hit::Blackhole { .. })
+            if other.disturbs() && one.target() == two.target() =>
         {
             Some(format!("what goes through a black hole ({}) is neither late nor answered", one.target()))
         }

@@ -294,6 +294,12 @@ pub(crate) struct FaultFile {
     /// Requests are answered with an error.
     #[serde(default)]
     pub(crate) errors: Option<ErrorsFile>,
+    /// Requests are cut: whoever asks gets a reset.
+    #[serde(default)]
+    pub(crate) reset: Option<ShareFile>,
+    /// Packets are lost, and TCP sends them again.
+    #[serde(default)]
+    pub(crate) packet_loss: Option<ShareFile>,
     /// Packets vanish.
     #[serde(default)]
     pub(crate) blackhole: Option<PairFile>,
@@ -384,6 +390,15 @@ parts! {
         /// The status of the answer; 503 if left out.
         #[serde(default)]
         status: Option<At<ErrorStatus>>,
+    }
+    /// Between whom, and how much of it.
+    ShareFile {
+        /// Who asks: a workload, `gateway` or `clients`.
+        from: At<String>,
+        /// Whom.
+        to: At<String>,
+        /// Which share.
+        share: At<Percent>,
     }
     /// Between whom.
     PairFile {

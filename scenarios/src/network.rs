@@ -3,7 +3,7 @@
 use platform::{ServiceId, WorkloadId};
 use units::{Distribution, Nanos, Purpose, RequestId, Seed};
 
-use crate::{Fault, FaultKind, Party};
+use crate::{Fault, FaultKind, Party, retransmission};
 
 /// The disturbances of a scenario.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,8 +24,27 @@ struct Rule {
 enum What {
     Latency { from: Party, to: Party, add: Distribution },
     Errors { from: Party, to: Party, share: f64, status: u16 },
+    Reset { from: Party, to: Party, share: f64 },
+    PacketLoss { from: Party, to: Party, share: f64 },
     Blackhole { from: Party, to: Party },
     Dns { service: ServiceId },
+}
+
+/// A request on its way from one party to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnTheWay {
+    /// When it is sent, counted from the start of load.
+    pub since: Nanos,
+    /// Who asks.
+    pub from: Party,
+    /// Whom.
+    pub to: Party,
+    /// The Service whose name is asked for, if one is.
+    pub service: Option<ServiceId>,
+    /// A connection is opened for it.
+    pub opens: bool,
+    /// Which one it is.
+    pub id: RequestId,
 }
 
 /// What becomes of a request on its way.
@@ -41,6 +60,8 @@ pub enum Verdict {
         /// HTTP status.
         status: u16,
     },
+    /// Somebody in between resets its connection.
+    Reset,
     /// Nobody answers: whoever sent it waits until its own timeout.
     Lost,
     /// The name of the Service is not resolved.
@@ -59,6 +80,8 @@ impl Network {
             let what = match fault.kind {
                 FaultKind::Latency { from, to, add } => What::Latency { from, to, add },
                 FaultKind::Errors { from, to, share, status } => What::Errors { from, to, share, status },
+                FaultKind::Reset { from, to, share } => What::Reset { from, to, share },
+                FaultKind::PacketLoss { from, to, share } => What::PacketLoss { from, to, share },
                 FaultKind::Blackhole { from, to } => What::Blackhole { from, to },
                 FaultKind::DnsFailure { service } => What::Dns { service },
                 _ => return None,
@@ -74,17 +97,9 @@ impl Network {
         self.rules.is_empty()
     }
 
-    /// What becomes of request `id` from one party to another, sent `since` after the start of load. `service`: the
-    /// Service whose name is asked for, if one is.
-    pub fn verdict(
-        &self,
-        since: Nanos,
-        from: Party,
-        to: Party,
-        service: Option<ServiceId>,
-        seed: Seed,
-        id: RequestId,
-    ) -> Verdict {
+    /// What becomes of a request, as chance by `seed` has it.
+    pub fn verdict(&self, request: &OnTheWay, seed: Seed) -> Verdict {
+        let OnTheWay { since, from, to, service, opens, id } = *request;
         let mut delay = Nanos::ZERO;
         for rule in self.rules.iter().filter(|rule| rule.at <= since && since < rule.end) {
             let between = |a: Party, b: Party| a == from && b == to;
@@ -97,6 +112,22 @@ impl Network {
                     if between(from, to) && seed().draw(id, Purpose::Network).unit() < share =>
                 {
                     return Verdict::Answer { status };
+                }
+                What::Reset { from, to, share }
+                    if between(from, to) && seed().draw(id, Purpose::Network).unit() < share =>
+                {
+                    return Verdict::Reset;
+                }
+                What::PacketLoss { from, to, share } if between(from, to) => {
+                    let times = |what, share| {
+                        retransmission::losses(share, seed().child(what).draw(id, Purpose::Network))
+                    };
+                    delay += retransmission::segment(times("request", share));
+                    delay += retransmission::segment(times("answer", share));
+                    if opens {
+                        // It stands once a SYN has arrived and so has its answer.
+                        delay += retransmission::handshake(times("handshake", share * (2.0 - share)));
+                    }
                 }
                 What::Blackhole { from, to } if between(from, to) => return Verdict::Lost,
                 What::Dns { service: named } if service == Some(named) => return Verdict::Unresolved,
@@ -129,6 +160,7 @@ mod tests {
             fault(15, Some(5), FaultKind::Blackhole { from: Party::Gateway, to: web }),
             fault(30, None, FaultKind::DnsFailure { service: ServiceId(4) }),
             fault(40, Some(5), FaultKind::Errors { from: web, to: db, share: 1.0, status: 503 }),
+            fault(50, Some(5), FaultKind::Reset { from: web, to: db, share: 1.0 }),
             fault(0, None, FaultKind::GatewayLoss { pods: 1 }),
         ]);
         let late = Verdict::Pass { delay: Nanos::from_millis(30) };
@@ -141,9 +173,11 @@ mod tests {
             ("a name", 31, web, db, Some(ServiceId(4)), Verdict::Unresolved),
             ("another name", 31, web, db, Some(ServiceId(5)), Verdict::UNDISTURBED),
             ("every request fails", 41, web, db, None, Verdict::Answer { status: 503 }),
+            ("every connection is reset", 51, web, db, None, Verdict::Reset),
         ] {
             let id = RequestId::of_step(7, 0);
-            let got = network.verdict(Nanos::from_secs(since), from, to, service, Seed::new(1), id);
+            let since = Nanos::from_secs(since);
+            let got = network.verdict(&OnTheWay { since, from, to, service, opens: false, id }, Seed::new(1));
             assert_eq!(got, want, "{case}");
         }
         assert!(Network::new(&[fault(0, None, FaultKind::GatewayLoss { pods: 1 })]).is_calm());
@@ -154,9 +188,33 @@ mod tests {
         let (web, db) = (Party::Workload(WorkloadId(1)), Party::Workload(WorkloadId(2)));
         let network = Network::new(&[fault(0, None, FaultKind::Errors { from: web, to: db, share: 0.2, status: 500 })]);
         let failed = (0..10_000).filter(|n| {
-            let id = RequestId::of_step(*n, 0);
-            network.verdict(Nanos::ZERO, web, db, None, Seed::new(3), id) == Verdict::Answer { status: 500 }
+            network.verdict(&asked(web, db, false, *n), Seed::new(3)) == Verdict::Answer { status: 500 }
         });
         assert!((1_800..2_200).contains(&failed.count()));
+    }
+
+    #[test]
+    fn lost_packets_come_later_and_a_lost_handshake_by_whole_seconds() {
+        let (web, db) = (Party::Workload(WorkloadId(1)), Party::Workload(WorkloadId(2)));
+        let network = Network::new(&[fault(0, None, FaultKind::PacketLoss { from: web, to: db, share: 0.1 })]);
+        let late = |opens| -> Vec<u64> {
+            let delay = |n| match network.verdict(&asked(web, db, opens, n), Seed::new(3)) {
+                Verdict::Pass { delay } => delay.as_millis(),
+                other => panic!("{other:?}"),
+            };
+            (0..10_000).map(delay).collect()
+        };
+        let (kept, opened) = (late(false), late(true));
+        // Both ways arrive at once, 0.9² of them; both and both of the handshake, 0.9⁴.
+        for (all, want) in [(&kept, 8_100), (&opened, 6_561)] {
+            let prompt = all.iter().filter(|delay| **delay == 0).count();
+            assert!(prompt.abs_diff(want) < 200, "{prompt} of 10,000, {want} expected");
+        }
+        assert!(kept.iter().all(|delay| delay % 200 == 0) && kept.contains(&400) && !kept.contains(&1_000));
+        assert!(kept.iter().zip(&opened).all(|(kept, opened)| (opened - kept) % 1_000 == 0));
+    }
+
+    fn asked(from: Party, to: Party, opens: bool, n: u64) -> OnTheWay {
+        OnTheWay { since: Nanos::ZERO, from, to, service: None, opens, id: RequestId::of_step(n, 0) }
     }
 }

@@ -171,6 +171,13 @@ fn faults_that_exclude_each_other_are_refused() {
              gateway, to: x, add: 1s}}\n",
             "black hole",
         ),
+        (
+            "lost and reset in a black hole",
+            "    - {name: a, at: 10s, packetLoss: {from: gateway, to: x, share: 1 %}}\n    - {name: b, at: 20s, blackhole: \
+             {from: gateway, to: x}}\n",
+            "black hole",
+        ),
+        ("nothing is reset", "    - {at: 10s, reset: {from: gateway, to: x, share: 0 %}}\n", "above 0 %"),
     ] {
         let error = refused(&faults(lines));
         assert!(error.problems.len() == 1 && error.problems[0].what.contains(want), "{case}: {error}");

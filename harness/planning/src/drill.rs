@@ -205,6 +205,20 @@ fn catalogue(plan: &Plan, mixture: &Mixture) -> Vec<Plot> {
             format!("A slow {to} slows who calls it, and fails nobody."),
         );
         all.push(slow.lasting(30, 90).recovering(Some(60), Some("at most 0.5 %")));
+        let lossy = Plot::new(
+            format!("lossy-{to}"),
+            "packet loss",
+            format!("packetLoss: {{from: {from}, to: {to}, share: 2 %}}"),
+            format!("What is lost on the way to {to} comes later, and nothing fails."),
+        );
+        all.push(lossy.lasting(30, 90).recovering(Some(60), Some("at most 0.5 %")));
+        let cut = Plot::new(
+            format!("cut-{from}"),
+            "reset connections",
+            format!("reset: {{from: gateway, to: {from}, share: 20 %}}"),
+            "When nobody cuts connections any more, everything works again.",
+        );
+        all.push(cut.lasting(20, 90).recovering(Some(40), None));
         let mut storm = Plot::new(
             "retry-storm",
             "retry storm",

@@ -81,6 +81,8 @@ impl Backend {
                 Self::Kubernetes,
                 FaultKind::Latency { .. }
                 | FaultKind::Errors { .. }
+                | FaultKind::Reset { .. }
+                | FaultKind::PacketLoss { .. }
                 | FaultKind::Blackhole { .. }
                 | FaultKind::DnsFailure { .. },
             ) => Refused("connections are the cluster's own, and nobody is in between"),
@@ -116,11 +118,19 @@ impl Backend {
                 Self::Containers,
                 FaultKind::Latency { from: Party::Clients, .. }
                 | FaultKind::Errors { from: Party::Clients, .. }
+                | FaultKind::Reset { from: Party::Clients, .. }
+                | FaultKind::PacketLoss { from: Party::Clients, .. }
                 | FaultKind::Blackhole { from: Party::Clients, .. },
             ) => Refused("clients connect to nginx itself, and nobody is in between"),
             (Self::Containers, FaultKind::Latency { .. }) => Emulated("the Service's balancer holds requests back"),
             (Self::Containers, FaultKind::Errors { .. }) => {
                 Emulated("the Service's balancer answers in place of the called")
+            }
+            (Self::Containers, FaultKind::Reset { .. }) => {
+                Emulated("the Service's balancer resets the caller's connection")
+            }
+            (Self::Containers, FaultKind::PacketLoss { .. }) => {
+                Emulated("the Service's balancer holds requests back for as long as TCP needs to send them again")
             }
             (Self::Containers, FaultKind::Blackhole { .. }) => {
                 Emulated("the Service's balancer takes what is sent and passes nothing on")
@@ -145,6 +155,12 @@ impl Backend {
             }
             (Self::Embedded | Self::ControlPlane, FaultKind::Errors { .. }) => {
                 Emulated("answered in place of the called, who never sees it")
+            }
+            (Self::Embedded | Self::ControlPlane, FaultKind::Reset { .. }) => {
+                Emulated("reset in place of the called, who never sees it")
+            }
+            (Self::Embedded | Self::ControlPlane, FaultKind::PacketLoss { .. }) => {
+                Emulated("requests wait for as long as TCP needs to send them again")
             }
             (Self::Embedded | Self::ControlPlane, FaultKind::Blackhole { .. } | FaultKind::DnsFailure { .. }) => {
                 Emulated("no connection is opened, and the caller waits until its timeout")
@@ -245,6 +261,8 @@ mod tests {
             ("rollback", FaultKind::Rollback { workload }),
             ("latency", FaultKind::Latency { from, to, add: Distribution::Constant(Nanos::ZERO) }),
             ("errors", FaultKind::Errors { from, to, share: 1.0, status: 500 }),
+            ("reset", FaultKind::Reset { from, to, share: 1.0 }),
+            ("packetLoss", FaultKind::PacketLoss { from, to, share: 1.0 }),
             ("blackhole", FaultKind::Blackhole { from, to }),
             ("databaseLoss", FaultKind::DatabaseLoss { workload }),
             ("redisLoss", FaultKind::RedisLoss { workload }),

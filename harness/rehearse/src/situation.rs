@@ -48,6 +48,8 @@ const fn key(kind: &FaultKind) -> &'static str {
         FaultKind::Rollback { .. } => "rollback",
         FaultKind::Latency { .. } => "latency",
         FaultKind::Errors { .. } => "errors",
+        FaultKind::Reset { .. } => "reset",
+        FaultKind::PacketLoss { .. } => "packetLoss",
         FaultKind::Blackhole { .. } => "blackhole",
         FaultKind::DatabaseLoss { .. } => "databaseLoss",
         FaultKind::RedisLoss { .. } => "redisLoss",

@@ -145,6 +145,13 @@ fn gone(run: &str, folder: &Path) {
     panic!("left of the run: {:?} {:?}", things(run), ledgers(folder));
 }
 
+/// What the pods whose names begin so have said.
+fn log(run: &Path, pod: &str) -> String {
+    let logs = fs::read_dir(run.join("logs")).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let of_pod = logs.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with(pod));
+    of_pod.map(|path| fs::read_to_string(path).unwrap_or_default()).collect()
+}
+
 #[test]
 fn a_run_goes_through_real_parts_is_judged_and_leaves_nothing() {
     if !needs("a_run_goes_through_real_parts_is_judged_and_leaves_nothing", Need::Docker) {
@@ -169,19 +176,14 @@ fn a_run_goes_through_real_parts_is_judged_and_leaves_nothing() {
         assert!(stand_ins.contains(word), "{word}: {stand_ins}");
     }
     // nginx saw each client, limited the one that asks too often, and passed the others on.
-    let log = |pod: &str| {
-        let logs = fs::read_dir(folder.join("logs")).unwrap().map(|entry| entry.unwrap().path());
-        let of_pod = logs.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with(pod));
-        of_pod.map(|path| fs::read_to_string(path).unwrap_or_default()).collect::<String>()
-    };
-    let access = log("nginx-gateway");
+    let access = log(&folder, "nginx-gateway");
     let clients: std::collections::BTreeSet<_> =
         access.lines().filter(|line| line.contains("/auth/token")).filter_map(|line| line.split(' ').next()).collect();
     assert!(clients.len() > 20, "{clients:?}");
     assert!(access.contains("limiting requests, excess"), "nobody was limited:\n{access}");
     assert!(access.lines().any(|line| line.contains("POST /transactions/") && line.contains(" 200 ")), "{access}");
     // The database was really asked, and had the platform's own settings.
-    let database = log("postgres");
+    let database = log(&folder, "postgres");
     assert!(database.contains("database system is ready to accept connections"), "{database}");
     assert!(!database.contains("does not exist"), "{database}");
     // Passed, broken, or too late to judge: that is the machine's hour.
@@ -237,6 +239,8 @@ fn real_sentinels_promote_a_replica_and_a_disk_is_really_full() {
         return;
     }
     let faults = "  faults:
+    - {name: cut, at: steady + 1s, lasts: 2s, reset: {from: gateway, to: transactions-service, share: 50 %}}
+    - {name: lossy, at: steady + 1s, lasts: 2s, packetLoss: {from: gateway, to: auth-service, share: 50 %}}
     - {name: loss, at: steady + 4s, lasts: 10s, redisLoss: {}}
     - {name: disk, at: steady + 15s, lasts: 12s, diskFull: {}}
   load:\n";
@@ -263,8 +267,13 @@ fn real_sentinels_promote_a_replica_and_a_disk_is_really_full() {
     line("it was filled with");
     line("the database's disk has space again");
     let runs = fs::read_dir(run.folder.path().join("rehearsals")).unwrap().map(|entry| entry.unwrap().path());
-    let logs = runs.map(|folder| fs::read_to_string(folder.join("logs/postgres-0.log")).unwrap_or_default());
-    assert!(logs.collect::<String>().contains("No space left on device"), "{said}");
+    let runs: Vec<_> = runs.collect();
+    let all = |pod| runs.iter().map(|folder| log(folder, pod)).collect::<String>();
+    assert!(all("postgres-0").contains("No space left on device"), "{said}");
+    // nginx was told that connections to this service were cut, by the kernel, and to no other one.
+    let gateway = all("nginx-gateway");
+    let cut: Vec<_> = gateway.lines().filter(|line| line.contains("Connection reset by peer")).collect();
+    assert!(!cut.is_empty() && cut.iter().all(|line| line.contains("/transactions/")), "{cut:?}");
 }
 
 #[test]

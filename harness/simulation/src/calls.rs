@@ -6,7 +6,7 @@ use gateway::{Answer, Broken};
 use model::data::{Asker, DataInput};
 use model::{LIBRARY_CONNECT, Spent, StationEffect, StationInput};
 use record::Hops;
-use scenarios::Verdict;
+use scenarios::{OnTheWay, Verdict};
 use units::{Machine, Nanos, Purpose, RequestId};
 
 use crate::call::{Call, CallId, Parent};
@@ -24,6 +24,8 @@ pub(crate) enum Dialled {
     Silent,
     /// Somebody in between answers with this status.
     Answer(u16),
+    /// Somebody in between resets it.
+    Reset,
     /// Another nginx has it now.
     Passed,
 }
@@ -42,9 +44,10 @@ impl World<'_> {
             Parent::Call(call) => PodId(self.call(call).map_or(0, |call| call.pod)),
             Parent::Probe(_) => return Dialled::Refused, // a kubelet asks its pod, not a Service
         };
-        let delay = match self.disturbance(id, from, target) {
+        let delay = match self.disturbance(id, from, target, kept.is_none()) {
             Verdict::Pass { delay } => delay,
             Verdict::Answer { status } => return Dialled::Answer(status),
+            Verdict::Reset => return Dialled::Reset,
             Verdict::Lost | Verdict::Unresolved => return Dialled::Silent,
         };
         let Some(pod) = kept.or_else(|| self.choose(id, from, target)) else { return Dialled::Refused };
@@ -75,7 +78,7 @@ impl World<'_> {
 
     /// What the network does to a request from a pod. nginx resolves names when it starts, so a failing DNS is nothing
     /// to a gateway that runs.
-    fn disturbance(&self, id: RequestId, from: PodId, target: scenarios::Call) -> Verdict {
+    fn disturbance(&self, id: RequestId, from: PodId, target: scenarios::Call, opens: bool) -> Verdict {
         let Some(from) = self.pods[from.0 as usize].as_ref() else { return Verdict::UNDISTURBED };
         if !from.reached {
             return Verdict::Lost;
@@ -85,8 +88,9 @@ impl World<'_> {
         }
         let gateway = self.plan.platform.gateway.as_ref().map(|gateway| gateway.workload);
         let (from, to) = (scenarios::party(from.workload, gateway), scenarios::party(target.workload, gateway));
-        let asked = (from != scenarios::Party::Gateway).then_some(target.service);
-        self.network.verdict(self.now - self.load_start, from, to, asked, self.plan.load.seed, id)
+        let service = (from != scenarios::Party::Gateway).then_some(target.service);
+        let sent = OnTheWay { since: self.now - self.load_start, from, to, service, opens, id };
+        self.network.verdict(&sent, self.plan.load.seed)
     }
 
     pub(crate) fn call(&mut self, id: CallId) -> Option<&mut Call> {
@@ -180,6 +184,10 @@ impl World<'_> {
                 Dialled::Refused | Dialled::Passed => {
                     call.failed = true;
                     continue;
+                }
+                Dialled::Reset => {
+                    call.failed = true;
+                    (self.settings.hop * 2, Event::Returned { call: parent })
                 }
                 Dialled::Answer(status) => {
                     call.failed |= status >= 400;

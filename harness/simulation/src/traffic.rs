@@ -5,7 +5,7 @@ use cluster::service_proxy::Caller;
 use gateway::{Answer, Ask, Broken, Choice, Exchange, Kept, Key, Peer, Reply, ReplyFrom, Routed};
 use platform::{Balance, GatewayConfig};
 use record::{Cause, Hops, Observation, StepId};
-use scenarios::{Arrival, Ending, Journey, Next, Party, Verdict};
+use scenarios::{Arrival, Ending, Journey, Next, OnTheWay, Party, Verdict};
 use units::{Nanos, Purpose, RequestId};
 
 use crate::call::Parent;
@@ -57,6 +57,7 @@ impl World<'_> {
                 let cause = if status < 500 { Cause::ClientError } else { Cause::ServerError };
                 return self.complete(session, self.now + self.settings.hop * 2, status, cause);
             }
+            Verdict::Reset => return self.complete(session, self.now + self.settings.hop * 2, 0, Cause::Reset),
             Verdict::Lost => return, // the client waits until it gives up
             Verdict::Unresolved => return self.complete(session, self.now + self.settings.hop, 0, Cause::Refused),
         };
@@ -141,7 +142,10 @@ impl World<'_> {
             return Verdict::UNDISTURBED;
         }
         let since = self.now - self.load_start;
-        self.network.verdict(since, Party::Clients, Party::Gateway, None, self.plan.load.seed, id)
+        // A client keeps its connection: what it opens it by is not lost.
+        let (from, to) = (Party::Clients, Party::Gateway);
+        let sent = OnTheWay { since, from, to, service: None, opens: false, id };
+        self.network.verdict(&sent, self.plan.load.seed)
     }
 
     /// A gateway pod for a client's request, by a connection that is kept or a new one, and what it meets there.
@@ -257,6 +261,7 @@ impl World<'_> {
                     Dialled::Passed => return,
                     Dialled::Refused => Answer::Broken(Broken::Connect),
                     Dialled::Answer(status) => Answer::Replied(status),
+                    Dialled::Reset => Answer::Broken(Broken::Reset),
                     Dialled::Silent => {
                         let connect = self.location(&s).map_or(Nanos::ZERO, |location| location.connect_timeout);
                         let given_up = Event::GivenUp { session, generation: s.generation, connecting: true };

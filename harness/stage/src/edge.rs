@@ -119,9 +119,9 @@ impl Handler for Port {
         let peer = edge.fabric.client(said).unwrap_or(peer);
         if peer != NODE
             && edge.ingresses.is_empty()
-            && let Some(status) = edge.on_the_way(request_id(&head.headers)).await
+            && let Some(in_place) = edge.on_the_way(request_id(&head.headers)).await
         {
-            return plain(status, "");
+            return in_place;
         }
         edge.cpu.fetch_add(model::GATEWAY_CPU.get(), Ordering::Relaxed);
         let host = head.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
@@ -238,14 +238,21 @@ impl Drop for Held {
 impl Edge {
     /// What happens to a client's request before it is here: it comes late, or somebody in between answers it, or it
     /// never comes, and its client waits.
-    async fn on_the_way(&self, id: RequestId) -> Option<StatusCode> {
+    async fn on_the_way(&self, id: RequestId) -> Option<Response<EdgeBody>> {
         match self.fabric.way_in(id) {
             Verdict::UNDISTURBED => None,
             Verdict::Pass { delay } => {
                 self.clock.until(self.clock.now() + delay).await;
                 None
             }
-            Verdict::Answer { status } => Some(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY)),
+            Verdict::Answer { status } => {
+                Some(plain(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY), ""))
+            }
+            Verdict::Reset => {
+                let mut none = plain(StatusCode::BAD_GATEWAY, "");
+                none.extensions_mut().insert(server::Reset);
+                Some(none)
+            }
             Verdict::Lost | Verdict::Unresolved => std::future::pending().await,
         }
     }

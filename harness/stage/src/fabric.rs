@@ -20,7 +20,7 @@ use hyper::header::{CONNECTION, HeaderValue};
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use platform::{ServiceId, WorkloadId};
-use scenarios::{FaultKind, Network, Party, Plan, Verdict, party};
+use scenarios::{FaultKind, Network, OnTheWay, Party, Plan, Verdict, party};
 use tokio::net::{TcpSocket, TcpStream};
 use units::{Nanos, Purpose, RequestId};
 
@@ -232,28 +232,30 @@ impl Fabric {
 
     /// What the network does to a client's request on its way to the gateway.
     pub(crate) fn way_in(&self, id: RequestId) -> Verdict {
-        self.verdict(Party::Clients, Party::Gateway, None, id)
+        // A client keeps its connection: what it opens it by is not lost.
+        self.verdict(Party::Clients, Party::Gateway, None, false, id)
     }
 
     /// What it does to a pod's request to a Service. nginx resolves names when it starts, so a failing DNS is nothing
     /// to a gateway that runs.
-    fn way_on(&self, from: Placed, to: ServiceId, id: RequestId) -> Verdict {
+    fn way_on(&self, from: Placed, to: ServiceId, opens: bool, id: RequestId) -> Verdict {
         if !from.reached {
             return Verdict::Lost;
         }
         let asked = (from.party != Party::Gateway).then_some(to);
         match self.parties[usize::from(to.0)] {
-            Some(party) => self.verdict(from.party, party, asked, id),
+            Some(party) => self.verdict(from.party, party, asked, opens, id),
             None => Verdict::UNDISTURBED,
         }
     }
 
-    fn verdict(&self, from: Party, to: Party, asked: Option<ServiceId>, id: RequestId) -> Verdict {
+    fn verdict(&self, from: Party, to: Party, service: Option<ServiceId>, opens: bool, id: RequestId) -> Verdict {
         let (now, start) = (self.clock.now(), Nanos::new(self.load_start.load(Ordering::Relaxed)));
         if self.network.is_calm() || now < start {
             return Verdict::UNDISTURBED;
         }
-        self.network.verdict(now - start, from, to, asked, self.plan.load.seed, id)
+        let sent = OnTheWay { since: now - start, from, to, service, opens, id };
+        self.network.verdict(&sent, self.plan.load.seed)
     }
 
     /// Whether a connection to a pod would still stand: it neither ended nor refuses. One that vanished without a word is
@@ -314,13 +316,13 @@ impl Fabric {
         }
     }
 
-    /// What the network does to what somebody sends to a Service.
-    pub(crate) fn on_the_way_to(&self, from: Origin, to: ServiceId, id: RequestId) -> Verdict {
+    /// What the network does to what somebody sends to a Service, on a connection that `opens` for it or stood before.
+    pub(crate) fn on_the_way_to(&self, from: Origin, to: ServiceId, opens: bool, id: RequestId) -> Verdict {
         let placed = match from {
             Origin::Pod(pod) => self.placed(pod),
             Origin::Outside(_) => None,
         };
-        placed.map_or(Verdict::UNDISTURBED, |placed| self.way_on(placed, to, id))
+        placed.map_or(Verdict::UNDISTURBED, |placed| self.way_on(placed, to, opens, id))
     }
 
     /// Sends one request to a Service on a connection of its own, and reads the answer: to its end if it is `whole`. Tells
@@ -341,12 +343,13 @@ impl Fabric {
             Origin::Pod(pod) => {
                 let placed = self.placed(pod).ok_or(NoAnswer::Connect)?;
                 let IpAddr::V4(source) = placed.address.bind.ip() else { return Err(NoAnswer::Connect) };
-                (source, self.way_on(placed, to, id))
+                (source, self.way_on(placed, to, kept.is_none(), id))
             }
         };
         let delay = match verdict {
             Verdict::Pass { delay } => delay,
             Verdict::Answer { status } => return Ok((Answered::Whole(answered(status)), None)),
+            Verdict::Reset => return Err(NoAnswer::Reset),
             Verdict::Lost | Verdict::Unresolved => {
                 return timeout(within.connect, std::future::pending()).await.map_err(|_| NoAnswer::ConnectTimeout)?;
             }

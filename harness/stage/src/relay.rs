@@ -141,7 +141,7 @@ impl Relay {
         caller.set_nodelay(true).ok();
         let IpAddr::V4(from) = from else { return };
         let origin = self.fabric.at(from).map_or(Origin::Outside(from), Origin::Pod);
-        if let Verdict::Lost = self.verdict(origin, self.next()) {
+        if let Verdict::Lost = self.verdict(origin, true, self.next()) {
             return swallow(&mut caller).await;
         }
         let Ok((mut called, pod)) = self.dial(origin).await else {
@@ -174,8 +174,8 @@ impl Relay {
         RequestId::of_step(self.connections.fetch_add(1, Ordering::Relaxed), 0)
     }
 
-    fn verdict(&self, origin: Origin, id: RequestId) -> Verdict {
-        self.fabric.on_the_way_to(origin, self.service, id)
+    fn verdict(&self, origin: Origin, opens: bool, id: RequestId) -> Verdict {
+        self.fabric.on_the_way_to(origin, self.service, opens, id)
     }
 
     /// Carries a connection in a run that disturbs some. A request begins with the first bytes after an answer.
@@ -222,6 +222,7 @@ impl Relay {
         answered: &AtomicU64,
     ) -> io::Result<Asked> {
         let mut bytes = vec![0; HEAD];
+        let mut opens = true;
         loop {
             let length = from.read(&mut bytes).await?;
             if length == 0 {
@@ -232,13 +233,14 @@ impl Relay {
                 return Ok(Asked::Silence);
             }
             if answered.swap(0, Ordering::Relaxed) > 0 {
-                match self.verdict(origin, self.next()) {
+                match self.verdict(origin, std::mem::take(&mut opens), self.next()) {
                     Verdict::Pass { delay } if delay > Nanos::ZERO => {
                         let clock = self.fabric.clock();
                         clock.until(clock.now() + delay).await;
                     }
                     Verdict::Pass { .. } => {}
                     Verdict::Answer { status } => return Ok(Asked::Answer(status)),
+                    Verdict::Reset => return Err(io::ErrorKind::ConnectionReset.into()),
                     Verdict::Lost | Verdict::Unresolved => return Ok(Asked::Silence),
                 }
             }

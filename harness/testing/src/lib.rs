@@ -47,13 +47,15 @@ pub enum Need {
     /// A Docker daemon of this machine that answers, root (or sudo without a password), and what images are made of:
     /// nginx, PostgreSQL and Redis; see [`as_root`].
     Docker,
+    /// `iptables` and root (or sudo without a password), to lose packets in a network namespace of a test's own.
+    Iptables,
     /// `kind`, and the node image that `kind-config/node-image/build` makes; see [`kind`].
     Kind,
 }
 
 impl Need {
     /// All there are, in the order in which help tells them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Kustomize,
         Self::Nginx,
         Self::Go,
@@ -62,6 +64,7 @@ impl Need {
         Self::Axe,
         Self::Prometheus,
         Self::Docker,
+        Self::Iptables,
         Self::Kind,
     ];
 
@@ -76,6 +79,7 @@ impl Need {
             Self::Axe => "axe",
             Self::Prometheus => "prometheus",
             Self::Docker => "docker",
+            Self::Iptables => "iptables",
             Self::Kind => "kind",
         }
     }
@@ -90,6 +94,7 @@ impl Need {
             Self::Chromium => &[("chromium", "--version")],
             Self::Axe => &[],
             Self::Prometheus => &[("promtool", "--version")],
+            Self::Iptables => &[("iptables", "--version")],
             Self::Docker | Self::Kind => &[("dockerd", "--version")],
         }
     }
@@ -114,11 +119,22 @@ impl Need {
             if self == Self::Kind && kind().is_none() {
                 return Err("there is no node image in Docker: run kind-config/node-image/build".to_owned());
             }
-            return if matches!(self, Self::Docker | Self::Kind) { docker() } else { Ok(()) };
+            return match self {
+                Self::Docker | Self::Kind => docker(),
+                Self::Iptables => namespace(),
+                _ => Ok(()),
+            };
         }
         let names = self.programs().iter().map(|(program, _)| *program).collect::<Vec<_>>().join(" or ");
         Err(format!("there is no {names} on PATH"))
     }
+}
+
+/// Whether a network namespace can be made here.
+fn namespace() -> Result<(), String> {
+    let made = as_root("unshare").args(["--net", "true"]).stderr(Stdio::null()).status();
+    let made = made.is_ok_and(|status| status.success());
+    if made { Ok(()) } else { Err("no network namespace can be made, which root can".to_owned()) }
 }
 
 /// Whether containers can be run here.

@@ -125,7 +125,28 @@ fn station() -> StationConfig {
 }
 
 fn database(max_connections: u32) -> DatabaseConfig {
-    DatabaseConfig { max_connections, connect: ms(5), cores: 1, ..DatabaseConfig::DOCUMENTED }
+    DatabaseConfig { max_connections, connect: ms(5), connect_cpu: Nanos::ZERO, cores: 1, ..DatabaseConfig::DOCUMENTED }
+}
+
+#[test]
+fn connections_that_are_opened_at_once_wait_for_the_servers_cpu() {
+    let mut host = Host::new(DatabaseConfig { connect_cpu: ms(2), ..database(200) }, CacheConfig::DOCUMENTED);
+    host.pool(0, 4, 0);
+    host.query(Nanos::ZERO, 0, 0, 10, false);
+    host.run(ms(100));
+    (1..4).for_each(|tag| host.query(ms(100), 0, tag, 10, false));
+    host.run(ms(500));
+    // One alone: 2 of CPU, 3 besides, 10 for its query.
+    let all = host.answers();
+    assert_eq!(all[0], (0, 15, None));
+    assert_eq!(all.iter().map(|(tag, ..)| *tag).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    assert_eq!(host.layer.database().cpu_used(ms(500)), ms(4 * 10 + 3 * 2), "three were opened");
+    let mut host = Host::new(DatabaseConfig { connect_cpu: ms(2), ..database(200) }, CacheConfig::DOCUMENTED);
+    host.pool(0, 8, 0);
+    (0..8).for_each(|tag| host.query(Nanos::ZERO, 0, tag, 1, false));
+    host.run(ms(500));
+    // All eight are through the CPU at 16 and connected at 19; then their queries share it for 8.
+    assert!(host.answers().iter().all(|answer| answer.1 == 27), "{:?}", host.answers());
 }
 
 #[test]

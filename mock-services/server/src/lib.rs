@@ -24,7 +24,7 @@ pub mod tls {
 
 pub use events::AnswerBody;
 pub use hooks::{Disturbance, Hooked};
-pub use listening::{Handler, Listening, NODE, plain};
+pub use listening::{Handler, Listening, NODE, Reset, plain};
 pub use live::{Alone, Begun, LiveStation, Refused, Served, Surroundings, Writes};
 pub use metrics::{CONTENT_TYPE, EDGES_MS, Gauges, Metrics};
 pub use outbound::{Answer, Outbound, Unreachable};

@@ -1,6 +1,5 @@
 //! A pod's listener: accepts connections, serves them, and ends them gracefully or not.
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::future::poll_fn;
 use std::io;
@@ -30,6 +29,11 @@ pub trait Handler: Send + Sync + 'static {
     /// Answers one request that came from `peer`.
     fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> + Send;
 }
+
+/// As an extension of an answer: the connection is reset in its place.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the connection is reset")]
+pub struct Reset;
 
 /// Where kubelets ask from, where everybody has an address of their own.
 pub const NODE: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -254,7 +258,10 @@ async fn connection(
 ) {
     // Loopback without Nagle. It fails only on a socket that is gone, which serving will notice.
     stream.tcp().set_nodelay(true).ok();
-    let service = service_fn(|request| async { Ok::<_, Infallible>(handler.answer(peer, request).await) });
+    let service = service_fn(|request| async {
+        let answer = handler.answer(peer, request).await;
+        if answer.extensions().get::<Reset>().is_some() { Err(Reset) } else { Ok(answer) }
+    });
     let mut serving = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     let mut ending = false;
     loop {
@@ -288,9 +295,14 @@ async fn connection(
                 serving.into_parts().io.into_inner().tcp().set_zero_linger().ok();
                 break;
             },
-            // An error is the client's: it went away or spoke no HTTP. While nothing arrives, nothing is read, answered
-            // or asked of others on its behalf.
-            _ = &mut serving, if !silent => break,
+            // While nothing arrives, nothing is read, answered or asked of others on its behalf.
+            ended = &mut serving, if !silent => {
+                // Any other error is the client's: it went away or spoke no HTTP.
+                if ended.is_err_and(|error| error.is_user()) {
+                    serving.into_parts().io.into_inner().tcp().set_zero_linger().ok();
+                }
+                break;
+            }
         }
     }
     drop(counted);

@@ -72,6 +72,8 @@ fn fault(kind: usize, names: &Names, chance: &Chance, within: usize) -> String {
         14 => format!("backup: {{cpu: {}m}}", 100 + chance.below(11, 3_000)),
         15 => "restore: {}".to_owned(),
         16 => "diskFull: {}".to_owned(),
+        17 => format!("reset: {{from: gateway, to: {}, share: {} %}}", names.behind.0, 1 + chance.below(9, 99)),
+        18 => format!("packetLoss: {{from: {}, to: {}, share: {} %}}", names.caller, names.called, 1 + chance.below(9, 60)),
         _ => "redisLoss: {}".to_owned(),
     };
     let undone = !matches!(kind, 0 | 5 | 9);
@@ -109,7 +111,7 @@ pub(crate) fn shipped(seed: Seed) -> String {
     let shipped = scenarios::find("smoke").unwrap().text;
     shipped
         .replace("{warm-up: 6/s, step: 24/s, probe: 24/s}", &format!("{{step: {rate}/s, probe: {rate}/s}}"))
-        .replace("  load:\n", &format!("{}  load:\n", faults(seed, &NAMES, 18, 30)))
+        .replace("  load:\n", &format!("{}  load:\n", faults(seed, &NAMES, 20, 30)))
 }
 
 /// On the small platform: any load.

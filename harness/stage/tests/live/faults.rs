@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::common::{Answer, HOST, api, ask, at_once, pause, plan, pods_of, scenario};
 use record::{Deaf, EventKind, token, wire};
-use scenarios::Plan;
+use scenarios::{OnTheWay, Party, Plan, Verdict};
 use stage::{Standing, StandingPod};
 use tokio::net::TcpStream;
 use units::{Nanos, RequestId, Seed};
@@ -83,6 +83,49 @@ async fn what_disturbs_the_network_disturbs_real_requests() {
     let late = api(&mut standing, 0, "GET /users/me", &id).await;
     assert!(late.status == 200 && standing.now() - began >= Nanos::from_millis(60), "{late:?}");
     assert_eq!(late.body, calm.body, "the same answer, later");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_are_cut_and_lost_packets_come_later() {
+    let faults = "  faults:
+    - {name: lossy, at: 0s, packetLoss: {from: gateway, to: transactions-service, share: 60 %}}
+    - {name: cut, at: 0s, reset: {from: gateway, to: auth-service, share: 100 %}}
+    - {name: cutting, at: 0s, reset: {from: clients, to: gateway, share: 30 %}}\n";
+    let mut deaf = Deaf;
+    let plan = plan(&(scenario(20) + faults), 14, |_| {});
+    let network = scenarios::Network::new(&plan.faults);
+    let party = |name| Party::Workload(plan.platform.workload_named(name).unwrap());
+    let verdict = |from, to, opens, id| {
+        network.verdict(&OnTheWay { since: Nanos::ZERO, from, to, service: None, opens, id }, plan.load.seed)
+    };
+    let way_in = |id| verdict(Party::Clients, Party::Gateway, false, id);
+    let way_on = |id: RequestId| verdict(Party::Gateway, party("transactions-service"), true, id.call(0));
+    let among = |wanted: &dyn Fn(RequestId) -> bool| {
+        (0..1_000).map(|n| RequestId::of_step(n, 0)).find(|id| wanted(*id)).unwrap()
+    };
+    let cut = among(&|id| way_in(id) == Verdict::Reset);
+    let through = among(&|id| way_in(id) != Verdict::Reset);
+    // Late by lost packets, and not by so much that the gateway gives up.
+    let soon = Nanos::from_millis(200)..Nanos::from_secs(2);
+    let late = among(&|id| {
+        way_in(id) != Verdict::Reset && matches!(way_on(id), Verdict::Pass { delay } if soon.contains(&delay))
+    });
+    let Verdict::Pass { delay } = way_on(late) else { unreachable!("it was chosen so") };
+    let mut standing = Standing::begin(Arc::clone(&plan), &at_once(), &mut deaf).unwrap();
+    standing.ready().await.unwrap();
+    standing.load_starts();
+
+    let (from, to) = (standing.client(3), standing.doors()[0].addr);
+    let more = format!("host: {HOST}\r\n{}: {cut}\r\n", wire::REQUEST);
+    let ended = standing.during(ask(from, to, "GET /users/me", &more)).await.unwrap();
+    assert_eq!(ended.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    let named = |id: RequestId| format!("{}: {id}\r\n", wire::REQUEST);
+    let answer = api(&mut standing, 0, "POST /auth/token", &named(through)).await;
+    assert_eq!(status(&answer), (502, Some(wire::GATEWAY)), "the gateway's own connection was cut");
+    let began = standing.now();
+    let answer = api(&mut standing, 0, "POST /transactions/", &named(late)).await;
+    assert_eq!(answer.status, 200);
+    assert!(standing.now() - began >= delay, "{} of {delay}", standing.now() - began);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

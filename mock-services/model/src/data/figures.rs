@@ -32,8 +32,11 @@ pub struct Figures {
 pub struct PostgresFigures {
     /// What was measured, and where.
     pub source: String,
-    /// To open a connection.
+    /// To open a connection that is opened alone.
     pub connect: Nanos,
+    /// What of that is CPU of the server; none if left out.
+    #[serde(default)]
+    pub connect_cpu: Nanos,
     /// What a commit waits for its disk.
     pub flush: Nanos,
     /// CPU of reading a row by its key: where it is, every query of an assumed profile costs that.
@@ -84,8 +87,8 @@ impl Figures {
 
     /// A database with what was measured of it.
     pub fn of_database(&self, config: DatabaseConfig) -> DatabaseConfig {
-        let Some(PostgresFigures { connect, flush, .. }) = self.postgres else { return config };
-        DatabaseConfig { connect, flush, ..config }
+        let Some(PostgresFigures { connect, connect_cpu, flush, .. }) = self.postgres else { return config };
+        DatabaseConfig { connect, connect_cpu, flush, ..config }
     }
 
     /// A cache with what was measured of it. How long a node takes to start its process again, nobody measured.
@@ -124,7 +127,7 @@ mod tests {
     use super::*;
     use crate::profile::shipped;
 
-    const FILE: &str = "apiVersion: rehearse/v1\nkind: DataFigures\npostgres:\n  source: measured\n  connect: 2ms\n  \
+    const FILE: &str = "apiVersion: rehearse/v1\nkind: DataFigures\npostgres:\n  source: measured\n  connect: 2ms\n  connectCpu: 1ms\n  \
                         flush: 1.5ms\n  read: 40us\n  write: 90us\nredis:\n  source: measured\n  start: 30ms\n  \
                         loadedPerSecond: 50Mi\n  operation: 12us\n";
 
@@ -161,7 +164,8 @@ mod tests {
     fn servers_take_what_was_measured_of_them() {
         let figures = Figures::parse(FILE).unwrap();
         let database = figures.of_database(DatabaseConfig::DOCUMENTED);
-        assert_eq!((database.connect, database.flush), (Nanos::from_millis(2), Nanos::from_micros(1_500)));
+        assert_eq!((database.connect, database.connect_cpu), (Nanos::from_millis(2), Nanos::from_millis(1)));
+        assert_eq!(database.flush, Nanos::from_micros(1_500));
         assert_eq!(database.max_connections, DatabaseConfig::DOCUMENTED.max_connections);
         assert_eq!(Figures::new().of_database(DatabaseConfig::DOCUMENTED), DatabaseConfig::DOCUMENTED);
         let (size, slow) = (Bytes::from_mebi(100), Bytes::from_mebi(10));

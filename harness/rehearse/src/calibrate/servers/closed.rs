@@ -45,6 +45,20 @@ impl Asked for Statement {
     }
 }
 
+/// How long a connection takes on average, of so many that are opened at once.
+pub(super) fn opened(config: DatabaseConfig, at_once: u32) -> Nanos {
+    let mut server = Database::new(config, Nanos::ZERO);
+    let mut under_way = (0..at_once).filter(|id| server.connect(Nanos::ZERO, *id).is_ok()).count();
+    let (count, mut sum) = (under_way.max(1) as u64, Nanos::ZERO);
+    while let Some(now) = server.next().filter(|_| under_way > 0) {
+        while server.poll(now).is_some() {
+            under_way -= 1;
+            sum += now;
+        }
+    }
+    sum / count
+}
+
 struct Operation {
     server: Cache,
     time: Nanos,
@@ -125,6 +139,9 @@ mod tests {
         near(statement(DatabaseConfig { cores: 2, ..one }, us(100), false, 8, us(50)), 400);
         near(statement(DatabaseConfig { flush: us(900), ..one }, us(100), true, 2, us(50)), 1_050);
         near(statement(DatabaseConfig { flush: us(900), ..one }, us(100), false, 1, us(50)), 150); // nothing to flush
+        let costly = DatabaseConfig { connect: us(5_000), connect_cpu: us(2_000), ..one };
+        near(opened(costly, 1), 5_000);
+        near(opened(costly, 8), 8 * 2_000 + 3_000); // together through the core, then each for itself
         near(operation(CacheConfig::DOCUMENTED, us(10), 32, us(40)), 320);
     }
 }

@@ -22,6 +22,8 @@ const WHILE: Nanos = Nanos::from_millis(400);
 const ROUNDS: usize = 3;
 /// Connections that are opened one after another.
 const OPENED: usize = 40;
+/// How long processes are given to end whose connections were closed.
+const ENDING: Nanos = Nanos::from_millis(300);
 /// Who asks: nobody of power.
 const USER: &str = "service";
 
@@ -123,7 +125,8 @@ async fn ask(server: &Server, master: &Config, max_connections: u32) -> Result<C
     config.user(USER);
     let mut points = Vec::new();
 
-    let (connect_time, together) = connections(&clock, &config).await.map_err(said)?;
+    let Connections { alone: connect, cpu: connect_cpu, together } =
+        connections(&clock, server, &config, max_connections).await.map_err(said)?;
     let refused = filled(&clock, &config).await?;
     let mut all = Vec::new();
     for statement in [&BY_KEY, &SCAN, &WRITE] {
@@ -131,7 +134,7 @@ async fn ask(server: &Server, master: &Config, max_connections: u32) -> Result<C
     }
     let Ok([by_key, scan, write]) = <[Measured; 3]>::try_from(all) else { return Err("a statement is missing".into()) };
 
-    let one = DatabaseConfig { cores: 1, max_connections, connect: connect_time, ..DatabaseConfig::DOCUMENTED };
+    let one = DatabaseConfig { cores: 1, max_connections, connect, connect_cpu, ..DatabaseConfig::DOCUMENTED };
     let alone = |measured: &Measured| measured.waited.first().map_or(Nanos::ZERO, |(_, waited)| *waited);
     // No statement costs less than the kernel counted, nor more than who asks alone waits for.
     let cpu = |measured: &Measured| measured.cpu..=alone(measured).max(measured.cpu);
@@ -156,17 +159,17 @@ async fn ask(server: &Server, master: &Config, max_connections: u32) -> Result<C
         }
         points.push(Point::new("  its CPU, by the kernel", None, "ms", ms(measured.cpu), ms(cpu)));
     }
-    points.push(Point::new("a connection, opened alone", None, "ms", ms(connect_time), ms(connect_time)));
-    points.push(Point::new("  eight at once", Some("8".into()), "ms", ms(together), ms(connect_time)));
+    points.push(Point::new("a connection, opened alone", None, "ms", ms(connect), ms(closed::opened(one, 1))));
+    points.push(Point::new("  eight at once", Some("8".into()), "ms", ms(together), ms(closed::opened(one, 8))));
     let mut model = Database::new(one, Nanos::ZERO);
     let admitted = (0..=max_connections).take_while(|id| model.connect(Nanos::ZERO, *id).is_ok()).count();
     points.push(Point::new("connections before one is refused", None, "", refused.before as f64, admitted as f64));
-    let (connect, figures) = (connect_time, Figures::new());
+    let figures = Figures::new();
     let source = format!(
         "measured: PostgreSQL {version} on one core of this machine, its own disk, data in memory, passwords by \
          SCRAM-SHA-256, asked over loopback"
     );
-    let postgres = PostgresFigures { source, connect, flush, read: Some(read), write: Some(written) };
+    let postgres = PostgresFigures { source, connect, connect_cpu, flush, read: Some(read), write: Some(written) };
     Ok(Calibration {
         schema: "rehearse/calibration/v1",
         server: format!(
@@ -179,6 +182,10 @@ async fn ask(server: &Server, master: &Config, max_connections: u32) -> Result<C
                  {flush} until its commit is on disk; {outside} between answer and question is not the server's"
             ),
             format!(
+                "opening a connection takes {connect_cpu} of CPU at the server, by the kernel; the rest of it is the \
+                 client's, who derives a key from the password, and here has this machine's other cores for all of them"
+            ),
+            format!(
                 "beyond {} connections: refused after {}, {}; the model refuses at once",
                 refused.before, refused.after, refused.why
             ),
@@ -187,27 +194,47 @@ async fn ask(server: &Server, master: &Config, max_connections: u32) -> Result<C
     })
 }
 
-/// What a connection takes, the median of many that are opened alone; and the mean of eight at once.
-async fn connections(clock: &Clock, config: &Config) -> Result<(Nanos, Nanos), tokio_postgres::Error> {
+/// What connections take.
+struct Connections {
+    /// One that is opened alone: the median of many.
+    alone: Nanos,
+    /// What of that is CPU of the server, by the kernel's account.
+    cpu: Nanos,
+    /// The mean of eight that are opened at once.
+    together: Nanos,
+}
+
+async fn connections(
+    clock: &Clock,
+    server: &Server,
+    config: &Config,
+    max_connections: u32,
+) -> Result<Connections, tokio_postgres::Error> {
     let timed = async || {
         let began = clock.now();
         let client = connect(config).await?;
-        let took = clock.now() - began;
-        drop(client);
-        Ok::<_, tokio_postgres::Error>(took)
+        Ok::<_, tokio_postgres::Error>((clock.now() - began, client))
     };
-    let mut alone = Vec::new();
-    for _ in 0..OPENED {
-        alone.push(timed().await?);
+    // They stay open, for what a process had that has ended is in no account any more.
+    let (mut alone, mut open) = (Vec::new(), Vec::new());
+    let had = server.cpu();
+    for _ in 0..OPENED.min(max_connections as usize / 2).max(1) {
+        let (took, client) = timed().await?;
+        alone.push(took);
+        open.push(client);
     }
+    let cpu = (server.cpu() - had) / open.len() as u64;
+    drop(open);
     alone.sort_unstable();
+    let alone = fit::whole(alone[alone.len() / 2]);
     let mut sum = Nanos::ZERO;
     for _ in 0..OPENED / 8 {
+        clock.until(clock.now() + ENDING).await;
         for took in join_all((0..8).map(|_| timed())).await {
-            sum += took?;
+            sum += took?.0;
         }
     }
-    Ok((fit::whole(alone[OPENED / 2]), sum / (OPENED / 8 * 8) as u64))
+    Ok(Connections { alone, cpu: fit::whole(cpu).min(alone), together: sum / (OPENED / 8 * 8) as u64 })
 }
 
 /// How it refuses a connection.
@@ -220,7 +247,7 @@ struct Refused {
 /// Opens connections until one is refused.
 async fn filled(clock: &Clock, config: &Config) -> Result<Refused, String> {
     // Those that were closed just now are still ending.
-    clock.until(clock.now() + Nanos::from_millis(300)).await;
+    clock.until(clock.now() + ENDING).await;
     let mut held = Vec::new();
     loop {
         let began = clock.now();
