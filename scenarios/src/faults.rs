@@ -114,10 +114,7 @@ impl Hit {
 
     /// Whether it disturbs what two parties say to each other, and does not end it.
     const fn disturbs(&self) -> bool {
-        matches!(
-            self,
-            Self::Latency { .. } | Self::Errors { .. } | Self::Reset { .. } | Self::PacketLoss { .. }
-        )
+        matches!(self, Self::Latency { .. } | Self::Errors { .. } | Self::Reset { .. } | Self::PacketLoss { .. })
     }
 
     /// Whether it is one act that nothing undoes.

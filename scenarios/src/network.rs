@@ -119,9 +119,8 @@ impl Network {
                     return Verdict::Reset;
                 }
                 What::PacketLoss { from, to, share } if between(from, to) => {
-                    let times = |what, share| {
-                        retransmission::losses(share, seed().child(what).draw(id, Purpose::Network))
-                    };
+                    let times =
+                        |what, share| retransmission::losses(share, seed().child(what).draw(id, Purpose::Network));
                     delay += retransmission::segment(times("request", share));
                     delay += retransmission::segment(times("answer", share));
                     if opens {
@@ -187,9 +186,8 @@ mod tests {
     fn a_share_of_errors_is_that_share() {
         let (web, db) = (Party::Workload(WorkloadId(1)), Party::Workload(WorkloadId(2)));
         let network = Network::new(&[fault(0, None, FaultKind::Errors { from: web, to: db, share: 0.2, status: 500 })]);
-        let failed = (0..10_000).filter(|n| {
-            network.verdict(&asked(web, db, false, *n), Seed::new(3)) == Verdict::Answer { status: 500 }
-        });
+        let failed = (0..10_000)
+            .filter(|n| network.verdict(&asked(web, db, false, *n), Seed::new(3)) == Verdict::Answer { status: 500 });
         assert!((1_800..2_200).contains(&failed.count()));
     }
 

@@ -29,7 +29,8 @@ fn lost_packets_arrive_when_the_kernel_sends_them_again() {
     }
     let this = std::env::current_exe().unwrap();
     let mut command = as_root("unshare");
-    let output = command.arg("--net").arg(this).args(["--exact", name, "--nocapture"]).env(WITHIN, "1").output().unwrap();
+    let output =
+        command.arg("--net").arg(this).args(["--exact", name, "--nocapture"]).env(WITHIN, "1").output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
@@ -38,7 +39,9 @@ fn lost_packets_arrive_when_the_kernel_sends_them_again() {
 fn within() {
     run("ip link set lo up");
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PORT)).unwrap();
-    std::thread::spawn(move || listener.incoming().flatten().for_each(|stream| drop(std::thread::spawn(|| echo(stream)))));
+    std::thread::spawn(move || {
+        listener.incoming().flatten().for_each(|stream| drop(std::thread::spawn(|| echo(stream))))
+    });
     let timed = |what: &dyn Fn()| {
         let began = Instant::now();
         what();

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 
 /// Records kept of one owner in one collection.
 const PER_OWNER: usize = 32;
-/// Owners kept in all; those that came first are forgotten.
-const OWNERS: usize = 8_192;
+/// Records kept in all; those that came first are forgotten.
+const RECORDS: usize = 16_384;
 
 /// All records of a run.
 #[derive(Debug, Default)]
@@ -21,9 +21,23 @@ type Key = (String, u64);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Newest first.
-    kept: BTreeMap<Key, VecDeque<Map<String, Value>>>,
-    order: VecDeque<Key>,
+    /// Newest first, each with its number.
+    kept: BTreeMap<Key, VecDeque<(u64, Map<String, Value>)>>,
+    /// Whose record has which number, oldest first. Some of them their owners have forgotten already.
+    order: VecDeque<(u64, Key)>,
+    added: u64,
+}
+
+impl State {
+    /// Forgets the oldest record.
+    fn forget(&mut self) {
+        let Some((number, key)) = self.order.pop_front() else { return };
+        let Some(records) = self.kept.get_mut(&key) else { return };
+        records.pop_back_if(|(of, _)| *of <= number);
+        if records.is_empty() {
+            self.kept.remove(&key);
+        }
+    }
 }
 
 impl Records {
@@ -35,16 +49,14 @@ impl Records {
     pub(crate) fn add(&self, collection: &str, owner: u64, record: Map<String, Value>) {
         let key = (collection.to_owned(), owner);
         let mut state = self.lock();
-        if !state.kept.contains_key(&key) {
-            state.order.push_back(key.clone());
-            if state.order.len() > OWNERS
-                && let Some(first) = state.order.pop_front()
-            {
-                state.kept.remove(&first);
-            }
+        if state.order.len() == RECORDS {
+            state.forget();
         }
+        state.added += 1;
+        let number = state.added;
+        state.order.push_back((number, key.clone()));
         let records = state.kept.entry(key).or_default();
-        records.push_front(record);
+        records.push_front((number, record));
         records.truncate(PER_OWNER);
     }
 
@@ -54,7 +66,7 @@ impl Records {
         state
             .kept
             .get(&(collection.to_owned(), owner))
-            .map(|records| records.iter().cloned().collect())
+            .map(|records| records.iter().map(|(_, record)| record.clone()).collect())
             .unwrap_or_default()
     }
 
@@ -62,7 +74,8 @@ impl Records {
     pub(crate) fn one(&self, collection: &str, owner: u64, id: &str) -> Option<Map<String, Value>> {
         let state = self.lock();
         let records = state.kept.get(&(collection.to_owned(), owner))?;
-        records.iter().find(|record| record.get("id").and_then(Value::as_str) == Some(id)).cloned()
+        let mut all = records.iter().map(|(_, record)| record);
+        all.find(|record| record.get("id").and_then(Value::as_str) == Some(id)).cloned()
     }
 }
 
@@ -88,13 +101,23 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_by_owners() {
+    fn memory_is_bounded_and_the_oldest_are_forgotten_first() {
         let records = Records::default();
-        for owner in 0..OWNERS as u64 + 3 {
-            records.add("transactions", owner, record(1));
+        // One who adds so much that most of it is forgotten at once, and then others.
+        for id in 0..100 {
+            records.add("transactions", 7, record(id));
+        }
+        let ids = || records.of("transactions", 7).iter().map(|one| one["id"].to_string()).collect::<Vec<_>>();
+        assert_eq!((ids().len(), ids()[31].as_str()), (PER_OWNER, "\"68\""));
+        for owner in 0..RECORDS as u64 - 30 {
+            records.add("transactions", 1_000 + owner, record(1));
+        }
+        assert_eq!((ids().len(), ids()[29].as_str()), (30, "\"70\""), "70 numbers were given up, two of them kept");
+        for owner in 0..RECORDS as u64 {
+            records.add("documents", owner, record(1));
         }
         let state = records.lock();
-        assert_eq!((state.kept.len(), state.order.len()), (OWNERS, OWNERS));
-        assert!(!state.kept.contains_key(&("transactions".to_owned(), 2)));
+        assert_eq!((state.kept.len(), state.order.len()), (RECORDS, RECORDS));
+        assert!(state.kept.keys().all(|(collection, _)| collection == "documents"));
     }
 }

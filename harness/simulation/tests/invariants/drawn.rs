@@ -73,7 +73,12 @@ fn fault(kind: usize, names: &Names, chance: &Chance, within: usize) -> String {
         15 => "restore: {}".to_owned(),
         16 => "diskFull: {}".to_owned(),
         17 => format!("reset: {{from: gateway, to: {}, share: {} %}}", names.behind.0, 1 + chance.below(9, 99)),
-        18 => format!("packetLoss: {{from: {}, to: {}, share: {} %}}", names.caller, names.called, 1 + chance.below(9, 60)),
+        18 => format!(
+            "packetLoss: {{from: {}, to: {}, share: {} %}}",
+            names.caller,
+            names.called,
+            1 + chance.below(9, 60)
+        ),
         _ => "redisLoss: {}".to_owned(),
     };
     let undone = !matches!(kind, 0 | 5 | 9);
