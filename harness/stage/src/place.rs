@@ -1,33 +1,33 @@
 //! Where pods live: in this process, each a listener on its own loopback address, or in containers.
 
+mod here;
+mod real;
+
 use std::collections::BTreeMap;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clock::Clock;
-use cluster::{PodId, ProbeKind, Question, Traffic, Usage};
+use cluster::{PodId, ProbeKind, Question, Usage};
 use http_body_util::Full;
 use hyper::Request;
-use hyper::header::{AUTHORIZATION, HOST, HeaderValue};
+use hyper::header::HOST;
+use model::StationInput;
 use model::data::DataInput;
-use model::{CallProfile, LIBRARY_CONNECT, Station, StationInput};
-use platform::{Container, GatewayConfig, HttpProbe, PortRef, Probe, ProbeAction, WorkloadId};
-use record::{EventKind, Hops, wire};
+use platform::{GatewayConfig, HttpProbe, Probe, ProbeAction, WorkloadId};
+use record::{EventKind, wire};
 use scenarios::Plan;
-use server::{Answer, Listening, LiveStation, MockService, Outbound, Records, Unreachable};
-use tokio::net::{TcpListener, TcpSocket};
+use server::{Listening, Records};
 use units::{Bytes, Millicores, Nanos, RequestId};
 
-use crate::data::{Around, LiveData};
-use crate::edge::{Edge, Port};
-use crate::fabric::{Fabric, Origin, PodAddress, Within, connect, exchange, timeout};
+use crate::data::LiveData;
+use crate::fabric::{Fabric, PodAddress, connect, exchange, timeout};
 use crate::news::{Feed, News};
-use crate::{
-    AddressLease, BackedUp, ContainerRuntime, Followed, Follows, Later, PodStart, Promoted, StageError, StandingPod,
-};
+use crate::{AddressLease, ContainerRuntime, Follows, Later, PodStart, StageError, StandingPod};
+
+use here::Accounts;
+pub(crate) use here::listen;
 
 /// All pods of the run.
 pub(crate) struct Place {
@@ -113,37 +113,6 @@ impl Running {
     }
 }
 
-/// Who accounts for a pod's CPU.
-enum Accounts {
-    Service(Arc<MockService>),
-    Gateway(Arc<Edge>),
-}
-
-impl Accounts {
-    /// Cumulative CPU time and working set now.
-    fn usage(&self) -> (Nanos, Bytes) {
-        match self {
-            Self::Service(service) => service.station.usage(),
-            Self::Gateway(edge) => (edge.cpu(), model::GATEWAY_MEMORY),
-        }
-    }
-
-    /// What its own metrics tell of its requests.
-    fn traffic(&self) -> Traffic {
-        match self {
-            Self::Service(service) => Traffic {
-                answered: service.metrics.answered(),
-                waiting: service.station.waiting(),
-                in_flight: service.station.in_flight(),
-            },
-            // Each request costs the gateway the same.
-            Self::Gateway(edge) => {
-                Traffic { answered: edge.cpu().get() / model::GATEWAY_CPU.get(), ..Traffic::default() }
-            }
-        }
-    }
-}
-
 impl Place {
     pub(crate) fn new(
         plan: Arc<Plan>,
@@ -175,77 +144,6 @@ impl Place {
         }
     }
 
-    /// Whether pods live in containers, and the servers that the platform keeps its data in are real ones.
-    pub(crate) const fn is_real(&self) -> bool {
-        self.runtime.is_some()
-    }
-
-    /// Containers of this workload, or of one pod of it, do not start until they are released.
-    pub(crate) fn hold(&mut self, workload: WorkloadId, pod: Option<String>) {
-        self.held.push((workload, pod));
-    }
-
-    /// Starts what was held of a workload: which pods those are.
-    pub(crate) fn release(&mut self, workload: WorkloadId) -> Vec<PodId> {
-        self.held.retain(|(held, _)| *held != workload);
-        let waiting = |pod: &Pod| {
-            let life = pod.running.as_ref().map(|running| &running.life);
-            pod.workload == workload && matches!(life, Some(Life::Container { held: true, .. }))
-        };
-        let pods: Vec<PodId> = self.pods.iter().filter(|(_, pod)| waiting(pod)).map(|(id, _)| *id).collect();
-        for pod in &pods {
-            self.start(*pod).ok(); // nothing that could fail is done here: containers tell later
-        }
-        pods
-    }
-
-    /// Containers of this workload were the primary, and follow another one from now on.
-    pub(crate) fn depose(&mut self, workload: WorkloadId, heir: WorkloadId) {
-        self.deposed = Some((workload, Follows(heir)));
-    }
-
-    /// Whether containers of this workload follow another one.
-    pub(crate) fn is_deposed(&self, workload: WorkloadId) -> bool {
-        self.deposed.is_some_and(|(deposed, _)| deposed == workload)
-    }
-
-    /// Listens to the sentinels of the cache. `None`: there are no real ones.
-    pub(crate) fn follow_failover(&self) -> Option<Later<Result<Followed, String>>> {
-        self.runtime.as_ref()?.follow_failover()
-    }
-
-    /// Waits until the server in a pod follows. `None`: there are no real servers.
-    pub(crate) fn rejoined(&self, pod: PodId) -> Option<Later<Result<String, String>>> {
-        self.runtime.as_ref().map(|runtime| runtime.rejoined(pod))
-    }
-
-    /// Promotes the standby in a pod. `None`: there are no real servers.
-    pub(crate) fn promote(&self, pod: PodId) -> Option<Later<Result<Promoted, String>>> {
-        self.runtime.as_ref().map(|runtime| runtime.promote(pod))
-    }
-
-    /// Backs up the database in a pod. `None`: there are no real servers.
-    pub(crate) fn back_up(&self, pod: PodId) -> Option<Later<Result<BackedUp, String>>> {
-        self.runtime.as_ref().map(|runtime| runtime.back_up(pod))
-    }
-
-    /// Fills the disk of the database in a pod, or frees it. `None`: there are no real servers.
-    pub(crate) fn fill_disk(&self, pod: PodId, full: bool) -> Option<Later<Result<Bytes, String>>> {
-        self.runtime.as_ref().map(|runtime| runtime.fill_disk(pod, full))
-    }
-
-    /// Others take connections of the database in a pod. `None`: there are no real servers.
-    pub(crate) fn take_connections(&self, pod: PodId, wanted: u32) -> Option<Later<Result<u32, String>>> {
-        self.runtime.as_ref().map(|runtime| runtime.take_connections(pod, wanted))
-    }
-
-    /// They close them.
-    pub(crate) fn give_connections_back(&self) {
-        if let Some(runtime) = &self.runtime {
-            runtime.give_connections_back();
-        }
-    }
-
     /// Something happens to the model of the servers that the platform keeps its data in.
     pub(crate) fn tell_model(&self, input: DataInput) {
         self.data.tell(input);
@@ -258,87 +156,56 @@ impl Place {
 
     /// Starts a pod's container. If its port cannot be had, it listens on another one, which is told.
     pub(crate) fn start(&mut self, id: PodId) -> Result<Option<EventKind>, StageError> {
-        let node = self.node();
         let Some(pod) = self.pods.get_mut(&id) else { return Ok(None) };
         (pod.running, pod.vanished) = (None, None); // a container that was here before has ended: its port is free
-        let workload = self.plan.platform.workload(pod.workload);
-        let gateway = self.plan.platform.gateway.as_ref().filter(|gateway| gateway.workload == pod.workload);
-        let wanted = match gateway {
-            Some(_) => self.plan.gateway_port,
-            None => workload.containers.first().map_or(8_000, serving_port),
+        let (of, name) = (pod.workload, pod.name.clone());
+        let wanted = match self.plan.platform.gateway.as_ref().is_some_and(|gateway| gateway.workload == of) {
+            true => self.plan.gateway_port,
+            false => self.plan.platform.workload(of).containers.first().map_or(8_000, here::serving_port),
         };
+        let started = self.clock.now();
         if let Some(runtime) = &self.runtime {
-            let started = self.clock.now();
-            let edges = alerts::Edges::of(&self.plan.platform, workload).edges;
-            let follows = self.deposed.filter(|(deposed, _)| *deposed == pod.workload).map(|(_, follows)| follows);
-            let name = pod.name.clone();
-            let start = PodStart { id, name, workload: pod.workload, port: wanted, started, edges, follows };
-            let is_held = |(workload, name): &(WorkloadId, Option<String>)| {
-                *workload == pod.workload && name.as_ref().is_none_or(|name| *name == pod.name)
-            };
-            let held = self.held.iter().any(is_held);
+            let edges = alerts::Edges::of(&self.plan.platform, self.plan.platform.workload(of)).edges;
+            let follows = self.deposed.filter(|(deposed, _)| *deposed == of).map(|(_, follows)| follows);
+            let held = self.is_held(of, &name);
             if !held {
-                runtime.start(start);
+                runtime.start(PodStart { id, name, workload: of, port: wanted, started, edges, follows });
             }
             let life = Life::Container { runtime: Arc::clone(runtime), pod: id, port: wanted, ending: false, held };
-            pod.running = Some(Running { life, started });
+            self.began(id, Running { life, started });
             return Ok(None);
         }
         let address = self.lease.pod(id.0);
         let listen_error =
-            |source| StageError::Listen { pod: pod.name.clone(), addr: SocketAddr::from((address, wanted)), source };
+            |source| StageError::Listen { pod: name.clone(), addr: SocketAddr::from((address, wanted)), source };
         // With one address for everybody its port is what a pod is known by.
         let (address, port) = if self.lease.is_one() { (Ipv4Addr::LOCALHOST, 0) } else { (address, wanted) };
         let (listener, substituted) = listen(address, port).map_err(listen_error)?;
         let bind = listener.local_addr().map_err(listen_error)?;
         let label = Ipv4Addr::new(10, 244, (id.0 / 250) as u8, (1 + id.0 % 250) as u8);
-        self.fabric.place(id, &pod.name, pod.workload, PodAddress { label, bind });
-        let started = self.clock.now();
-        let (listening, accounts) = if let Some(gateway) = gateway {
-            let config = Arc::clone(self.gateway.get_or_insert_with(|| Arc::new(gateway.config.clone())));
-            let edge = Edge::new(config, &self.plan.platform, Origin::Pod(id), Arc::clone(&self.fabric));
-            let edge = Arc::new(edge);
-            let port = Port { edge: Arc::clone(&edge), number: self.plan.gateway_port, tls: false };
-            (Listening::serve(listener, Arc::new(port), node), Accounts::Gateway(edge))
-        } else {
-            let profile = Arc::clone(self.plan.profile(pod.workload));
-            let limits = workload.containers.first().map(|container| container.limits).unwrap_or_default();
-            let station = Station::new(profile.station(limits.cpu, limits.memory), started);
-            let around = Around { pod: id, started, data: Arc::clone(&self.data), feed: self.feed.clone() };
-            let station = LiveStation::new(station, self.clock.clone(), Arc::new(around));
-            let edges = alerts::Edges::of(&self.plan.platform, workload).edges;
-            let service = MockService {
-                number: id.0 as u16 + 1,
-                profile,
-                health: workload.containers.first().map(health_paths).unwrap_or_default(),
-                seed: self.plan.load.seed,
-                behind_gateway: false, // the embedded one reads ids
-                station,
-                metrics: server::Metrics::new(edges),
-                records: Arc::clone(&self.records),
-                outbound: Arc::new(PodOutbound {
-                    plan: Arc::clone(&self.plan),
-                    fabric: Arc::clone(&self.fabric),
-                    pod: id,
-                }),
-            };
-            let service = Arc::new(service);
-            (Listening::serve(listener, Arc::clone(&service), node), Accounts::Service(service))
-        };
+        self.fabric.place(id, &name, of, PodAddress { label, bind });
+        let (listening, accounts) = self.serve(id, of, listener, started);
         let station = match &accounts {
             Accounts::Service(service) => Some(service.station.clone()),
             Accounts::Gateway(_) => None,
         };
-        self.data.started(id, self.plan.profile(pod.workload).pool.clone(), station);
-        if self.plan.brings_database_back(pod.workload) {
+        self.data.started(id, self.plan.profile(of).pool.clone(), station);
+        if self.plan.brings_database_back(of) {
             self.data.tell(DataInput::PrimaryBack);
         }
-        listening.cut_off(!pod.reached);
-        pod.running = Some(Running { life: Life::Here(listening, accounts), started });
+        self.began(id, Running { life: Life::Here(listening, accounts), started });
         Ok(substituted.map(|why| EventKind::Substituted {
-            what: format!("port {wanted} of {}", pod.name),
+            what: format!("port {wanted} of {name}"),
             by: format!("port {}: {why}", bind.port()),
         }))
+    }
+
+    fn began(&mut self, id: PodId, running: Running) {
+        let Some(pod) = self.pods.get_mut(&id) else { return };
+        if let Some(listening) = running.listening() {
+            listening.cut_off(!pod.reached);
+        }
+        pod.running = Some(running);
     }
 
     /// Where kubelets ask from, if that can be told from others.
@@ -539,85 +406,4 @@ async fn http_probe(id: PodId, question: Question, probe: HttpProbe, (node, to):
         .body(Full::default());
     let (Ok(request), Ok(stream)) = (request, connect(node, to).await) else { return false };
     exchange(stream, request).await.is_ok_and(|response| (200..400).contains(&response.status().as_u16()))
-}
-
-/// The port that a container serves on: the first it declares.
-fn serving_port(container: &Container) -> u16 {
-    container.ports.first().map_or(8_000, |port| port.port)
-}
-
-fn health_paths(container: &Container) -> Vec<String> {
-    let path = |probe: &Option<Probe>| match probe.as_ref().map(|probe| &probe.action) {
-        Some(ProbeAction::Http(HttpProbe { path, port, .. })) => {
-            let serves = container.port(port).is_none_or(|port| port == serving_port(container));
-            (serves || matches!(port, PortRef::Name(_))).then(|| path.clone())
-        }
-        _ => None,
-    };
-    [&container.startup, &container.readiness, &container.liveness].into_iter().filter_map(path).collect()
-}
-
-/// Connections that may wait to be accepted: what `net.core.somaxconn` allows by default. With a short queue the
-/// kernel drops what does not fit, and those clients come back exactly one second later.
-const BACKLOG: u32 = 4_096;
-
-/// Listens on the wanted port, or on a free one if that is taken by somebody else or needs a privilege.
-pub(crate) fn listen(address: Ipv4Addr, port: u16) -> io::Result<(TcpListener, Option<&'static str>)> {
-    let open = |port| {
-        let socket = TcpSocket::new_v4()?;
-        socket.set_reuseaddr(true)?;
-        socket.bind(SocketAddr::from((address, port)))?;
-        socket.listen(BACKLOG)
-    };
-    match open(port) {
-        Ok(listener) => Ok((listener, None)),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            Ok((open(0)?, Some("ports below 1024 need a privilege that this process does not have")))
-        }
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            Ok((open(0)?, Some("another process listens on it, on every address")))
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// How a pod reaches other services: through the fabric, from its own address, on a connection per call (as an HTTP
-/// client that is made for each request; assumed).
-struct PodOutbound {
-    plan: Arc<Plan>,
-    fabric: Arc<Fabric>,
-    pod: PodId,
-}
-
-impl Outbound for PodOutbound {
-    fn call<'a>(
-        &'a self,
-        call: &'a CallProfile,
-        id: RequestId,
-        authorization: Option<&'a HeaderValue>,
-    ) -> Pin<Box<dyn Future<Output = Result<Answer, Unreachable>> + Send + 'a>> {
-        Box::pin(async move {
-            let service = self.plan.platform.service_named(&call.service).ok_or(Unreachable)?;
-            let (method, path) = call.request.split_once(' ').ok_or(Unreachable)?;
-            let mut request = Request::builder()
-                .method(method)
-                .uri(path)
-                .header(HOST, &call.service)
-                .header(wire::REQUEST, id.to_string())
-                .body(Full::default())
-                .map_err(|_| Unreachable)?;
-            request.headers_mut().extend(authorization.map(|value| (AUTHORIZATION, value.clone())));
-            // It waits long for an answer; whoever asked gives up earlier.
-            let within = Within {
-                connect: Duration::from_nanos(LIBRARY_CONNECT.get()),
-                answer: Duration::from_mins(1),
-                silence: Some(LIBRARY_CONNECT),
-            };
-            let from = Origin::Pod(self.pod);
-            let asked = self.fabric.ask(from, service, id, request, within, true, None).await;
-            let (answered, _) = asked.map_err(|_| Unreachable)?;
-            let hops = answered.headers().get(wire::HOPS).and_then(|hops| Hops::from_header(hops.to_str().ok()?));
-            Ok(Answer { status: answered.status(), hops: hops.unwrap_or_default() })
-        })
-    }
 }
