@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cluster::Release;
 use flate2::Compression;
@@ -14,8 +16,8 @@ use crate::oracle::Oracle;
 /// The seed of the recorded cases.
 const SEED: u64 = 1;
 
-/// How many cases the oracle is asked at a time.
-const BATCH: u64 = 2_000;
+/// How many cases one oracle is asked.
+const BATCH: u64 = 250;
 
 /// How many differing cases are told in full.
 const TOLD: usize = 5;
@@ -54,30 +56,41 @@ impl Subject {
         let count: u64 = from_environment("PROVE_CASES").map_or(1_000, |text| text.parse().unwrap());
         let begin: u64 = from_environment("PROVE_FIRST").map_or(0, |text| text.parse().unwrap());
         let releases = from_environment("PROVE_RELEASES").unwrap_or_else(|| "1.34".to_owned());
-        let mut told = Vec::new();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let told = Mutex::new(Vec::new());
         for release in releases.split(',').map(|text| text.parse::<Release>().unwrap()) {
             let oracle = Oracle::build(release);
-            let (mut differ, mut decisions) = (0, 0);
-            for first in (begin..begin + count).step_by(BATCH as usize) {
-                let cases: Vec<_> =
-                    (first..(begin + count).min(first + BATCH)).map(|number| (self.draw)(seed, number)).collect();
-                for (index, (case, theirs)) in cases.iter().zip(oracle.ask(self.name, &cases)).enumerate() {
-                    decisions += (self.told)(&theirs);
-                    if let Some(difference) = (self.difference)(&theirs, &(self.answer)(case, release)) {
-                        differ += 1;
-                        if told.len() < TOLD {
-                            let number = first + index as u64;
-                            told.push(format!("{release} seed {seed} case {number}: {difference}\n{case}"));
-                        }
+            let (next, differ, decisions) = (AtomicU64::new(begin), AtomicU64::new(0), AtomicU64::new(0));
+            let work = || {
+                loop {
+                    let first = next.fetch_add(BATCH, Ordering::Relaxed);
+                    if first >= begin + count {
+                        return;
+                    }
+                    let numbers = first..(begin + count).min(first + BATCH);
+                    let cases: Vec<_> = numbers.clone().map(|number| (self.draw)(seed, number)).collect();
+                    for (number, (case, theirs)) in numbers.zip(cases.iter().zip(oracle.ask(self.name, &cases))) {
+                        decisions.fetch_add((self.told)(&theirs) as u64, Ordering::Relaxed);
+                        let difference = (self.difference)(&theirs, &(self.answer)(case, release));
+                        let Some(difference) = difference else { continue };
+                        differ.fetch_add(1, Ordering::Relaxed);
+                        told.lock().unwrap().push((release, number, format!("{difference}\n{case}")));
                     }
                 }
-            }
-            let name = self.name;
+            };
+            std::thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(work))));
+            let (name, decisions, differ) = (self.name, decisions.into_inner(), differ.into_inner());
             eprintln!(
                 "Kubernetes {release}, {name}: {count} cases of seed {seed}, {decisions} decisions, {differ} differ"
             );
         }
-        assert!(told.is_empty(), "{}", told.join("\n\n"));
+        let mut told = told.into_inner().unwrap();
+        told.sort_by_key(|(release, number, _)| (*release, *number));
+        let tell = |(release, number, what): &(Release, u64, String)| {
+            format!("{release} seed {seed} case {number}: {what}")
+        };
+        let first: Vec<_> = told.iter().take(TOLD).map(tell).collect();
+        assert!(told.is_empty(), "{}", first.join("\n\n"));
     }
 
     /// Holds our rules to the recorded answers. With `REHEARSE_RECORD` set the oracle is asked anew first, which needs
