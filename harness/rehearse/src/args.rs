@@ -214,6 +214,10 @@ pub(crate) struct ClusterArgs {
     /// This workload keeps its own image among stand-ins; may be given more than once
     #[arg(long, value_name = "WORKLOAD")]
     pub(crate) keep_image: Vec<String>,
+    /// Mock services really use the CPU and the memory that they account for, so that a cluster's own metrics server sees
+    /// it: for expectations of autoscalers in a cluster that is not ours
+    #[arg(long)]
+    pub(crate) burn: bool,
     /// The registry and folder that the stand-ins' images were pushed to, such as registry.example.com/rehearse
     #[arg(long, value_name = "PREFIX")]
     pub(crate) registry: Option<String>,
@@ -233,6 +237,7 @@ impl ClusterArgs {
         words.extend(self.context.iter().map(|name| format!(" --context {name}")));
         words.extend(self.namespace.iter().map(|name| format!(" --namespace {name}")));
         words.extend(self.keep_image.iter().map(|name| format!(" --keep-image {name}")));
+        words.extend(self.burn.then(|| " --burn".to_owned()));
         words.extend(self.registry.iter().map(|prefix| format!(" --registry {prefix}")));
         words.extend(self.allow_production.iter().map(|name| format!(" --allow-production {name}")));
         words.extend(self.max_rate.iter().map(|rate| format!(" --max-rate {rate}")));

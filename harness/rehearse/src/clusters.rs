@@ -102,6 +102,9 @@ impl ClusterSide {
         if let Some((name, why)) = refused {
             return Err(Failure::usage(format!("fault {name} cannot be played in this cluster: {why}")));
         }
+        if let Some(why) = cluster.unmeasured(plan, self.args.burn) {
+            return Err(Failure::usage(why));
+        }
         if let Some(context) = &self.args.allow_production {
             if plan.abort.is_none() {
                 return Err(Failure::usage(format!(
@@ -135,6 +138,7 @@ impl ClusterSide {
             objects: rehearsal.objects.iter().map(manifests::Object::to_json).collect(),
             config: ClusterConfig { seed: plan.load.seed, ..ClusterConfig::default() },
             keep_images,
+            burn: self.args.burn,
             registry: self.args.registry.clone(),
         };
         let layered = cluster.layer(order)?;

@@ -4,6 +4,7 @@
 //! the pod may call is [`Outbound`]'s.
 
 mod body;
+mod burn;
 mod events;
 mod hooks;
 mod listening;
@@ -22,6 +23,7 @@ pub mod tls {
     pub use tokio_rustls::rustls::{ClientConfig, Error, RootCertStore, ServerConfig, pki_types};
 }
 
+pub use burn::Burn;
 pub use events::AnswerBody;
 pub use hooks::{Disturbance, Hooked};
 pub use listening::{Handler, Listening, NODE, Reset, plain};

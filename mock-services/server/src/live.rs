@@ -28,6 +28,10 @@ pub trait Surroundings: fmt::Debug + Send + Sync {
     fn writes(&self) -> Option<Writes> {
         None
     }
+    /// CPU time that was accounted and could not be burnt, where it is burnt at all.
+    fn unburnt(&self) -> Option<Nanos> {
+        None
+    }
 }
 
 /// What became of a pod's writes to a real database.
@@ -124,6 +128,11 @@ impl LiveStation {
     /// What became of its writes, where a real database is asked.
     pub fn writes(&self) -> Option<Writes> {
         self.shared.around.writes()
+    }
+
+    /// CPU time that was accounted and could not be burnt, where it is burnt at all.
+    pub fn unburnt(&self) -> Option<Nanos> {
+        self.shared.around.unburnt()
     }
 
     /// Something happens to it: an answer of the data layer, or its node's CPU becomes scarce.

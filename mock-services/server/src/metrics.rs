@@ -38,6 +38,8 @@ pub struct Gauges {
     pub memory: Bytes,
     /// Of a real database.
     pub writes: Option<Writes>,
+    /// CPU time that was accounted and could not be burnt, where it is burnt at all.
+    pub unburnt: Option<Nanos>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -85,7 +87,7 @@ impl Metrics {
 
     /// Everything of a pod.
     pub fn text(&self, service: &str, now: &Gauges) -> String {
-        let Gauges { in_flight, waiting, cpu, memory, writes } = now;
+        let Gauges { in_flight, waiting, cpu, memory, writes, unburnt } = now;
         let all = self.series.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut text = String::new();
         let mut line = |args: std::fmt::Arguments<'_>| writeln!(text, "{args}").unwrap_or_default();
@@ -124,6 +126,11 @@ impl Metrics {
         line(format_args!("# TYPE process_resident_memory_bytes gauge"));
         line(format_args!("# UNIT process_resident_memory_bytes bytes"));
         line(format_args!("process_resident_memory_bytes {}", memory.get()));
+        if let Some(unburnt) = unburnt {
+            line(format_args!("# TYPE process_cpu_unburnt_seconds counter"));
+            line(format_args!("# UNIT process_cpu_unburnt_seconds seconds"));
+            line(format_args!("process_cpu_unburnt_seconds_total {}", unburnt.as_secs_f64()));
+        }
         if let Some(writes) = writes {
             line(format_args!("# TYPE database_writes counter"));
             line(format_args!("database_writes_total{{outcome=\"acknowledged\"}} {}", writes.acknowledged));
@@ -150,7 +157,8 @@ mod tests {
         }
         let writes = Some(Writes { acknowledged: 9, in_doubt: 1 });
         let (cpu, memory) = (Nanos::from_millis(1_500), Bytes::from_mebi(1));
-        let text = metrics.text("auth-service", &Gauges { in_flight: 3, waiting: 1, cpu, memory, writes });
+        let text =
+            metrics.text("auth-service", &Gauges { in_flight: 3, waiting: 1, cpu, memory, writes, unburnt: Some(cpu) });
         let labels = "service=\"auth-service\",method=\"POST\",path=\"/token\",status=\"200\"";
         for want in [
             format!("http_requests_total{{{labels}}} 5"),
@@ -164,6 +172,7 @@ mod tests {
             "http_requests_in_flight{service=\"auth-service\"} 3".to_owned(),
             "http_requests_waiting{service=\"auth-service\"} 1".to_owned(),
             "process_cpu_seconds_total 1.5".to_owned(),
+            "process_cpu_unburnt_seconds_total 1.5".to_owned(),
             "process_resident_memory_bytes 1048576".to_owned(),
             "database_writes_total{outcome=\"acknowledged\"} 9".to_owned(),
             "database_writes_total{outcome=\"in doubt\"} 1".to_owned(),

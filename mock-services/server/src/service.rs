@@ -103,7 +103,8 @@ impl MockService {
     fn tell_metrics(&self) -> Response<AnswerBody> {
         let (cpu, memory) = self.station.usage();
         let (in_flight, waiting) = (self.station.in_flight(), self.station.waiting());
-        let now = Gauges { in_flight, waiting, cpu, memory, writes: self.station.writes() };
+        let now =
+            Gauges { in_flight, waiting, cpu, memory, writes: self.station.writes(), unburnt: self.station.unburnt() };
         let text = self.metrics.text(&self.profile.workload, &now);
         let mut response = whole(StatusCode::OK, text);
         response.headers_mut().insert(CONTENT_TYPE_HEADER, HeaderValue::from_static(CONTENT_TYPE));

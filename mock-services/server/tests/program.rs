@@ -140,6 +140,62 @@ fn too_much_memory_ends_it_as_the_kernel_would() {
     drop(asked);
 }
 
+/// Of a process: CPU time, and what of it is in memory.
+fn used(child: &Child) -> (f64, f64) {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+    // Behind the name in brackets, which may hold anything: utime and stime in hundredths of a second.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks = |index: usize| fields[index].parse::<f64>().unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    ((ticks(11) + ticks(12)) / 100.0, resident.trim().trim_end_matches("kB").trim().parse::<f64>().unwrap() * 1_024.0)
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "waits for a process of its own, with a long limit")]
+fn what_burns_uses_what_it_accounts_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("profile.yaml");
+    let text = "workload: shop\nsource: assumed\ndiscipline: fcfs\nworkers: 2\nbacklog: 64\nmemory: 96Mi\n\
+                memoryPerRequest: 64Ki\nroutes:\n  - {route: \"* /*\", cpu: {constant: 50ms}, request: 0, response: 64}\n";
+    std::fs::write(&path, text).unwrap();
+    let start = |more: &[&str]| Service::start(&[&["--profile", path.to_str().unwrap()], more].concat());
+    let told = |metrics: &str, name: &str| {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{metrics}"));
+        line.trim().parse::<f64>().unwrap()
+    };
+    let load = |service: &Service| {
+        let asked: Vec<_> = (0..24).map(|_| service.send("GET /orders", "", "")).collect();
+        for mut stream in asked {
+            stream.read_to_string(&mut String::new()).unwrap();
+        }
+        service.ask("GET /metrics", "", "").1
+    };
+    let burns = start(&["--burn"]);
+    let metrics = load(&burns);
+    let accounted = told(&metrics, "process_cpu_seconds_total");
+    assert!((accounted - 1.2).abs() < 0.001, "{metrics}");
+    let within = |used: f64, told: f64| (0.8..1.3).contains(&(used / told));
+    let settled = || {
+        let (cpu, memory) = used(&burns.child);
+        let unburnt = told(&burns.ask("GET /metrics", "", "").1, "process_cpu_unburnt_seconds_total");
+        let memory_told = told(&metrics, "process_resident_memory_bytes");
+        (within(cpu + unburnt, accounted) && within(memory, memory_told), format!("{cpu} s, {memory} bytes: {metrics}"))
+    };
+    let began = Instant::now();
+    while !settled().0 {
+        assert!(began.elapsed() < Duration::from_secs(60), "{}", settled().1);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::thread::sleep(Duration::from_millis(300)); // as many looks as would burn it all once more
+    assert!(settled().0, "{}", settled().1);
+
+    let accounts = start(&[]);
+    load(&accounts);
+    let (cpu, memory) = used(&accounts.child);
+    assert!(cpu < 0.5 * accounted && memory < 48.0 * 1_048_576.0, "without the flag: {cpu} s, {memory} bytes");
+}
+
 #[test]
 fn nonsense_is_refused_with_a_reason() {
     for (case, args, want) in [

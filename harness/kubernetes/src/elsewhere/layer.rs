@@ -21,6 +21,8 @@ pub(crate) struct Recipe<'a> {
     pub(crate) registry: &'a str,
     /// The share of the CPU requests that fits the nodes.
     pub(crate) share: f64,
+    /// Mock services use what they account for.
+    pub(crate) burn: bool,
     /// The namespaces whose objects are applied; `None`: everything is.
     pub(crate) only: Option<&'a BTreeSet<String>>,
 }
@@ -195,7 +197,7 @@ impl Pod<'_, '_> {
                 fields.remove("envFrom");
             }
         }
-        container["args"] = arguments(program).into();
+        container["args"] = arguments(program, self.recipe.burn).into();
         let mut environment = container["env"].as_array().cloned().unwrap_or_default();
         let of_pod =
             |name: &str, path: &str| json!({ "name": name, "valueFrom": { "fieldRef": { "fieldPath": path } } });
@@ -318,8 +320,9 @@ fn name_of_container(container: &Value) -> &str {
 }
 
 /// What the entry point is told. Pods of a workload share a template, so each tells its number by its address.
-fn arguments(program: &Program) -> Vec<String> {
+fn arguments(program: &Program, burn: bool) -> Vec<String> {
     let mut words = program.arguments.clone();
+    words.extend((burn && program.role == Role::Mock).then(|| "--burn".to_owned()));
     if program.role == Role::Mock
         && let Some(at) = words.iter().position(|word| word == "--number")
     {
@@ -461,7 +464,7 @@ mod tests {
         let kept = kept.iter().map(|name| (*name).to_owned()).collect();
         let only: Option<BTreeSet<String>> = only.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
         let (platform, programs, kept, only) = (&platform, &programs, &kept, only.as_ref());
-        layer(objects, &Recipe { platform, programs, kept, registry: NO_REGISTRY, share: 1.0, only })
+        layer(objects, &Recipe { platform, programs, kept, registry: NO_REGISTRY, share: 1.0, burn: false, only })
     }
 
     fn find<'a>(layer: &'a Layer, kind: &str) -> &'a Value {
@@ -489,6 +492,14 @@ mod tests {
         assert_eq!(find(&layer, "Secret")["stringData"], json!({ "api": "rehearse" }));
         for told in ["exporter of web", "migrate of web", "livenessProbe of web", "keys", "instead of claims: web"] {
             assert!(layer.told.iter().any(|line| line.contains(told)), "{told} is not in {:?}", layer.told);
+        }
+    }
+
+    #[test]
+    fn a_mock_service_is_told_to_burn_and_others_use_what_they_use() {
+        for (role, burn, want) in [(Role::Mock, true, true), (Role::Mock, false, false), (Role::Redis, true, false)] {
+            let words = arguments(&program(role, Image::MockService), burn);
+            assert_eq!(words.iter().any(|word| word == "--burn"), want, "{role:?} {burn}");
         }
     }
 

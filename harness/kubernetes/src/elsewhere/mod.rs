@@ -8,6 +8,7 @@ mod context;
 mod kind;
 mod layer;
 mod ledger;
+mod measured;
 mod node_image;
 mod objects;
 mod pods;
@@ -42,6 +43,7 @@ use crate::rest::Rest;
 use crate::wall::Wall;
 use kind::Kind;
 use ledger::Ledger;
+use measured::Measurer;
 use pods::Door;
 
 /// Which cluster.
@@ -74,6 +76,8 @@ pub struct Cluster {
     nodes: Vec<Value>,
     namespace: Option<String>,
     version: String,
+    /// Its own metrics server answers.
+    measures: bool,
     /// Its nodes have the images.
     loaded: bool,
     ledger: Ledger,
@@ -90,6 +94,8 @@ pub struct ClusterOrder {
     pub config: ClusterConfig,
     /// Workloads that keep their own images.
     pub keep_images: BTreeSet<String>,
+    /// Mock services use the CPU and the memory that they account for.
+    pub burn: bool,
     /// The registry and folder that the stand-ins' images are in, if they are not loaded into the nodes.
     pub registry: Option<String>,
 }
@@ -186,6 +192,7 @@ impl Cluster {
             }
         };
         let ours = context::is_ours(&nodes);
+        let measures = context.0.rest.get("/apis/metrics.k8s.io/v1beta1").await.is_ok();
         Ok(Self {
             rest: context.0.rest,
             context: context.0.name,
@@ -194,6 +201,7 @@ impl Cluster {
             nodes,
             namespace: context.1.filter(|_| !ours),
             version,
+            measures,
             loaded: false,
             ledger,
         })
@@ -252,9 +260,20 @@ impl Cluster {
         (loses && self.kind.is_none()).then_some("nodes of a cluster that is not kind's are not switched off")
     }
 
+    /// Why what is expected of autoscalers cannot come true here, if it cannot. `burn`: mock services use what they account
+    /// for.
+    pub fn unmeasured(&self, plan: &Plan, burn: bool) -> Option<String> {
+        let measurer = match (self.teller(), self.measures) {
+            (Some(_), _) => Measurer::Us,
+            (None, true) => Measurer::Theirs,
+            (None, false) => Measurer::Nobody,
+        };
+        measured::unmeasured(&plan.platform, &plan.expectations, measurer, burn)
+    }
+
     /// Makes the layer between the manifests and what is applied. Nothing is done yet.
     pub fn layer(&self, order: ClusterOrder) -> Result<Layered, KubeError> {
-        let ClusterOrder { plan, objects, config, keep_images, registry } = order;
+        let ClusterOrder { plan, objects, config, keep_images, burn, registry } = order;
         let platform = &plan.platform;
         let edges = |id: WorkloadId| alerts::Edges::of(platform, platform.workload(id)).edges;
         let programs = containers::programs(&plan, &self.ledger.folder.join("files"), edges)?;
@@ -267,6 +286,7 @@ impl Cluster {
             kept: &keep_images,
             registry: registry.as_deref().unwrap_or(layer::NO_REGISTRY),
             share,
+            burn,
             only: only.as_ref(),
         };
         let mut made = layer::layer(&objects, &recipe);
@@ -274,11 +294,12 @@ impl Cluster {
             let more = crate::made_up::missing(platform, &made.objects);
             made.objects.extend(more.into_iter().filter(|object| object["kind"] == "Namespace"));
         }
-        if self.kind.is_none() {
-            made.told.push(
-                "autoscalers see what the cluster's own metrics server does, and mock services take almost no CPU"
-                    .to_owned(),
-            );
+        if burn {
+            made.told.push("mock services use the CPU and the memory that they account for".to_owned());
+        }
+        if self.teller().is_none() {
+            let used = if burn { "mock services really use" } else { "is next to nothing of mock services" };
+            made.told.push(format!("autoscalers see what the cluster's own metrics server does, which {used}"));
         }
         let direct = self.kind.is_some() && cfg!(target_os = "linux") && containers::permitted().is_ok();
         made.objects.push(self.door(&plan, direct)?);
@@ -380,11 +401,14 @@ impl Cluster {
         addresses.filter(|one| one["type"] == kind).find_map(|one| one["address"].as_str()?.parse().ok())
     }
 
+    /// The address of this machine at which the API server of a cluster of ours reaches us.
+    fn teller(&self) -> Option<Ipv4Addr> {
+        self.kind.as_ref().and(self.address("InternalIP")).and_then(kind::this_machine)
+    }
+
     /// Serves `metrics.k8s.io` to the API server from this machine, where that can be reached.
     async fn serve(&mut self, answers: &Arc<Answers>) -> Result<Option<Listening>, KubeError> {
-        let Some(address) = self.kind.as_ref().and(self.address("InternalIP")).and_then(kind::this_machine) else {
-            return Ok(None);
-        };
+        let Some(address) = self.teller() else { return Ok(None) };
         // Each platform that stands has an authority of its own, and the one before is gone.
         let folder = self.ledger.folder.join("metrics");
         let made = || {

@@ -23,8 +23,8 @@ use model::data::DataOp;
 use model::{CallProfile, Job, LIBRARY_CONNECT, Profile, Station};
 use record::{Hops, wire};
 use server::{
-    Alone, Answer, DataPlaces, Hooked, Listening, LiveStation, Metrics, MockService, Outbound, RealData, SentinelPlace,
-    Surroundings, Unreachable, Writes,
+    Alone, Answer, Burn, DataPlaces, Hooked, Listening, LiveStation, Metrics, MockService, Outbound, RealData,
+    SentinelPlace, Surroundings, Unreachable, Writes,
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -56,6 +56,9 @@ struct Args {
     /// Memory limit to account by, such as 1Gi: beyond it the program ends with code 137
     #[arg(long, value_name = "BYTES")]
     memory_limit: Option<Bytes>,
+    /// Really use the CPU and the memory that are accounted for, so that whoever counts from outside sees them
+    #[arg(long)]
+    burn: bool,
     /// Where a called service is, instead of `http://SERVICE:80`: auth-service=127.0.0.1:9000
     #[arg(long = "at", value_name = "SERVICE=HOST:PORT", value_parser = place)]
     places: Vec<(String, String)>,
@@ -180,8 +183,16 @@ async fn serve(args: &Args, profile: Profile) -> Result<ExitCode, String> {
         redis: args.redis.clone(),
         sentinel: args.redis_sentinel.clone(),
     };
-    let around = Arc::new(Process { data: RealData::new(places, profile.pool.clone()), out_of_memory: Notify::new() });
+    let around = Arc::new(Process {
+        data: RealData::new(places, profile.pool.clone()),
+        out_of_memory: Notify::new(),
+        burn: args.burn.then(Burn::default),
+    });
     let station = Station::new(profile.station(args.cpu_limit, args.memory_limit), clock.now());
+    let station = LiveStation::new(station, clock, Arc::clone(&around) as Arc<dyn Surroundings>);
+    if let Some(burn) = &around.burn {
+        burn.start(&station, profile.workers).map_err(|error| format!("cannot burn: {error}"))?;
+    }
     let name = profile.workload.clone();
     let service = MockService {
         number: args.pod_ip.map_or(args.number, of_address),
@@ -189,7 +200,7 @@ async fn serve(args: &Args, profile: Profile) -> Result<ExitCode, String> {
         health: args.health.clone(),
         seed: Seed::new(args.seed),
         behind_gateway: args.behind_gateway,
-        station: LiveStation::new(station, clock, Arc::clone(&around) as Arc<dyn Surroundings>),
+        station,
         metrics: if args.buckets.is_empty() { Metrics::default() } else { Metrics::new(args.buckets.clone().into()) },
         records: Arc::default(),
         outbound: Arc::new(Http { places: args.places.clone() }),
@@ -222,6 +233,7 @@ async fn serve(args: &Args, profile: Profile) -> Result<ExitCode, String> {
 struct Process {
     data: RealData,
     out_of_memory: Notify,
+    burn: Option<Burn>,
 }
 
 impl Surroundings for Process {
@@ -237,6 +249,10 @@ impl Surroundings for Process {
 
     fn writes(&self) -> Option<Writes> {
         self.data.writes()
+    }
+
+    fn unburnt(&self) -> Option<Nanos> {
+        self.burn.as_ref().map(Burn::unburnt)
     }
 }
 
