@@ -15,7 +15,7 @@ use goose::GooseAttack;
 use goose::client::GooseClientBuilder;
 use goose::config::GooseConfiguration;
 use goose::goose::{GooseUser, Scenario, Transaction, TransactionFunction};
-use scenarios::LoadPlan;
+use scenarios::{LoadPlan, Part};
 
 use crate::backlog::{Due, LanePlan};
 use crate::exchange::Player;
@@ -30,21 +30,21 @@ const FEWEST_OF_A_JOURNEY: usize = 8;
 /// 9 kB and 15 µs of starting each: 200 MB and 0.3 s.
 const MOST: usize = 20_000;
 
-/// How many workers a plan gets unless [`Orders::workers`](crate::Orders::workers) says otherwise: for each journey
+/// How many workers a part of a plan gets unless [`Orders::workers`](crate::Orders::workers) says otherwise: for each journey
 /// enough for its peak rate, every step of a session counted as due at once, if each request took 2 s, with room for
 /// chance; and one for each user of closed load. At least 64, at most 20,000.
-pub fn workers_for(plan: &LoadPlan) -> usize {
-    let open: usize = wanted(plan).iter().sum();
-    (open + users(plan)).clamp(FEWEST, MOST)
+pub fn workers_for(plan: &LoadPlan, part: Part) -> usize {
+    let open: usize = wanted(plan, part).iter().sum();
+    (open + users(plan, part)).clamp(FEWEST, MOST)
 }
 
 /// Workers by journey. A user of closed load has one request under way at most, however slow the answer is, and is a
 /// worker of its own.
-fn wanted(plan: &LoadPlan) -> Vec<usize> {
+fn wanted(plan: &LoadPlan, part: Part) -> Vec<usize> {
     let mut requests = vec![0.0; plan.journeys.len()];
     for stream in &plan.streams {
         let journey = usize::from(stream.journey);
-        requests[journey] += stream.peak() * plan.journeys[journey].steps.len() as f64;
+        requests[journey] += part.share(stream) * stream.peak() * plan.journeys[journey].steps.len() as f64;
     }
     // Requests under way by Little's law, and four standard deviations of a Poisson count.
     let room = |rate: f64| (rate * PATIENCE_SECS + 4.0 * (rate * PATIENCE_SECS).sqrt()) as usize + FEWEST_OF_A_JOURNEY;
@@ -52,15 +52,16 @@ fn wanted(plan: &LoadPlan) -> Vec<usize> {
     (0..).zip(requests).map(|(journey, rate)| if started(journey) { room(rate) } else { 0 }).collect()
 }
 
-fn users(plan: &LoadPlan) -> usize {
-    plan.crowds.iter().map(|crowd| crowd.peak() as usize).sum()
+fn users(plan: &LoadPlan, part: Part) -> usize {
+    plan.crowds.iter().map(|crowd| part.users(crowd)).sum()
 }
 
 /// Shares `workers` out: to each journey of open load by what it wants and at least one, and to closed load one a user.
 /// Lanes are in the order of the journeys, closed load last.
-pub(crate) fn lanes(plan: &LoadPlan, workers: usize) -> Vec<LanePlan> {
-    let wanted = wanted(plan);
-    let users = users(plan).min(workers.saturating_sub(wanted.len())).max(usize::from(users(plan) > 0));
+pub(crate) fn lanes(plan: &LoadPlan, part: Part, workers: usize) -> Vec<LanePlan> {
+    let wanted = wanted(plan, part);
+    let users = users(plan, part);
+    let users = users.min(workers.saturating_sub(wanted.len())).max(usize::from(users > 0));
     let (open, all) = (workers.saturating_sub(users), wanted.iter().sum::<usize>().max(1));
     let share = |wanted: usize| if wanted == 0 { 0 } else { (wanted * open / all).max(1) };
     let named = plan.journeys.iter().zip(&wanted);
@@ -165,6 +166,7 @@ mod tests {
 
     #[test]
     fn the_pool_follows_the_peak_rate() {
+        let whole = Part::default();
         let plan = |rates: &[u64], steps: u16| LoadPlan {
             seed: Seed::new(1),
             phases: vec![],
@@ -199,9 +201,9 @@ mod tests {
             retry: None,
         };
         let closed = LoadPlan { crowds: vec![users(300), users(200)], ..plan(&[100], 1) };
-        assert_eq!(workers_for(&closed), 264 + 500, "a user needs one worker at most");
+        assert_eq!(workers_for(&closed, whole), 264 + 500, "a user needs one worker at most");
         let shares =
-            |plan: &LoadPlan, workers| lanes(plan, workers).iter().map(|lane| lane.workers).collect::<Vec<_>>();
+            |plan: &LoadPlan, workers| lanes(plan, whole, workers).iter().map(|lane| lane.workers).collect::<Vec<_>>();
         assert_eq!(shares(&closed, 700), [200, 500], "a journey, and the users");
         assert_eq!(shares(&closed, 10), [1, 9], "few descriptors leave somebody for each");
         assert_eq!(shares(&plan(&[100], 1), 64), [64, 0]);
@@ -211,7 +213,7 @@ mod tests {
             ("every step counts", &[100], 4, 921),
             ("there is an end", &[1_000_000], 1, 20_000),
         ] {
-            assert_eq!(workers_for(&plan(rates, steps)), want, "{case}");
+            assert_eq!(workers_for(&plan(rates, steps), whole), want, "{case}");
         }
     }
 }

@@ -64,18 +64,18 @@ pub fn drive() -> Result<(), DriveError> {
     if io::stdin().lock().read_line(&mut first)? == 0 {
         return Ok(()); // the parent thought better of it
     }
-    let Orders { plan, epoch_ns, clients, workers, proof, sender } =
+    let Orders { plan, part, epoch_ns, clients, workers, proof, sender } =
         serde_json::from_str(&first).map_err(DriveError::Orders)?;
     if clients.len() < plan.clients as usize {
         return Err(DriveError::Addresses { clients: plan.clients, addresses: clients.len() });
     }
     // A worker without a descriptor could only fail: better that its request waits for one that has.
-    let workers = workers.unwrap_or_else(|| crew::workers_for(&plan)).min(descriptors.saturating_sub(OWN)).max(1);
-    let lanes = crew::lanes(&plan, workers);
+    let workers = workers.unwrap_or_else(|| crew::workers_for(&plan, part)).min(descriptors.saturating_sub(OWN)).max(1);
+    let lanes = crew::lanes(&plan, part, workers);
     let workers = lanes.iter().map(|lane| lane.workers).sum();
     // One plan in the life of the process, used by threads of three kinds until its end.
     let player: &'static Player =
-        Box::leak(Box::new(Player::new(plan, Clock::with_epoch(epoch_ns), (clients, proof), &lanes, sender)?));
+        Box::leak(Box::new(Player::new((plan, part), Clock::with_epoch(epoch_ns), (clients, proof), &lanes, sender)?));
 
     let writer =
         thread::Builder::new().name("frames".to_owned()).spawn(move || player.sink.write(&mut File::from(out)));

@@ -10,7 +10,7 @@ use http_body_util::Full;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use record::{Cause, Hops, Observation, wire as headers};
-use scenarios::{LoadPlan, Payload, Step};
+use scenarios::{LoadPlan, Part, Payload, Step};
 use units::{Nanos, Purpose, RequestId, Seed};
 
 use crate::backlog::{Backlog, Due, LanePlan};
@@ -26,6 +26,7 @@ use crate::wire::{Answer, Broken, Wire};
 #[derive(Debug)]
 pub(crate) struct Player {
     pub(crate) plan: LoadPlan,
+    pub(crate) part: Part,
     pub(crate) clock: Clock,
     pub(crate) clients: Clients,
     pub(crate) backlog: Backlog,
@@ -120,13 +121,14 @@ fn payload(seed: Seed, id: RequestId) -> Bytes {
 
 impl Player {
     pub(crate) fn new(
-        plan: LoadPlan,
+        (plan, part): (LoadPlan, Part),
         clock: Clock,
         (addresses, proof): (Vec<std::net::IpAddr>, Option<String>),
         lanes: &[LanePlan],
         sender: Sender,
     ) -> Result<Self, DriveError> {
         Ok(Self {
+            part,
             templates: plan.steps.iter().map(Template::of).collect::<Result<_, _>>()?,
             native: (sender == Sender::Goose).then(|| Native::new(&addresses, proof.is_none())),
             clients: Clients::new(plan.seed, addresses, proof),

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `protocol` | what crosses the pipes |
 //! | `parent` | the child's life as its parent sees it |
+//! | `drivers` | several children as one |
 //! | `drive` | the child's life as it sees it itself |
 //! | `schedule` | arrivals and thinking users: what becomes due when |
 //! | `backlog` | requests that are due, workers that are idle |
@@ -24,6 +25,7 @@ mod backlog;
 mod client;
 mod crew;
 mod drive;
+mod drivers;
 mod exchange;
 mod native;
 mod parent;
@@ -35,5 +37,6 @@ mod wire;
 
 pub use crew::workers_for;
 pub use drive::{DriveError, drive};
+pub use drivers::Drivers;
 pub use parent::{Driver, DriverError};
 pub use protocol::{Door, Orders, Pulse, Report, Sender, Summary, Update};

@@ -7,7 +7,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use record::{Observation, ObservationError};
-use scenarios::LoadPlan;
+use scenarios::{LoadPlan, Part};
 use serde::{Deserialize, Serialize};
 use units::Nanos;
 
@@ -16,6 +16,9 @@ use units::Nanos;
 pub struct Orders {
     /// What to play.
     pub plan: LoadPlan,
+    /// How much of it.
+    #[serde(default)]
+    pub part: Part,
     /// The run's epoch as a reading of `CLOCK_MONOTONIC`: [`clock::Clock::epoch`].
     pub epoch_ns: u64,
     /// The address each client sends from, at least [`LoadPlan::clients`] of them.

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
-use scenarios::{Arrivals, Journey};
+use scenarios::{Arrival, Arrivals, Journey};
 use units::Nanos;
 
 use crate::backlog::Due;
@@ -20,14 +20,17 @@ const PAUSE_IN_A_CROWD: Nanos = Nanos::from_millis(1);
 /// The arrivals still to come.
 struct Schedule {
     player: &'static Player,
-    arrivals: std::iter::Peekable<Arrivals<'static>>,
+    arrivals: std::iter::Peekable<Box<dyn Iterator<Item = Arrival> + Send>>,
     load_start: Nanos,
     batch: Vec<Due>,
 }
 
 /// Begins load at `load_start`.
 pub(crate) fn start(player: &'static Player, load_start: Nanos) {
-    let schedule = Schedule { player, arrivals: Arrivals::new(&player.plan).peekable(), load_start, batch: Vec::new() };
+    let part = player.part;
+    let arrivals = Arrivals::new(&player.plan).filter(move |arrival| part.takes(arrival));
+    let arrivals: Box<dyn Iterator<Item = Arrival> + Send> = Box::new(arrivals);
+    let schedule = Schedule { player, arrivals: arrivals.peekable(), load_start, batch: Vec::new() };
     player.clock.call_at(load_start, move |now| schedule.tick(now));
     pulse::beat(player, load_start);
     expire(player);

@@ -173,6 +173,9 @@ pub(crate) struct Means {
     /// Who puts requests on the wire: connections of our own, or goose's client
     #[arg(long, value_enum, default_value_t = DriverKind::Hyper)]
     pub(crate) driver: DriverKind,
+    /// So many load drivers, each a process that plays the load of its own part of the clients
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) workers: u32,
 }
 
 impl LiveArgs {
@@ -188,7 +191,8 @@ impl Means {
     pub(crate) fn repeated(&self) -> String {
         let programs = self.kube_bin_dir.iter().map(|folder| format!(" --kube-bin-dir {}", folder.display()));
         let driver = (self.driver == DriverKind::GooseNative).then(|| " --driver goose-native".to_owned());
-        programs.chain(self.cluster.repeated()).chain(driver).collect()
+        let workers = (self.workers > 1).then(|| format!(" --workers {}", self.workers));
+        programs.chain(self.cluster.repeated()).chain(driver).chain(workers).collect()
     }
 }
 

@@ -53,6 +53,7 @@ impl Embedded {
             .map_err(|error| Failure::usage(format!("cannot find the program that drives load: {error}")))?;
         let settings = EmbeddedSettings {
             driver,
+            drivers: live.means.workers,
             cluster: cluster::ClusterConfig::default(),
             keep_observations: true,
             open_files: machine::raise_open_files(),

@@ -26,6 +26,7 @@ fn main() -> anyhow::Result<()> {
     let plan = Arc::new(plan(&scenario(RATE, seconds), "{exponential: 5ms}", 3, Some(1))?);
     let settings = EmbeddedSettings {
         driver: std::env::current_exe()?,
+        drivers: 1,
         cluster: at_once(),
         keep_observations: true,
         open_files: 20_000,

@@ -35,6 +35,7 @@ fn main() -> anyhow::Result<()> {
         let plan = Arc::new(plan(&scenario(100, seconds), "{exponential: 4ms}", seed, Some(1))?);
         let settings = EmbeddedSettings {
             driver: std::env::current_exe()?,
+            drivers: 1,
             cluster: at_once(),
             keep_observations: true,
             open_files: 20_000,

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use alerts::Scraper;
 use cluster::{ClusterConfig, Host};
-use driver::{Driver, Pulse, Report, Sender, Update};
+use driver::{Drivers, Pulse, Report, Sender, Update};
 use record::{
     Cause, DriverState, EventKind, Expected, Listener, Observation, Observed, Recorder, RecorderPlan, Second, Watch,
 };
-use scenarios::{Abort, Plan, Referee, Watchdog};
+use scenarios::{Abort, Part, Plan, Referee, Watchdog};
 use tokio::sync::watch;
 use units::Nanos;
 
@@ -24,6 +24,8 @@ use crate::{ContainerRuntime, StageError, budget};
 pub struct EmbeddedSettings {
     /// The program whose `drive` subcommand is the load driver: usually this one.
     pub driver: PathBuf,
+    /// How many of them play, each with clients of its own.
+    pub drivers: u32,
     /// The control plane's delays.
     pub cluster: ClusterConfig,
     /// Keep every observation, for comparison with the twin.
@@ -88,7 +90,7 @@ pub async fn play_under(
     let orders = standing.orders(settings.sender, None);
     // The driver starts while the pods do. Whatever ends this early kills it, as it is dropped.
     let driver = async {
-        let driver = standing.during(Driver::spawn(&settings.driver, &orders)).await??;
+        let driver = standing.during(Drivers::spawn(&settings.driver, &orders, settings.drivers)).await??;
         standing.ready().await?;
         let contract = standing.contract().await?;
         Ok((driver, contract))
@@ -98,7 +100,8 @@ pub async fn play_under(
         _ = asked(&mut interrupt) => Err(StageError::Interrupted),
     }?;
     let observations = settings.keep_observations.then(Vec::new);
-    let workers = driver::workers_for(&plan.load) as u32;
+    let workers = |part| driver::workers_for(&plan.load, part) as u32;
+    let workers = Part::all(settings.drivers).map(workers).sum();
     let state = DriverState { workers, ..DriverState::default() };
     let lag_allowed = settings.lag_allowed;
     let ending = Ending::default();
@@ -154,7 +157,7 @@ impl Abortion {
 /// The platform under load.
 struct Run<'a> {
     plan: Arc<Plan>,
-    driver: Driver,
+    driver: Drivers,
     state: DriverState,
     lag_allowed: Nanos,
     /// What became of the clauses that the gateway is held to.

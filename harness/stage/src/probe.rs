@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cluster::ClusterConfig;
-use driver::{Driver, Report, Update};
+use driver::{Drivers, Report, Update};
 use record::Deaf;
 use scenarios::Plan;
 use units::Nanos;
@@ -33,7 +33,7 @@ pub async fn carries(plan: Arc<Plan>, settings: &EmbeddedSettings) -> Result<f64
     let mut standing = Standing::begin(Arc::clone(&plan), &at_once, &mut deaf)?;
     let clock = standing.clock.clone();
     let orders = standing.orders(settings.sender, Some(WORKERS));
-    let mut driver = standing.during(Driver::spawn(&settings.driver, &orders)).await??;
+    let mut driver = standing.during(Drivers::spawn(&settings.driver, &orders, settings.drivers)).await??;
     standing.ready().await?;
     driver.update(&Update::Doors(standing.doors())).await?;
     let load_start = clock.now() + Nanos::from_millis(10);

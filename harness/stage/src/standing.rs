@@ -11,7 +11,7 @@ use driver::{Door, Orders, Sender};
 use model::data::{DataInput, DataNote};
 use platform::WorkloadId;
 use record::{Chronicle, EventKind, Listener};
-use scenarios::{Deed, FaultEdge, FaultKind, Plan};
+use scenarios::{Deed, FaultEdge, FaultKind, Part, Plan};
 use server::Writes;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use units::{Bytes, Millicores, Nanos};
@@ -495,6 +495,7 @@ impl<'a> Standing<'a> {
         let load = &self.host.plan.load;
         Orders {
             plan: load.clone(),
+            part: Part::default(),
             epoch_ns: self.clock.epoch(),
             clients: (0..load.clients).map(|index| self.client(index).into()).collect(),
             workers,

@@ -192,7 +192,15 @@ pub(crate) async fn begin_by(
 ) -> (Driver, Nanos) {
     let address = |index| IpAddr::from(Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 77, 224, 1)) + index));
     let clients = (0..plan.clients).map(address).collect();
-    let orders = Orders { plan, epoch_ns: clock.epoch(), clients, workers, proof: None, sender };
+    let orders = Orders {
+        plan,
+        part: scenarios::Part::default(),
+        epoch_ns: clock.epoch(),
+        clients,
+        workers,
+        proof: None,
+        sender,
+    };
     let exe = std::env::current_exe().expect("our own path");
     let mut driver = Driver::spawn(&exe, &orders).await.expect("a driver");
     driver.update(&Update::Doors(vec![Door { pod: 1, addr: server.addr }])).await.expect("it listens");

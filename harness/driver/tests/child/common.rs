@@ -16,7 +16,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use record::{Observation, StepId, wire};
-use scenarios::{ArrivalLaw, JourneyPlan, LoadPlan, Segment, Step, Stream};
+use scenarios::{ArrivalLaw, JourneyPlan, LoadPlan, Part, Segment, Step, Stream};
 use tokio::net::TcpListener;
 use units::{Distribution, Nanos, Rate, Seed};
 
@@ -192,6 +192,7 @@ pub(crate) fn orders(clock: &Clock, plan: LoadPlan, third: u8) -> Orders {
     Orders {
         clients: (0..plan.clients).map(address).collect(),
         plan,
+        part: Part::default(),
         epoch_ns: clock.epoch(),
         workers: None,
         proof: None,

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use crate::common::{Server, begin, collect, orders, plan, step};
+use crate::common::{Server, begin, collect, drive, orders, plan, step};
 use clock::Clock;
+use driver::{Door, Drivers, Report, Update};
 use record::{Cause, Hops};
 use scenarios::Arrivals;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -56,6 +57,39 @@ async fn every_arrival_is_sent_once_when_it_is_due_from_its_own_address() {
     lags.sort_unstable();
     let p90 = lags[lags.len() * 9 / 10];
     assert!(p90 < Nanos::from_millis(20), "lag p90 {p90}: tens of microseconds on an idle machine");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_drivers_send_what_one_would_and_share_no_client() {
+    let clock = Clock::start();
+    let server = Server::start(&clock, [127, 77, 203, 1]).await;
+    let plan = plan(vec![step("GET", "/ok"), step("POST", "/status/201")], 40, 300, 1_000);
+    let orders = orders(&clock, plan.clone(), 4);
+    let mut drivers = Drivers::spawn(drive(), &orders, 3).await.unwrap();
+    drivers.update(&Update::Doors(vec![Door { pod: 1, addr: server.addr }])).await.unwrap();
+    let load_start = clock.now() + Nanos::from_millis(20);
+    drivers.update(&Update::Start { load_start }).await.unwrap();
+    let (mut told, mut ended) = (Vec::new(), 0);
+    let summary = loop {
+        match drivers.next().await.unwrap().expect("a summary comes last") {
+            Report::Observation(o) => {
+                assert_eq!(o.cause, Cause::None);
+                told.push((o.arrival, o.step.0));
+            }
+            Report::Pulse(pulse) => ended = ended.max(pulse.ended),
+            Report::Summary(summary) => break summary,
+        }
+    };
+    assert_eq!(drivers.next().await.unwrap(), None);
+    told.sort_unstable();
+    let mut wanted: Vec<_> =
+        Arrivals::new(&plan).flat_map(|arrival| [(arrival.number, 0), (arrival.number, 1)]).collect();
+    wanted.sort_unstable();
+    assert_eq!(told, wanted, "each request of the plan, once");
+    assert_eq!((summary.requests, summary.arrivals * 2), (told.len() as u64, told.len() as u64));
+    assert!(ended <= summary.requests);
+    // A client's connections are all at one driver, so there are no more of them than one driver would open.
+    assert!((40..200).contains(&summary.connections), "{summary:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

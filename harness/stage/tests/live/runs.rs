@@ -18,6 +18,7 @@ use units::Nanos;
 fn settings() -> EmbeddedSettings {
     EmbeddedSettings {
         driver: PathBuf::from(env!("CARGO_BIN_EXE_stage-drive")),
+        drivers: 1,
         cluster: at_once(),
         keep_observations: true,
         open_files: 1_000_000,
