@@ -4,6 +4,7 @@
 //! The answers are those of `cluster`'s metrics-server and Prometheus, by which the rules decide, too. Nobody but the
 //! API server is answered: it shows a certificate by its own authority.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -49,7 +50,8 @@ pub(crate) struct Answers {
 
 struct State {
     meters: Meters,
-    pods: Vec<Listed>,
+    /// In the order in which they were made.
+    pods: BTreeMap<PodId, Listed>,
 }
 
 impl Answers {
@@ -60,7 +62,7 @@ impl Answers {
         clock: Clock,
         wall: Wall,
     ) -> Self {
-        let state = Mutex::new(State { meters: Meters::new(config, &platform), pods: Vec::new() });
+        let state = Mutex::new(State { meters: Meters::new(config, &platform), pods: BTreeMap::new() });
         Self { platform, nodes, clock, wall, state }
     }
 
@@ -72,9 +74,14 @@ impl Answers {
         of(&mut self.state().meters)
     }
 
-    /// These pods exist from now on.
-    pub(crate) fn list(&self, pods: Vec<Listed>) {
-        self.state().pods = pods;
+    /// This pod is on a node.
+    pub(crate) fn list(&self, pod: Listed) {
+        self.state().pods.insert(pod.pod, pod);
+    }
+
+    /// It has gone.
+    pub(crate) fn unlist(&self, pod: PodId) {
+        self.state().pods.remove(&pod);
     }
 
     /// Whether any autoscaler asks for what an adapter would tell.
@@ -134,7 +141,7 @@ impl Answers {
                 "containers": containers,
             }))
         };
-        let items: Value = state.pods.iter().filter(here).filter_map(item).collect();
+        let items: Value = state.pods.values().filter(here).filter_map(item).collect();
         json!({ "kind": "PodMetricsList", "apiVersion": "metrics.k8s.io/v1beta1", "metadata": {}, "items": items })
     }
 
@@ -143,7 +150,7 @@ impl Answers {
         let now = self.wall.time(self.clock.now());
         let item = |(index, name): (usize, &String)| {
             let samples =
-                state.pods.iter().filter(|pod| pod.node == index).filter_map(|pod| state.meters.sample(pod.pod));
+                state.pods.values().filter(|pod| pod.node == index).filter_map(|pod| state.meters.sample(pod.pod));
             let (cpu, memory) =
                 samples.fold((0, 0), |(cpu, memory), sample| (cpu + sample.cpu.get(), memory + sample.memory.get()));
             json!({
@@ -174,7 +181,7 @@ impl Answers {
         let now = self.clock.now();
         let here = |pod: &&Listed| pod.namespace == namespace && pods.selects(&pod.labels);
         let listed: Vec<(PodId, &str)> =
-            state.pods.iter().filter(here).map(|pod| (pod.pod, pod.name.as_str())).collect();
+            state.pods.values().filter(here).map(|pod| (pod.pod, pod.name.as_str())).collect();
         let item = |kind: &str, name: &str, value: i64| {
             json!({
                 "describedObject": { "kind": kind, "namespace": namespace, "name": name },

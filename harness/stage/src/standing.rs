@@ -159,11 +159,13 @@ impl<'a> Standing<'a> {
 
     /// Feeds the control side until every workload is ready and the dialers know.
     pub async fn ready(&mut self) -> Result<(), StageError> {
+        let clock = self.clock.clone();
+        // One for all that is heard until then: what would have been woken later stays with the clock.
+        let mut patience = std::pin::pin!(clock.until(self.ready_within()));
         while !self.control.settled() {
-            let patience = self.clock.until(self.ready_within());
             tokio::select! {
                 news = self.inputs.recv() => self.hear(heard(news))?,
-                _ = patience => return Err(self.never_ready()),
+                _ = &mut patience => return Err(self.never_ready()),
             }
         }
         Ok(())

@@ -54,6 +54,7 @@ mod tests {
     use platform::{Autoscaler, MetricId, MetricTarget, ObjectRef, Place, WorkloadId};
     use units::{Milli, Nanos};
 
+    use super::Measurer::{Nobody, Theirs, Us};
     use super::*;
 
     #[test]
@@ -85,7 +86,6 @@ mod tests {
                 within: Nanos::from_secs(60),
             },
         };
-        use Measurer::{Nobody, Theirs, Us};
         for (case, expected, measurer, burn, want) in [
             ("we tell what is accounted", reaches(0, 4), Us, false, None),
             ("they see next to nothing", reaches(0, 4), Theirs, false, Some("--burn has them use it")),

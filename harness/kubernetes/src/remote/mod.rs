@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use units::{Nanos, Wake};
 
-use crate::answers::{Answers, Listed};
+use crate::answers::Answers;
 use crate::deeds::{Operator, Outcome};
 use crate::elsewhere::ClusterPods;
 use crate::ground::{self, LEASE_EVERY, Silent};
@@ -97,9 +97,10 @@ pub struct Remote {
     kubelets: Kubelets,
     /// By id.
     records: Vec<PodRecord>,
+    /// Of each workload, as of the last word: pods that there are, and of them, those that are ready.
+    counts: Vec<(u32, u32)>,
     pods: Vec<Pod>,
     by_uid: BTreeMap<String, PodId>,
-    roster_changed: bool,
     ground: Vec<Ground>,
     silent: Silent,
     slices: BTreeMap<Key, Seen<Slice>>,
@@ -146,9 +147,9 @@ impl Remote {
             rolls: platform.workloads.iter().map(|_| Roll::default()).collect(),
             wall: wall.later(offset),
             records: Vec::new(),
+            counts: vec![(0, 0); platform.workloads.len()],
             pods: Vec::new(),
             by_uid: BTreeMap::new(),
-            roster_changed: false,
             slices: BTreeMap::new(),
             sets: BTreeMap::new(),
             scalers: BTreeMap::new(),
@@ -209,7 +210,6 @@ impl Remote {
                 Word::Lost(why) => drop(self.lost.get_or_insert(why)),
             }
         }
-        self.list();
         self.tell_replicas(host);
     }
 
@@ -233,25 +233,6 @@ impl Remote {
         if let Some((_, every)) = next {
             host.wake(now + every, timer(slot(scraper), 0));
         }
-    }
-
-    /// Tells the metrics APIs which pods there are.
-    fn list(&mut self) {
-        if !std::mem::take(&mut self.roster_changed) {
-            return;
-        }
-        let listed = |(record, pod): (&PodRecord, &Pod)| {
-            let node = record.node.filter(|_| record.gone.is_none())?;
-            Some(Listed {
-                pod: pod.id,
-                namespace: pod.reference.namespace.clone(),
-                name: pod.reference.name.clone(),
-                labels: pod.labels.clone(),
-                node,
-                containers: pod.containers.iter().map(|container| container.name.clone()).collect(),
-            })
-        };
-        self.answers.list(self.records.iter().zip(&self.pods).filter_map(listed).collect());
     }
 
     fn woken(&mut self, now: Nanos, wake: Wake, host: &mut dyn Host) {

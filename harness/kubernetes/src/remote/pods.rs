@@ -8,6 +8,7 @@ use record::EventKind;
 use units::Nanos;
 
 use super::{Hands, JOB_ENDS, Remote, timer};
+use crate::answers::Listed;
 use crate::deeds::{FLAW, NO_REGISTRY};
 use crate::elsewhere::Place;
 use crate::report::Report;
@@ -17,7 +18,6 @@ use crate::writer::PodRef;
 /// What is known of a pod beside its record.
 #[derive(Debug)]
 pub(super) struct Pod {
-    pub(super) id: PodId,
     pub(super) reference: PodRef,
     pub(super) labels: Labels,
     pub(super) containers: Vec<Container>,
@@ -46,7 +46,7 @@ impl Remote {
                 && let Some(at) = self.nodes.iter().position(|known| known.name == *node)
             {
                 (self.records[index].node, self.records[index].accepted) = (Some(at), Some(now));
-                self.roster_changed = true;
+                self.list(id, at);
                 let number = id.0 as u16 + 1;
                 host.note(EventKind::PodScheduled { pod: name.clone(), node: node.clone(), number });
                 self.hand_over(now, id, host);
@@ -141,8 +141,21 @@ impl Remote {
         }
         (record.gone, record.ready) = (Some(now), false);
         host.note(EventKind::PodGone { pod: record.name.clone() });
-        self.roster_changed = true;
+        self.answers.unlist(id);
         self.stop(now, id, host);
+    }
+
+    /// Tells the metrics APIs of a pod that is on a node.
+    fn list(&self, id: PodId, node: usize) {
+        let pod = &self.pods[id.0 as usize];
+        self.answers.list(Listed {
+            pod: id,
+            namespace: pod.reference.namespace.clone(),
+            name: pod.reference.name.clone(),
+            labels: pod.labels.clone(),
+            node,
+            containers: pod.containers.iter().map(|container| container.name.clone()).collect(),
+        });
     }
 
     fn created(&mut self, now: Nanos, seen: &Seen<view::Pod>, workload: WorkloadId) -> PodId {
@@ -154,7 +167,6 @@ impl Remote {
         let (namespace, name) = seen.key();
         self.records.push(record);
         self.pods.push(Pod {
-            id,
             reference: PodRef { namespace, name, uid: seen.uid().to_owned() },
             labels: seen.meta.labels.clone().unwrap_or_default(),
             containers: seen.body.spec.containers.clone(),

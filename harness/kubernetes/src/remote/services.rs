@@ -70,10 +70,8 @@ impl Remote {
     pub(super) fn unsettled_service(&self) -> Option<String> {
         let missing = |id: &ServiceId| {
             let service = self.platform.service(*id);
-            let behind: Vec<_> = self.platform.selected_by(service).collect();
-            let serving = |pod: &&cluster::PodRecord| pod.is_serving() && behind.contains(&pod.workload);
-            let serving = self.records.iter().filter(serving).count();
-            self.endpoints.ready(*id).len() < serving
+            let serving = self.platform.selected_by(service).map(|workload| self.counts[usize::from(workload.0)].1);
+            self.endpoints.ready(*id).len() < serving.sum::<u32>() as usize
         };
         let id = self.platform.service_ids().find(missing)?;
         Some(format!("the endpoints of Service {} do not tell of all its pods", self.platform.service(id).name))

@@ -1,9 +1,7 @@
 //! Workloads: how many pods they want and have, and how their rollouts go.
 
-use std::collections::BTreeMap;
-
 use cluster::Host;
-use platform::{WorkloadId, WorkloadKind};
+use platform::WorkloadKind;
 use record::EventKind;
 
 use super::Remote;
@@ -117,14 +115,16 @@ impl Remote {
 
     /// Tells how many pods each workload wants and has ready, where that changed.
     pub(super) fn tell_replicas(&mut self, host: &mut dyn Host) {
-        let mut ready: BTreeMap<WorkloadId, u32> = BTreeMap::new();
-        for record in self.records.iter().filter(|record| record.is_serving()) {
-            *ready.entry(record.workload).or_default() += 1;
+        self.counts.fill((0, 0));
+        for record in self.records.iter().filter(|record| record.is_active()) {
+            let (there, ready) = &mut self.counts[usize::from(record.workload.0)];
+            *there += 1;
+            *ready += u32::from(record.ready);
         }
         for id in self.platform.workload_ids() {
             let (workload, roll) = (self.platform.workload(id), &mut self.rolls[usize::from(id.0)]);
             let Some(desired) = wanted(roll, &workload.kind) else { continue };
-            let now = (desired, ready.get(&id).copied().unwrap_or(0));
+            let now = (desired, self.counts[usize::from(id.0)].1);
             if roll.told != Some(now) && workload.kind.is_service() {
                 roll.told = Some(now);
                 let (workload, desired, ready) = (workload.name.clone(), now.0, now.1);
@@ -153,9 +153,8 @@ impl Remote {
                     workload.name
                 ));
             }
-            let own = || self.records.iter().filter(|record| record.workload == id && record.is_active());
-            let (there, ready) = (own().count(), own().filter(|record| record.ready).count());
-            let settled = (there, ready) == (desired as usize, desired as usize);
+            let (there, ready) = self.counts[usize::from(id.0)];
+            let settled = (there, ready) == (desired, desired);
             (!settled)
                 .then(|| format!("{} wants {desired} pods, has {there}, and {ready} of them are ready", workload.name))
         })

@@ -4,6 +4,7 @@
 
 mod differential;
 mod lifetime;
+mod measured;
 mod overlays;
 mod world;
 

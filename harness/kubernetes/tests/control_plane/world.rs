@@ -23,8 +23,9 @@ const PATIENCE: Nanos = Nanos::from_secs(120);
 /// What is done, counted from the instant when the platform stands, and for how long it is watched.
 pub(crate) struct Script {
     pub(crate) acts: Vec<(Nanos, Action)>,
-    /// CPU that each ready pod behind the first Service uses, thousandths of a core, from an instant on. Not shared out
-    /// among them: what a scrape sees would depend on who was ready how long.
+    /// CPU that each ready pod behind a Service uses, thousandths of a core, from an instant on. It answers a request for
+    /// each 10 ms of that, and as many wait in it as it answers in a second. Not shared out among the pods: what a scrape
+    /// sees would depend on who was ready how long.
     pub(crate) load: Vec<(Nanos, u64)>,
     pub(crate) lasts: Nanos,
 }
@@ -39,8 +40,12 @@ pub(crate) fn load(text: &str) -> Loaded {
     manifests::load(&Source::parse(&file.path().display().to_string()), "").unwrap()
 }
 
+/// CPU that a request takes.
+const REQUEST: Nanos = Nanos::from_millis(10);
+
 struct Place<'a> {
     script: &'a Script,
+    services: usize,
     now: Nanos,
     /// When the platform stood.
     stood: Option<Nanos>,
@@ -53,10 +58,16 @@ struct Place<'a> {
     rate: u64,
 }
 
+/// The pods that are ready behind a Service.
+fn services(endpoints: &Endpoints, count: usize) -> impl Iterator<Item = PodId> {
+    (0..count).flat_map(|index| endpoints.ready(ServiceId(index as u16))).copied()
+}
+
 impl<'a> Place<'a> {
-    fn new(script: &'a Script) -> Self {
+    fn new(script: &'a Script, platform: &Platform) -> Self {
         Self {
             script,
+            services: platform.services.len(),
             now: Nanos::ZERO,
             stood: None,
             events: Vec::new(),
@@ -73,10 +84,11 @@ impl<'a> Place<'a> {
         let passed = self.now - self.accounted;
         self.accounted = self.now;
         let ready: BTreeSet<PodId> =
-            self.endpoints.iter().flat_map(|endpoints| endpoints.ready(ServiceId(0))).copied().collect();
+            self.endpoints.iter().flat_map(|endpoints| services(endpoints, self.services)).collect();
         for (pod, usage) in &mut self.running {
             if ready.contains(pod) {
                 usage.cpu += Nanos::new(passed.get() * self.rate / 1_000);
+                usage.traffic.answered = usage.cpu.get() / REQUEST.get();
             }
         }
     }
@@ -119,7 +131,10 @@ impl Host for Place<'_> {
             let since = self.now - stood;
             self.rate = self.script.load.iter().rfind(|(at, _)| *at <= since).map_or(0, |(_, rate)| *rate);
         }
-        self.running.iter().map(|(pod, usage)| (*pod, *usage)).collect()
+        let waiting = (self.rate / 10) as u32;
+        let told =
+            |(pod, usage): (&PodId, &Usage)| (*pod, Usage { traffic: Traffic { waiting, ..usage.traffic }, ..*usage });
+        self.running.iter().map(told).collect()
     }
     fn publish(&mut self, endpoints: Arc<Endpoints>) {
         self.account();
@@ -136,7 +151,7 @@ impl Host for Place<'_> {
 /// The script under our rules.
 pub(crate) fn under_rules(platform: &Arc<Platform>, nodes: Vec<Node>, config: &ClusterConfig, script: &Script) -> Told {
     let mut control = ControlPlane::new(Arc::clone(platform), nodes, config.clone());
-    let mut place = Place::new(script);
+    let mut place = Place::new(script, platform);
     let mut queue = BinaryHeap::new();
     let mut inputs = vec![ControlInput::Start];
     queue.push(Reverse((Nanos::ZERO, 0)));
@@ -178,7 +193,7 @@ pub(crate) async fn under_kubernetes(
     let (feed, mut inputs) = unbounded_channel();
     let teller = feed.clone();
     let mut control: Box<dyn ControlSide> = prepared.control(&clock, Arc::new(move |input| drop(teller.send(input))));
-    let mut place = Place::new(script);
+    let mut place = Place::new(script, &loaded.platform);
     feed.send(ControlInput::Start).unwrap();
     let tick = Nanos::from_millis(100);
     loop {
