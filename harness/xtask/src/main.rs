@@ -1,4 +1,5 @@
-//! What CI and people both run: `cargo xtask check`, `cargo xtask test`, `cargo xtask rendered`, `cargo xtask prove`.
+//! What CI and people both run: `cargo xtask check`, `cargo xtask test`, `cargo xtask rendered`, `cargo xtask prove`,
+//! `cargo xtask fidelity`.
 //!
 //! Owns the order of the steps and their exit codes: 0 all well, 1 something failed, 2 a wrong command line. It needs
 //! no root, no package manager and no Docker; installing is left to `.ci/run`.
@@ -6,6 +7,7 @@
 
 mod arrows;
 mod check;
+mod fidelity;
 mod libtest;
 mod prove;
 mod rendered;
@@ -32,6 +34,8 @@ cargo xtask rendered
     Renders kind-config/platform/overlays anew into kind-config/platform/rendered (kustomize or kubectl).
 cargo xtask prove [--cases N] [--releases 1.34,1.35,1.36] [--seed N]
     Asks Kubernetes' own controllers (kind-config/oracle, which needs Go) N cases of each release, and compares.
+cargo xtask fidelity [--backends simulated,embedded,control-plane,kind]
+    Plays one scenario on our own overlay on each backend, and writes how they compare into docs/fidelity.md.
 
 -p CRATE narrows a command to some crates, for the inner loop.
 ";
@@ -41,9 +45,14 @@ cargo xtask prove [--cases N] [--releases 1.34,1.35,1.36] [--seed N]
 enum Task {
     Help,
     Check(Scope),
-    Test { required: String, scope: Scope },
+    Test {
+        required: String,
+        scope: Scope,
+    },
     Rendered,
     Prove(prove::Proof),
+    /// On these backends, all if empty.
+    Fidelity(String),
 }
 
 fn main() -> ExitCode {
@@ -67,6 +76,7 @@ fn main() -> ExitCode {
         }
         Task::Prove(proof) => Workspace::find().and_then(|workspace| prove::run(&workspace, &proof)),
         Task::Rendered => Workspace::find().and_then(|workspace| rendered::run(&workspace)),
+        Task::Fidelity(backends) => Workspace::find().and_then(|workspace| fidelity::run(&workspace, &backends)),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -87,11 +97,11 @@ fn parse(words: &[String], environment: &str) -> Result<Task, String> {
     let mut words = words.iter().map(String::as_str);
     let task = match words.next() {
         None | Some("help" | "-h" | "--help") => return Ok(Task::Help),
-        Some(task @ ("check" | "test" | "rendered" | "prove")) => task,
+        Some(task @ ("check" | "test" | "rendered" | "prove" | "fidelity")) => task,
         Some(other) => return Err(format!("there is no task `{other}`")),
     };
     let (mut required, mut scope) = (environment.to_owned(), Scope::default());
-    let mut proof = prove::Proof::default();
+    let (mut proof, mut backends) = (prove::Proof::default(), String::new());
     while let Some(word) = words.next() {
         let (option, attached) = match word.split_once('=') {
             Some((option, value)) => (option, Some(value)),
@@ -101,6 +111,7 @@ fn parse(words: &[String], environment: &str) -> Result<Task, String> {
         match option {
             "-h" | "--help" => return Ok(Task::Help),
             "--require" if task == "test" => value()?.clone_into(&mut required),
+            "--backends" if task == "fidelity" => value()?.clone_into(&mut backends),
             "--cases" if task == "prove" => value()?.clone_into(&mut proof.cases),
             "--releases" if task == "prove" => value()?.clone_into(&mut proof.releases),
             "--seed" if task == "prove" => value()?.clone_into(&mut proof.seed),
@@ -118,6 +129,7 @@ fn parse(words: &[String], environment: &str) -> Result<Task, String> {
         "check" => Task::Check(scope),
         "test" => Task::Test { required, scope },
         "prove" => Task::Prove(proof),
+        "fidelity" => Task::Fidelity(backends),
         _ => Task::Rendered,
     })
 }
@@ -153,6 +165,7 @@ mod tests {
                 "",
                 Ok(Task::Prove(prove::Proof { cases: "5".into(), releases: "1.36".into(), ..prove::Proof::default() })),
             ),
+            ("fidelity --backends kind", "", Ok(Task::Fidelity("kind".to_owned()))),
             ("tset", "", refused("there is no task `tset`")),
         ] {
             let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
