@@ -5,6 +5,7 @@
 //! its steps ([`Journey`]) and the resolved [`Plan`]. Nothing here waits: instants are computed, and somebody else
 //! reaches them.
 
+mod affected;
 mod arrivals;
 mod bind;
 mod check;
@@ -35,6 +36,7 @@ mod tree;
 mod vary;
 mod word;
 
+pub use affected::Affected;
 pub use arrivals::{Arrival, Arrivals};
 pub use contract::{Clause, Door, Told};
 pub use crowd::{Crowd, Headcount, Share};

@@ -225,12 +225,15 @@ pub(crate) struct ClusterArgs {
     /// The registry and folder that the stand-ins' images were pushed to, such as registry.example.com/rehearse
     #[arg(long, value_name = "PREFIX")]
     pub(crate) registry: Option<String>,
-    /// The context that may look like production: needs --max-rate, and an abort rule in the scenario
+    /// The context that may look like production: needs --max-rate, --max-affected-pods, and an abort rule in the scenario
     #[arg(long, value_name = "CONTEXT", requires = "context")]
     pub(crate) allow_production: Option<String>,
     /// No scenario that peaks above so many requests a second
     #[arg(long, value_name = "R")]
     pub(crate) max_rate: Option<f64>,
+    /// No scenario whose faults may hit more pods than these at one time
+    #[arg(long, value_name = "N")]
+    pub(crate) max_affected_pods: Option<u32>,
 }
 
 impl ClusterArgs {
@@ -245,6 +248,7 @@ impl ClusterArgs {
         words.extend(self.registry.iter().map(|prefix| format!(" --registry {prefix}")));
         words.extend(self.allow_production.iter().map(|name| format!(" --allow-production {name}")));
         words.extend(self.max_rate.iter().map(|rate| format!(" --max-rate {rate}")));
+        words.extend(self.max_affected_pods.iter().map(|pods| format!(" --max-affected-pods {pods}")));
         words
     }
 }

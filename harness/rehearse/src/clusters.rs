@@ -8,7 +8,7 @@ use cluster::ClusterConfig;
 use kubernetes::{Cluster, ClusterOrder, Layered, Whose};
 use platform::Node;
 use record::{ExitCode, Observed, Origin, StandIn};
-use scenarios::Plan;
+use scenarios::{Affected, Plan};
 use stage::{ControlMaker, EmbeddedSettings, StageError};
 use tokio::sync::watch;
 
@@ -105,29 +105,7 @@ impl ClusterSide {
         if let Some(why) = cluster.unmeasured(plan, self.args.burn) {
             return Err(Failure::usage(why));
         }
-        if let Some(context) = &self.args.allow_production {
-            if plan.abort.is_none() {
-                return Err(Failure::usage(format!(
-                    "scenario {} has no abort rule, and without one nothing goes to a production cluster: write `abort: \
-                     {{ when: …, for: … }}` into it",
-                    plan.scenario.name
-                )));
-            }
-            let most = self.args.max_rate.ok_or_else(|| {
-                Failure::usage(
-                    "--allow-production needs --max-rate R: the requests per second that may go there".to_owned(),
-                )
-            })?;
-            rehearsal
-                .stand_ins
-                .push(documented("permission", &format!("{context} may look like production; --max-rate {most}")));
-        }
-        if let Some(most) = self.args.max_rate.filter(|most| *most < plan.load.peak_rate()) {
-            return Err(Failure::usage(format!(
-                "the scenario peaks at {:.0} requests/s, and --max-rate is {most}: give --rate {most}, or allow more",
-                plan.load.peak_rate()
-            )));
-        }
+        rehearsal.stand_ins.extend(self.within_limits(plan)?);
         let keep_images: BTreeSet<String> = self.args.keep_image.iter().cloned().collect();
         let known = |name: &&String| plan.platform.workloads.iter().any(|workload| workload.name == **name);
         if let Some(unknown) = keep_images.iter().find(|name| !known(name)) {
@@ -142,6 +120,9 @@ impl ClusterSide {
             registry: self.args.registry.clone(),
         };
         let layered = cluster.layer(order)?;
+        if let Some(most) = self.args.max_affected_pods {
+            refuse_beyond(&rehearsal.plan.most_affected(layered.share()), most)?;
+        }
         rehearsal.stand_ins.push(documented("the cluster", &self.told));
         rehearsal.stand_ins.extend(layered.told.iter().map(|line| {
             let (what, how) = line.split_once(": ").unwrap_or(("in the cluster", line));
@@ -149,6 +130,37 @@ impl ClusterSide {
         }));
         held.layered = Some(layered);
         Ok(())
+    }
+
+    /// Refuses a plan that goes beyond what was allowed, and tells what was allowed to go to production.
+    fn within_limits(&self, plan: &Plan) -> Result<Option<StandIn>, Failure> {
+        let ClusterArgs { allow_production, max_rate, max_affected_pods, .. } = &self.args;
+        let mut permission = None;
+        if let Some(context) = allow_production {
+            if plan.abort.is_none() {
+                return Err(Failure::usage(format!(
+                    "scenario {} has no abort rule, and without one nothing goes to a production cluster: write `abort: \
+                     {{ when: …, for: … }}` into it",
+                    plan.scenario.name
+                )));
+            }
+            let (Some(rate), Some(pods)) = (max_rate, max_affected_pods) else {
+                return Err(Failure::usage(
+                    "--allow-production needs --max-rate R, the requests per second that may go there, and \
+                     --max-affected-pods N, the pods that faults may hit at one time"
+                        .to_owned(),
+                ));
+            };
+            let told = format!("{context} may look like production; --max-rate {rate}, --max-affected-pods {pods}");
+            permission = Some(documented("permission", &told));
+        }
+        if let Some(most) = max_rate.filter(|most| *most < plan.load.peak_rate()) {
+            return Err(Failure::usage(format!(
+                "the scenario peaks at {:.0} requests/s, and --max-rate is {most}: give --rate {most}, or allow more",
+                plan.load.peak_rate()
+            )));
+        }
+        Ok(permission)
     }
 
     /// Stands the platform up, plays, and keeps what pods have logged.
@@ -206,6 +218,19 @@ impl ClusterSide {
             Err(error) => told::aside(&format!("{error}; `rehearse clean` tries again\n")),
         }
     }
+}
+
+/// Refuses faults that may hit more pods at one time than are allowed.
+fn refuse_beyond(affected: &Affected, most: u32) -> Result<(), Failure> {
+    if affected.pods <= most {
+        return Ok(());
+    }
+    let by = affected.by.iter().map(|(fault, pods)| format!("`{fault}` {pods}")).collect::<Vec<_>>().join(" and ");
+    Err(Failure::usage(format!(
+        "faults may hit {} pods at one time ({by}), and --max-affected-pods is {most}: allow more, or leave out or space \
+         out what hits them",
+        affected.pods
+    )))
 }
 
 fn documented(what: &str, how: &str) -> StandIn {

@@ -103,3 +103,28 @@ fn a_lost_cache_comes_back_as_the_manifests_have_it() {
     let Recovery::Restart { start, size, .. } = recovery("development") else { panic!("nothing can be promoted") };
     assert_eq!((start >= units::Nanos::from_secs(1), size), (true, units::Bytes::from_mebi(50)));
 }
+
+/// Counted from the overlay: auth-service has at most 12 pods, the gateway 3; a node takes what its CPU or memory holds.
+#[test]
+fn pods_that_faults_may_hit_at_one_time_are_counted_at_the_worst_instant() {
+    let head = scenarios::find("rolling-update").unwrap().text.split("  faults:").next().unwrap().to_owned();
+    let affected = |faults: &str| {
+        let plan =
+            resolve(&format!("{head}  faults:\n{faults}"), "faults.yaml").unwrap_or_else(|error| panic!("{error}"));
+        let all: u32 = plan.most_affected(1.0).pods;
+        (all, plan.most_affected(1.0).by)
+    };
+    let kill = "    - {name: one, at: 10s, podKill: {workload: auth-service, pods: 2}}\n";
+    assert_eq!(affected(kill), (2, vec![("one".to_owned(), 2)]));
+    // Whoever is not there cannot be hit.
+    let (most, _) = affected("    - {at: 10s, podKill: {workload: auth-service, pods: 500}}\n");
+    assert!(most < 100, "{most}");
+    assert_eq!(affected("    - {at: 10s, rollingUpdate: {workload: auth-service}}\n").0, most);
+    let apart = "    - {name: two, at: 80s, podKill: {workload: auth-service, pods: 3}}\n";
+    assert_eq!(affected(&format!("{kill}{apart}")), (3, vec![("two".to_owned(), 3)]), "another minute");
+    let near = "    - {name: two, at: 60s, podKill: {workload: auth-service, pods: 3, forced: true}}\n";
+    assert_eq!(affected(&format!("{kill}{near}")).0, 5);
+    let node = affected("    - {at: 10s, lasts: 20s, nodeLoss: {node: general-a-1}}\n").0;
+    let zone = affected("    - {at: 10s, lasts: 20s, zoneLoss: {zone: zone-a}}\n").0;
+    assert!(1 < node && node < zone, "{node} of one node, {zone} of its zone");
+}

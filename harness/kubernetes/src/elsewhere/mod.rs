@@ -119,6 +119,11 @@ pub struct Layered {
 
 impl Layered {
     /// The objects, without those that hold secrets.
+    /// The share of the manifests' CPU requests that pods have.
+    pub const fn share(&self) -> f64 {
+        self.share
+    }
+
     pub fn objects(&self) -> impl Iterator<Item = &Value> {
         self.objects.iter().filter(|object| object["kind"] != "Secret")
     }
