@@ -5,11 +5,13 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use record::{Conclusion, RunFolder, RunResult};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use testing::{Need, needs};
+use units::{Purpose, Seed};
 
 fn rehearse(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rehearse"));
@@ -51,6 +53,23 @@ struct Live {
 }
 
 impl Live {
+    /// The shop, for six seconds, with a folder for temporary files of its own.
+    fn of_shop() -> Self {
+        let folder = TempDir::new().unwrap();
+        let documents = include_str!("kind/shop.yaml").split("\n---\n");
+        let documents = documents.filter(|text| !text.contains("kind: HorizontalPodAutoscaler")).collect::<Vec<_>>();
+        fs::write(folder.path().join("shop.yaml"), documents.join("\n---\n")).unwrap();
+        let week = include_str!("kind/week.yaml").replace("duration: 60s", "duration: 6s");
+        let week = week.lines().filter(|line| !line.contains("name: rollout")).collect::<Vec<_>>().join("\n");
+        fs::write(folder.path().join("week.yaml"), week).unwrap();
+        fs::create_dir(folder.path().join("tmp")).unwrap();
+        let args = ["run", "week.yaml", "--backend", "control-plane", "--platform", "shop.yaml", "--errors", "tell"];
+        let mut command = rehearse(folder.path(), &[&args[..], &["--no-tui"]].concat());
+        let mut child = command.env("TMPDIR", folder.path().join("tmp")).spawn().unwrap();
+        let said = BufReader::new(child.stderr.take().unwrap());
+        Self { folder, child, said, all: String::new() }
+    }
+
     fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let rendered = include_str!("../../../kind-config/platform/rendered/production.yaml");
@@ -122,4 +141,89 @@ fn a_lost_component_voids_the_run_and_nothing_is_left() {
     assert!(events.contains("\"event\":\"pod-scheduled\""), "the watches brought what the scheduler did");
     let (_, left, _) = ended(live.folder.path(), &["clean", "--dry-run"]);
     assert!(!left.contains(&format!("/{}-", live.child.id())), "{left}");
+}
+
+/// What names the folder of a run on its command line.
+fn processes(folder: &Path) -> Vec<String> {
+    let line = |entry: fs::DirEntry| {
+        let line = String::from_utf8_lossy(&fs::read(entry.path().join("cmdline")).ok()?).replace('\0', " ");
+        line.contains(&folder.join("tmp").display().to_string()).then_some(line)
+    };
+    fs::read_dir("/proc").unwrap().filter_map(|entry| line(entry.ok()?)).collect()
+}
+
+/// A few of many instants and victims; `KILLS=50` tries more.
+#[test]
+fn whoever_is_killed_whenever_nothing_is_left() {
+    if !needs("whoever_is_killed_whenever_nothing_is_left", Need::ControlPlane) {
+        return;
+    }
+    let kills = std::env::var("KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(3);
+    let seed = Seed::new(8);
+    for nth in 0..kills {
+        let victims = ["rehearse", "kube-apiserver", "kube-controller-manager", "etcd", "kube-scheduler"];
+        let victim = victims[nth as usize % victims.len()];
+        let after = Duration::from_millis(500 + seed.draw_nth(nth, Purpose::Phase).below(9_000) as u64);
+        let mut live = Live::of_shop();
+        sleep(after);
+        let case = format!("{victim} after {} ms", after.as_millis());
+        let hit = match victim {
+            "rehearse" => Some(Pid::from_child(&live.child)),
+            // Comm has 15 characters.
+            component => live.children(&component[..component.len().min(15)]).pop(),
+        };
+        let hit = hit.is_some_and(|pid| kill_process(pid, Signal::KILL).is_ok());
+        let mut line = String::new();
+        while live.said.read_line(&mut line).unwrap() > 0 {
+            if line.contains("it is repeated once") {
+                kill_process(Pid::from_child(&live.child), Signal::INT).unwrap();
+            }
+            live.all += &std::mem::take(&mut line);
+        }
+        let (code, said) = (live.child.wait().unwrap().code(), &live.all);
+        match code {
+            None => assert_eq!(victim, "rehearse", "{case}: {said}"),
+            Some(30) => assert!(hit && said.contains(&format!("{victim} ended")), "{case}: {said}"),
+            Some(130) => marked(live.folder.path(), victim, &case),
+            // It was not there yet, or the run was over.
+            Some(code) => assert!([0, 91, 92, 99].contains(&code), "{case}: {code}: {said}"),
+        }
+        let clean = |words: &[&str]| {
+            let mut command = rehearse(live.folder.path(), words);
+            let output = command.env("TMPDIR", live.folder.path().join("tmp")).output().unwrap();
+            assert!(output.status.success(), "{case}: {}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let mut waits = 0;
+        while !processes(live.folder.path()).is_empty() {
+            assert!(waits < 100, "{case}: {:?}", processes(live.folder.path()));
+            waits += 1;
+            sleep(Duration::from_millis(100));
+        }
+        let (would, did) = (clean(&["clean", "--dry-run"]), clean(&["clean"]));
+        assert_eq!(would.replace("would remove", "removed"), did, "{case}");
+        assert_eq!(did.contains("removed folder"), code.is_none(), "{case}: {did}");
+        // The files that addresses are leased by stay; the locks on them do not.
+        let roots = fs::read_dir(live.folder.path().join("tmp")).unwrap().map(|entry| entry.unwrap().path());
+        let left = roots.filter(|root| !root.display().to_string().contains("rehearse-leases-"));
+        let left: Vec<_> =
+            left.flat_map(|root| fs::read_dir(root).unwrap()).map(|entry| entry.unwrap().path()).collect();
+        assert!(left.is_empty(), "{case}: {left:?}");
+    }
+}
+
+/// The run that lost a component is marked, and what it measured is kept.
+fn marked(folder: &Path, victim: &str, case: &str) {
+    let folders = fs::read_dir(folder.join("rehearsals")).unwrap().map(|entry| entry.unwrap().path());
+    let first = folders.min().unwrap();
+    let result: RunResult = RunFolder::read_json(&first, "result.json").unwrap();
+    assert_eq!(result.conclusion, Conclusion::Invalid, "{case}");
+    let lost = result.checks.iter().find(|check| check.name == "the control plane ran to the end").unwrap();
+    assert!(!lost.ok && lost.measured.contains(&format!("{victim} ended")), "{case}: {}", lost.measured);
+    assert!(fs::metadata(first.join("events.jsonl")).unwrap().len() > 0, "{case}");
+}
+
+#[expect(clippy::disallowed_methods, reason = "another process goes on meanwhile, and nothing is measured by it")]
+fn sleep(time: Duration) {
+    std::thread::sleep(time);
 }
