@@ -105,6 +105,10 @@ pub trait ControlSide {
     fn waits_for(&self) -> Option<String> {
         None
     }
+    /// Why the platform will never be ready, once that is plain.
+    fn never(&self, _now: Nanos) -> Option<String> {
+        None
+    }
     /// Why it decides no more, once it does not.
     fn lost(&self) -> Option<&str> {
         None

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use serde_json::Value;
 
 use crate::KubeError;
-use crate::rest::{Patch, Rest, told};
+use crate::rest::{Answer, Patch, Rest, told};
 
 /// Who owns the fields that we set.
 pub(crate) const MANAGER: &str = "rehearse";
@@ -14,6 +14,8 @@ pub(crate) const MANAGER: &str = "rehearse";
 pub(crate) const RUN_LABEL: &str = "rehearse.dev/run";
 /// Requests under way at once.
 const AT_ONCE: usize = 8;
+/// How often an object is sent while a quota has not been counted.
+const COUNTS: u32 = 40;
 
 /// Where a kind of object lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,13 +57,28 @@ pub(crate) async fn apply(rest: &Rest, run: &str, objects: &[Value]) -> Result<A
         applied.objects += documents.len();
         let sending = documents.into_iter().map(|(path, document)| async move {
             let path = format!("{path}?fieldManager={MANAGER}&force=true&fieldValidation=Strict");
-            rest.patch(&path, Patch::Apply, &document)
-                .await
-                .map_err(|error| KubeError::Refused { object: named(&document), why: told(&error) })
+            send(rest, &path, &document).await.map_err(|error| KubeError::Refused {
+                object: named(&document),
+                namespace: text(&document, "/metadata/namespace").to_owned(),
+                why: told(&error),
+            })
         });
-        stream::iter(sending).buffer_unordered(AT_ONCE).try_for_each(|_| async { Ok(()) }).await?;
+        // None is given up under way: what arrives after its run was cleaned up would stay.
+        let sent: Vec<Result<Value, KubeError>> = stream::iter(sending).buffered(AT_ONCE).collect().await;
+        sent.into_iter().collect::<Result<Vec<_>, _>>()?;
     }
     Ok(applied)
+}
+
+/// Applies one object. A quota refuses everything until its controller has counted for the first time.
+async fn send(rest: &Rest, path: &str, document: &Value) -> Answer {
+    for _ in 1..COUNTS {
+        match rest.patch(path, Patch::Apply, document).await {
+            Err(error) if told(&error).contains("status unknown for quota") => crate::elsewhere::look_again().await,
+            answer => return answer,
+        }
+    }
+    rest.patch(path, Patch::Apply, document).await
 }
 
 /// The paths of objects whose kinds this API server serves, in the order in which they are applied.

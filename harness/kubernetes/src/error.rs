@@ -62,13 +62,58 @@ pub enum KubeError {
         /// What it says.
         source: Box<kube::Error>,
     },
-    /// The API server refuses an object of the platform.
-    #[error("the API server refuses {object}: {why}")]
+    /// The API server refuses an object of the platform, or a webhook that it asks does.
+    #[error("the API server refuses {object}: {why}{}", remedy(why))]
     Refused {
         /// `Kind/name`.
         object: String,
+        /// Its namespace; empty if it says none.
+        namespace: String,
         /// In its words.
         why: String,
+    },
+    /// The certificate by which a user shows who it is has expired.
+    #[error(
+        "the client certificate of context {context} has expired on {since}: have it renewed (log in again, or \
+         `kubeadm certs renew` on its control plane), and try `kubectl --context {context} get namespaces`"
+    )]
+    Expired {
+        /// The context.
+        context: String,
+        /// When.
+        since: String,
+    },
+    /// The API server does not know who asks.
+    #[error(
+        "the API server does not know the user of context {context}: its token or certificate has expired or was taken \
+         back; log in again, and try `kubectl --context {context} get namespaces`"
+    )]
+    Unauthorized {
+        /// The context.
+        context: String,
+    },
+    /// Nobody answers who can be trusted.
+    #[error("context {context}: no API server that the kubeconfig trusts answers at {server}; does the cluster run?")]
+    Unreached {
+        /// The context.
+        context: String,
+        /// Where it was asked.
+        server: String,
+        /// What came instead.
+        source: Box<kube::Error>,
+    },
+    /// What a run left in a cluster cannot be removed.
+    #[error(
+        "what run {run} left is not removed, and stays noted in {}: `rehearse clean` tries again; delete that folder if \
+         its cluster is gone for good", folder.display()
+    )]
+    Kept {
+        /// The run's id.
+        run: String,
+        /// Its ledger.
+        folder: PathBuf,
+        /// Why.
+        source: Box<KubeError>,
     },
     /// A kubeconfig file cannot be used.
     #[error("the kubeconfig cannot be used: {0}")]
@@ -157,7 +202,27 @@ pub enum KubeError {
     Build(String),
 }
 
+/// What to do about a refusal, where that is known.
+fn remedy(why: &str) -> &'static str {
+    if why.contains("denied the request") || why.contains("denied request") {
+        "; that is a policy of the cluster: change the object, or have the policy's owner leave the namespace out"
+    } else if why.contains("failed calling webhook") {
+        "; nobody answers for this webhook, and it fails closed: see to its Service, or leave its configuration out of \
+         the manifests"
+    } else if why.contains("exceeded quota") {
+        "; see `kubectl describe resourcequota`, or rehearse where there is more room"
+    } else {
+        ""
+    }
+}
+
 impl KubeError {
+    /// With its causes, in one line.
+    pub fn told(&self) -> String {
+        let causes = std::iter::successors(std::error::Error::source(self), |cause| cause.source());
+        causes.fold(self.to_string(), |told, cause| format!("{told}: {cause}"))
+    }
+
     pub(crate) fn api(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
         let what = what.into();
         move |source| Self::Api { what, source: Box::new(source) }

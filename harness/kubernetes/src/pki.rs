@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use k8s_openapi::jiff::Timestamp;
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
@@ -83,6 +84,45 @@ impl Authority {
         write(&identity.key, &key.serialize_pem())?;
         Ok(identity)
     }
+}
+
+/// Until when a certificate (DER) is good: `notAfter` of RFC 5280, section 4.1.
+pub(crate) fn not_after(certificate: &[u8]) -> Option<Timestamp> {
+    let (_, certificate, _) = element(certificate)?;
+    let (_, fields, _) = element(certificate)?;
+    // Its version is left out where it is the first; then come serial number, algorithm and issuer.
+    let (tag, _, behind) = element(fields)?;
+    let mut rest = if tag == 0xa0 { behind } else { fields };
+    for _ in 0..3 {
+        rest = element(rest)?.2;
+    }
+    let (_, validity, _) = element(rest)?;
+    let (_, _, rest) = element(validity)?;
+    let (tag, until, _) = element(rest)?;
+    let until = std::str::from_utf8(until).ok()?.strip_suffix('Z')?;
+    // A `UTCTime` has two digits for the year, and 50 is 1950.
+    let century = match until.get(..2)? {
+        _ if tag != 0x17 => "",
+        year if year < "50" => "20",
+        _ => "19",
+    };
+    let (day, time) = until.split_at_checked(until.len().checked_sub(6)?)?;
+    format!("{century}{day}T{time}Z").parse().ok()
+}
+
+/// The first element of a DER text: its tag, what is in it, and what is behind it.
+fn element(text: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (tag, rest) = text.split_first()?;
+    let (length, rest) = rest.split_first()?;
+    let (length, rest) = match length.checked_sub(0x80) {
+        None => (usize::from(*length), rest),
+        Some(digits) => {
+            let (digits, rest) = rest.split_at_checked(usize::from(digits))?;
+            (digits.iter().try_fold(0_usize, |sum, digit| Some(sum.checked_mul(256)? + usize::from(*digit)))?, rest)
+        }
+    };
+    let (inside, behind) = rest.split_at_checked(length)?;
+    Some((*tag, inside, behind))
 }
 
 /// A key without a certificate, in `NAME.key` and `NAME.pub`: tokens of service accounts are signed with it.

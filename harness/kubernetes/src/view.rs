@@ -277,6 +277,7 @@ pub(crate) struct Event {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Involved {
+    pub(crate) uid: String,
     pub(crate) kind: String,
     pub(crate) namespace: String,
     pub(crate) name: String,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use alerts::Scraper;
 use cluster::ClusterConfig;
-use kubernetes::{Cluster, ClusterOrder, Layered, Whose};
+use kubernetes::{Cluster, ClusterOrder, KubeError, Layered, Whose};
 use platform::Node;
 use record::{ExitCode, Observed, Origin, StandIn};
 use scenarios::{Affected, Plan};
@@ -57,7 +57,7 @@ impl ClusterSide {
             cluster = Cluster::reach(&whose, &run[..run.len().min(12)], &mut say) => cluster?,
             _ = interrupts.changed() => {
                 // What was begun is nobody's now.
-                kubernetes::clean_clusters().await?;
+                kubernetes::clean_clusters(false).await.troubles.iter().for_each(|trouble| say(&trouble.told()));
                 return Err(StageError::Interrupted.into());
             }
         };
@@ -183,7 +183,7 @@ impl ClusterSide {
         std::fs::write(progress.folder.path().join("applied.yaml"), documents.join("\n---\n")).ok(); // for who looks
         let mut say = |words: &str| progress.say(words);
         let stood = tokio::select! {
-            stood = cluster.stand(layered, &mut say) => stood.map_err(Failure::from),
+            stood = cluster.stand(layered, &mut say) => stood.map_err(|error| located(error, rehearsal)),
             _ = interrupts.changed() => Err(StageError::Interrupted.into()),
         };
         let played = match stood {
@@ -215,7 +215,7 @@ impl ClusterSide {
                  cluster --name {name}`\n"
             )),
             Ok(None) => {}
-            Err(error) => told::aside(&format!("{error}; `rehearse clean` tries again\n")),
+            Err(error) => told::aside(&format!("{}\n", error.told())),
         }
     }
 }
@@ -238,12 +238,27 @@ fn documented(what: &str, how: &str) -> StandIn {
 }
 
 /// What runs left in clusters, or as clusters; removed, unless it is a `dry_run`.
-pub(crate) fn clean(dry_run: bool) -> Result<Vec<String>, Failure> {
-    let left = kubernetes::left_clusters();
-    if dry_run || left.is_empty() {
-        return Ok(left);
-    }
+pub(crate) fn clean(dry_run: bool) -> Result<kubernetes::Cleaned, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(ExitCode::Backend, &error))?;
-    Ok(runtime.block_on(kubernetes::clean_clusters())?)
+    Ok(runtime.block_on(kubernetes::clean_clusters(dry_run)))
+}
+
+/// A failure with the place of the object that was refused.
+pub(crate) fn located(error: KubeError, rehearsal: &Rehearsal) -> Failure {
+    let refused = match &error {
+        KubeError::Refused { object, namespace, .. } => rehearsal
+            .objects
+            .iter()
+            .find(|one| one.to_string() == *object && (one.namespace == *namespace || namespace.is_empty())),
+        _ => None,
+    };
+    let place = refused.map(|object| object.place.clone());
+    let mut failure = Failure::from(error);
+    if let (Some(place), Some(first)) = (place, failure.chain.first_mut()) {
+        *first = format!("{place}: {first}");
+        let text = std::fs::read_to_string(&place.file).ok();
+        failure.excerpt = text.and_then(|text| manifests::excerpt(&text, place.line)).unwrap_or_default();
+    }
+    failure
 }

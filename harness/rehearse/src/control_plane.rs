@@ -11,6 +11,7 @@ use record::{ExitCode, Observed};
 use stage::{ControlMaker, EmbeddedSettings, StageError};
 use tokio::sync::watch;
 
+use crate::clusters::located;
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::resolve::Rehearsal;
@@ -52,10 +53,15 @@ pub(crate) fn clean(dry_run: bool) -> Result<ExitCode, Failure> {
     let mut all: Vec<String> =
         if dry_run { kubernetes::left()? } else { kubernetes::clean()? }.iter().map(ToString::to_string).collect();
     all.extend(crate::containers::clean(dry_run)?);
-    all.extend(crate::clusters::clean(dry_run)?);
+    let kubernetes::Cleaned { things, troubles } = crate::clusters::clean(dry_run)?;
+    all.extend(things);
     let done = if dry_run { "would remove" } else { "removed" };
     for what in &all {
         told::out(&format!("{done} {what}\n"));
+    }
+    if let Some((first, more)) = troubles.split_first() {
+        let of = |trouble: &KubeError| Failure::new(ExitCode::Backend, trouble);
+        return Err(Failure { more: more.iter().map(of).collect(), ..of(first) });
     }
     if all.is_empty() {
         told::out("nothing is left of earlier runs\n");
@@ -127,7 +133,7 @@ async fn under(
         config: ClusterConfig { seed: plan.load.seed, ..settings.cluster.clone() },
         run: run_id(progress),
     };
-    let prepared = Prepared::new(plane, order).await?;
+    let prepared = Prepared::new(plane, order).await.map_err(|error| located(error, rehearsal))?;
     let applied = prepared.applied();
     progress.say(&format!("{} objects applied in {:.1} s", applied.objects, prepared.took().as_secs_f64()));
     if !applied.unknown.is_empty() {

@@ -28,6 +28,9 @@ use crate::{AddressLease, ContainerNews, ContainerRuntime, FailedOver, Network, 
 /// How long the platform may take to become ready.
 pub(crate) const READY_WITHIN: Nanos = Nanos::from_secs(180);
 
+/// How often it is looked whether it can become so at all.
+const LOOK: Nanos = Nanos::from_secs(2);
+
 /// How a control side tells that it has something to be heard: from any thread, at any time.
 pub type Teller = Arc<dyn Fn(ControlInput) + Send + Sync>;
 
@@ -161,11 +164,18 @@ impl<'a> Standing<'a> {
     pub async fn ready(&mut self) -> Result<(), StageError> {
         let clock = self.clock.clone();
         // One for all that is heard until then: what would have been woken later stays with the clock.
-        let mut patience = std::pin::pin!(clock.until(self.ready_within()));
+        let mut look = std::pin::pin!(clock.until(clock.now() + LOOK));
         while !self.control.settled() {
+            let now = clock.now();
+            if let Some(why) = self.control.never(now) {
+                return Err(StageError::NeverReady { within: now, why });
+            }
+            if now >= self.ready_within() {
+                return Err(self.never_ready());
+            }
             tokio::select! {
                 news = self.inputs.recv() => self.hear(heard(news))?,
-                _ = &mut patience => return Err(self.never_ready()),
+                _ = &mut look => look.set(clock.until(now + LOOK)),
             }
         }
         Ok(())

@@ -6,15 +6,18 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::SystemTime;
 
+use base64::Engine as _;
 use futures_util::{StreamExt, stream};
+use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 
 use super::objects;
-use crate::KubeError;
 use crate::rest::{Rest, refusal};
+use crate::{KubeError, answers, pki};
 
 /// What a namespace carries whose owner allows rehearsals in it.
 pub(crate) const ALLOW_LABEL: &str = "rehearse.dev/allow";
@@ -32,6 +35,33 @@ pub(crate) struct Context {
     pub(crate) rest: Rest,
 }
 
+impl Context {
+    /// Why its API server cannot be spoken to.
+    pub(crate) fn unanswered(&self, error: kube::Error) -> KubeError {
+        let context = self.name.clone();
+        match refusal(&error) {
+            Some((401, _)) => KubeError::Unauthorized { context },
+            Some(_) => KubeError::api("tell its version")(error),
+            None => KubeError::Unreached { context, server: self.server.clone(), source: Box::new(error) },
+        }
+    }
+}
+
+/// Since when the client certificate of a context is of no use, if it has expired.
+#[expect(clippy::disallowed_methods, reason = "a certificate is held against the wall clock, as the API server does")]
+fn expired(config: &Kubeconfig, context: &str) -> Option<String> {
+    let named = config.contexts.iter().find(|one| one.name == context)?.context.as_ref()?;
+    let user = config.auth_infos.iter().find(|one| Some(&one.name) == named.user.as_ref())?.auth_info.as_ref()?;
+    let pem = match (&user.client_certificate_data, &user.client_certificate) {
+        (Some(data), _) => base64::engine::general_purpose::STANDARD.decode(data).ok()?,
+        (None, Some(file)) => std::fs::read(file).ok()?,
+        (None, None) => return None,
+    };
+    let first = answers::certificates(&String::from_utf8(pem).ok()?).ok()?.into_iter().next()?;
+    let until = pki::not_after(&first)?;
+    (until <= Timestamp::try_from(SystemTime::now()).ok()?).then(|| until.to_string())
+}
+
 /// Reads a kubeconfig: the one at `file`, or where kubectl looks for it.
 pub(crate) async fn connect(file: Option<&Path>, name: &str) -> Result<Context, KubeError> {
     let read = match file {
@@ -42,6 +72,9 @@ pub(crate) async fn connect(file: Option<&Path>, name: &str) -> Result<Context, 
     let known: Vec<&str> = config.contexts.iter().map(|context| context.name.as_str()).collect();
     if !known.contains(&name) {
         return Err(KubeError::NoContext { name: name.to_owned(), known: known.join(", ") });
+    }
+    if let Some(since) = expired(&config, name) {
+        return Err(KubeError::Expired { context: name.to_owned(), since });
     }
     let options = KubeConfigOptions { context: Some(name.to_owned()), ..KubeConfigOptions::default() };
     let config = Config::from_custom_kubeconfig(config, &options).await;
@@ -180,6 +213,28 @@ mod tests {
         ] {
             assert_eq!(production(names).as_deref(), want, "{names:?}");
         }
+    }
+
+    #[test]
+    fn a_client_certificate_that_has_expired_is_told_before_anybody_is_asked() {
+        let config = |until: (i32, u8, u8)| {
+            let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+            (params.not_before, params.not_after) =
+                (rcgen::date_time_ymd(2001, 2, 3), rcgen::date_time_ymd(until.0, until.1, until.2));
+            let key = rcgen::KeyPair::generate().unwrap();
+            let pem = params.self_signed(&key).unwrap().pem();
+            let data = base64::engine::general_purpose::STANDARD.encode(pem);
+            let text = json!({
+                "contexts": [{ "name": "dev", "context": { "cluster": "dev", "user": "me" } }],
+                "users": [{ "name": "me", "user": { "client-certificate-data": data } }],
+            });
+            Kubeconfig::from_yaml(&text.to_string()).unwrap()
+        };
+        // Up to 2049 the year has two digits in a certificate.
+        assert_eq!(expired(&config((2020, 7, 9)), "dev").as_deref(), Some("2020-07-09T00:00:00Z"));
+        assert_eq!(expired(&config((2049, 1, 2)), "dev"), None);
+        assert_eq!(expired(&config((3020, 1, 2)), "dev"), None);
+        assert_eq!(expired(&config((2020, 7, 9)), "another"), None);
     }
 
     #[test]

@@ -17,7 +17,7 @@ const CLUSTER: &str = include_str!("../../../../kind-config/cluster.yaml");
 const WAIT: &str = "180s";
 /// Clients' addresses: half of the block for measurements between networks (RFC 2544), which is nobody's.
 pub(crate) const CLIENTS: [u8; 2] = [198, 18];
-const CLIENT_RANGE: &str = "198.18.128.0/17";
+pub(crate) const CLIENT_RANGE: &str = "198.18.128.0/17";
 /// The image that `kind-config/node-image/build` makes, where there is no registry.
 const NODE_IMAGE: &str = "rehearse/node";
 
@@ -134,6 +134,13 @@ pub(crate) async fn route_clients(there: bool) -> Result<(), KubeError> {
         "local",
     ]);
     run(command).await.map(drop)
+}
+
+/// Whether they have them.
+pub(crate) async fn clients_are_routed() -> bool {
+    let mut command = Command::new("ip");
+    command.args(["route", "show", "table", "local", CLIENT_RANGE]);
+    run(command).await.is_ok_and(|told| !told.trim().is_empty())
 }
 
 /// Runs a command to its end, and tells what it wrote.

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use rustix::process::getuid;
 use serde::{Deserialize, Serialize};
 
-use super::{context, kind, objects};
+use super::context::{self, Context};
+use super::kind;
+use super::objects::{self, Thing};
 use crate::KubeError;
 
 const LOCK: &str = "lock";
@@ -32,19 +34,6 @@ pub(crate) struct Note {
     pub(crate) objects: Vec<String>,
     /// Clients have addresses of their own.
     pub(crate) routed: bool,
-}
-
-impl std::fmt::Display for Note {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match (&self.kind, &self.context) {
-            (Some(kind), _) => write!(f, "cluster {kind} of kind"),
-            (None, Some(context)) => {
-                write!(f, "{} objects of run {} in context {context}", self.objects.len(), self.run)?;
-                self.objects.iter().try_for_each(|path| write!(f, "\n  {path}"))
-            }
-            (None, None) => write!(f, "the folder of run {}", self.run),
-        }
-    }
 }
 
 /// A run's folder, held.
@@ -84,12 +73,12 @@ impl Ledger {
 
     /// Removes everything, and the folder.
     pub(crate) async fn settle(self) -> Result<(), KubeError> {
-        settle(&self.note, &self.folder).await
+        Left::of(&self.note, &self.folder).await?.remove().await
     }
 }
 
-/// What runs left that nobody holds any more.
-pub(crate) fn left() -> Vec<(Note, PathBuf)> {
+/// What runs left that nobody holds any more; held from now on, so that two do not clean the same.
+pub(crate) fn left() -> Vec<(Note, PathBuf, File)> {
     let Ok(entries) = fs::read_dir(root()) else { return Vec::new() };
     let mut left: Vec<_> = entries
         .filter_map(|entry| {
@@ -97,30 +86,81 @@ pub(crate) fn left() -> Vec<(Note, PathBuf)> {
             let lock = File::options().write(true).open(folder.join(LOCK)).ok()?;
             lock.try_lock().ok()?;
             let note = fs::read(folder.join(NOTE)).ok().and_then(|text| serde_json::from_slice(&text).ok());
-            Some((note.unwrap_or_default(), folder))
+            Some((note.unwrap_or_default(), folder, lock))
         })
         .collect();
-    left.sort_by(|(_, one), (_, other)| one.cmp(other));
+    left.sort_by(|(_, one, _), (_, other, _)| one.cmp(other));
     left
 }
 
-/// Removes what a note tells of.
-pub(crate) async fn settle(note: &Note, folder: &Path) -> Result<(), KubeError> {
-    if note.routed {
-        kind::route_clients(false).await.ok(); // it may have gone
+/// What is there of all that a note tells of.
+pub(crate) struct Left<'a> {
+    note: &'a Note,
+    folder: &'a Path,
+    objects: Option<(Context, Vec<Thing>)>,
+    routed: bool,
+}
+
+impl<'a> Left<'a> {
+    /// Looks for it, and changes nothing.
+    pub(crate) async fn of(note: &'a Note, folder: &'a Path) -> Result<Self, KubeError> {
+        let look = async {
+            let there = match note.context.as_ref().filter(|_| note.kind.is_none() && !note.objects.is_empty()) {
+                Some(name) => {
+                    let context = context::connect(note.kubeconfig.as_deref(), name).await?;
+                    let things = objects::there(&context.rest, &note.run, &note.objects).await?;
+                    Some((context, things))
+                }
+                None => None,
+            };
+            let routed = note.routed && kind::clients_are_routed().await;
+            Ok(Self { note, folder, objects: there, routed })
+        };
+        look.await.map_err(|error| kept(note, folder, error))
     }
-    if let Some(name) = &note.kind {
-        kind::Kind::find(name)?.delete().await?;
-    } else if let Some(name) = note.context.as_ref().filter(|_| !note.objects.is_empty()) {
-        let context = context::connect(note.kubeconfig.as_deref(), name).await?;
-        objects::remove(&context.rest, &note.run, &note.objects).await?;
+
+    /// Each thing, in the order in which it is removed.
+    pub(crate) fn told(&self) -> Vec<String> {
+        let routes = self.routed.then(|| format!("the route of clients' addresses, {}", kind::CLIENT_RANGE));
+        let cluster = self.note.kind.iter().map(|name| format!("cluster {name} of kind"));
+        let objects = self.objects.iter().flat_map(|(context, things)| {
+            things.iter().map(|thing| format!("object {} in context {}", thing.path, context.name))
+        });
+        let folder = format!("folder {}", self.folder.display());
+        routes.into_iter().chain(cluster).chain(objects).chain([folder]).collect()
     }
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(KubeError::Folder { path: folder.to_owned(), source: error })
-        }
-        _ => Ok(()),
+
+    /// Removes it.
+    pub(crate) async fn remove(self) -> Result<(), KubeError> {
+        let Self { note, folder, objects, routed } = self;
+        let remove = async {
+            if routed {
+                kind::route_clients(false).await?;
+            }
+            if let Some(name) = &note.kind {
+                kind::Kind::find(name)?.delete().await?;
+            }
+            if let Some((context, mut things)) = objects {
+                // Until nothing comes any more: requests of a run that was broken off may still be under way.
+                while !things.is_empty() {
+                    objects::remove(&context.rest, &note.run, &things).await?;
+                    objects::pause().await;
+                    things = objects::there(&context.rest, &note.run, &note.objects).await?;
+                }
+            }
+            match fs::remove_dir_all(folder) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    Err(KubeError::Folder { path: folder.to_owned(), source: error })
+                }
+                _ => Ok(()),
+            }
+        };
+        remove.await.map_err(|error| kept(note, folder, error))
     }
+}
+
+fn kept(note: &Note, folder: &Path, error: KubeError) -> KubeError {
+    KubeError::Kept { run: note.run.clone(), folder: folder.to_owned(), source: Box::new(error) }
 }
 
 #[cfg(test)]
@@ -137,15 +177,11 @@ mod tests {
                 note.objects.push("/api/v1/namespaces/shop/services/web".into());
             })
             .unwrap();
-        let mine = || left().into_iter().find(|(note, _)| note.run == run);
+        let mine = || left().into_iter().map(|(note, folder, _)| (note, folder)).find(|(note, _)| note.run == run);
         assert_eq!(mine(), None, "it is held");
         let (note, folder) = (ledger.note.clone(), ledger.folder.clone());
         drop(ledger); // as the kernel does when a process is killed
         assert_eq!(mine(), Some((note.clone(), folder.clone())));
-        assert_eq!(
-            note.to_string(),
-            format!("1 objects of run {run} in context kind-dev\n  /api/v1/namespaces/shop/services/web")
-        );
         fs::remove_dir_all(folder).unwrap();
     }
 }

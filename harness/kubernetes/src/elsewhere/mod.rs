@@ -31,6 +31,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 pub(crate) use kind::pause;
+pub(crate) use objects::pause as look_again;
 pub(crate) use pods::{ClusterPods, Place};
 
 use crate::KubeError;
@@ -118,12 +119,12 @@ pub struct Layered {
 }
 
 impl Layered {
-    /// The objects, without those that hold secrets.
     /// The share of the manifests' CPU requests that pods have.
     pub const fn share(&self) -> f64 {
         self.share
     }
 
+    /// The objects, without those that hold secrets.
     pub fn objects(&self) -> impl Iterator<Item = &Value> {
         self.objects.iter().filter(|object| object["kind"] != "Secret")
     }
@@ -160,9 +161,10 @@ impl Cluster {
     /// run's id, a label's value. `say` hears what takes long.
     pub async fn reach(whose: &Whose, run: &str, say: &mut dyn FnMut(&str)) -> Result<Self, KubeError> {
         server::tls::aws_lc_rs::default_provider().install_default().ok();
-        for what in clean_clusters().await? {
-            say(&format!("removed {what} of a run that was killed"));
-        }
+        let Cleaned { things, troubles } = clean_clusters(false).await;
+        things.iter().for_each(|thing| say(&format!("removed {thing} of a run that was killed")));
+        // Another cluster's trouble keeps nobody from this one.
+        troubles.iter().for_each(|trouble| say(&trouble.told()));
         let mut ledger = Ledger::open(run)?;
         let (context, kind, namespace, allow_production) = match whose {
             Whose::Kind { node_image } => {
@@ -223,7 +225,7 @@ impl Cluster {
         if let Some(name) = context::production(&names).filter(|_| allow_production != Some(context.name.as_str())) {
             return Err(KubeError::Production { name, context: context.name });
         }
-        let version = rest.get("/version").await.map_err(KubeError::api("tell its version"))?;
+        let version = rest.get("/version").await.map_err(|error| context.unanswered(error))?;
         let version = version["gitVersion"].as_str().unwrap_or("of an unknown version").to_owned();
         let nodes = context::nodes(rest).await?;
         if !context::is_ours(&nodes) {
@@ -320,7 +322,8 @@ impl Cluster {
         let Layered { plan, config, objects, programs, kept, share, only, direct, images, .. } = layered;
         let before = std::mem::take(&mut self.ledger.note.objects);
         if !before.is_empty() {
-            objects::remove(&self.rest, &self.ledger.note.run, &before).await?;
+            let run = &self.ledger.note.run;
+            objects::remove(&self.rest, run, &objects::there(&self.rest, run, &before).await?).await?;
         }
         if let Some(kind) = self.kind.as_ref().filter(|_| !images.is_empty() && !self.loaded) {
             say(&format!("{} images are loaded into the nodes", images.len()));
@@ -511,19 +514,34 @@ fn short(run: &str) -> String {
     run[start..].trim_matches('-').to_ascii_lowercase()
 }
 
-/// What runs left in clusters, or as clusters, whose process is gone.
-pub fn left_clusters() -> Vec<String> {
-    ledger::left().into_iter().map(|(note, _)| note.to_string()).collect()
+/// What runs left in clusters, or as clusters.
+#[derive(Debug, Default)]
+pub struct Cleaned {
+    /// Each thing that was removed, or would be, in the order in which it goes.
+    pub things: Vec<String>,
+    /// What could not be looked at or removed.
+    pub troubles: Vec<KubeError>,
 }
 
-/// Removes it, and tells what was removed.
-pub async fn clean_clusters() -> Result<Vec<String>, KubeError> {
-    let mut all = Vec::new();
-    for (note, folder) in ledger::left() {
-        ledger::settle(&note, &folder).await?;
-        all.push(note.to_string());
+/// Removes what runs left in clusters, or as clusters, whose process is gone; a `dry_run` only looks.
+pub async fn clean_clusters(dry_run: bool) -> Cleaned {
+    server::tls::aws_lc_rs::default_provider().install_default().ok();
+    let mut cleaned = Cleaned::default();
+    for (note, folder, _held) in ledger::left() {
+        let removed = async {
+            let left = ledger::Left::of(&note, &folder).await?;
+            let told = left.told();
+            if !dry_run {
+                left.remove().await?;
+            }
+            Ok(told)
+        };
+        match removed.await {
+            Ok(told) => cleaned.things.extend(told),
+            Err(trouble) => cleaned.troubles.push(trouble),
+        }
     }
-    Ok(all)
+    cleaned
 }
 
 /// The programs that a cluster of kind's needs, for `doctor`: where `kind` is.

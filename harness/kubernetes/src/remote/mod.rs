@@ -203,7 +203,7 @@ impl Remote {
                 Word::Owner(kind, owner) => self.owner_seen(kind, &owner, host),
                 Word::Scaler(scaler) => self.scaler_seen(&scaler, host),
                 Word::Node(node) => self.node_seen(&node, host),
-                Word::Event(event) => workloads::event_seen(&event, host),
+                Word::Event(event) => self.event_seen(now, &event, host),
                 Word::Claim(claim) if matches!(self.hands, Hands::Played) => self.claim_seen(&claim),
                 Word::Claim(_) => {} // provisioned by the cluster, if by anybody
                 Word::Deed(outcome) => self.deed_done(outcome, host),
@@ -294,6 +294,10 @@ impl ControlSide for Remote {
 
     fn waits_for(&self) -> Option<String> {
         self.unsettled_workload().or_else(|| self.unsettled_service())
+    }
+
+    fn never(&self, now: Nanos) -> Option<String> {
+        self.refused_for_good(now)
     }
 
     fn lost(&self) -> Option<&str> {

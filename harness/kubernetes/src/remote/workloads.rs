@@ -3,6 +3,7 @@
 use cluster::Host;
 use platform::WorkloadKind;
 use record::EventKind;
+use units::Nanos;
 
 use super::Remote;
 use crate::view::{Event, Owner, Seen, condition};
@@ -32,7 +33,13 @@ pub(super) struct Roll {
     overdue: bool,
     told: Option<(u32, u32)>,
     progress: (u32, u32),
+    uid: String,
+    /// Since when its pods are refused, and why.
+    refused: Option<(Nanos, String)>,
 }
+
+/// How long pods may be refused before a platform has stood: what is asked of a namespace does not shrink by itself.
+const REFUSED_FOR: Nanos = Nanos::from_secs(10);
 
 impl Roll {
     /// The number of a template, counted from 0.
@@ -53,6 +60,7 @@ impl Remote {
         }
         let Some(id) = self.platform.workload_of(kind, &namespace, &name) else { return };
         let roll = &mut self.rolls[usize::from(id.0)];
+        seen.uid().clone_into(&mut roll.uid);
         let status = &seen.body.status;
         let daemons = kind == "DaemonSet";
         let (updated, available) = if daemons {
@@ -124,7 +132,11 @@ impl Remote {
         for id in self.platform.workload_ids() {
             let (workload, roll) = (self.platform.workload(id), &mut self.rolls[usize::from(id.0)]);
             let Some(desired) = wanted(roll, &workload.kind) else { continue };
-            let now = (desired, self.counts[usize::from(id.0)].1);
+            let (there, ready) = self.counts[usize::from(id.0)];
+            if there >= desired {
+                roll.refused = None;
+            }
+            let now = (desired, ready);
             if roll.told != Some(now) && workload.kind.is_service() {
                 roll.told = Some(now);
                 let (workload, desired, ready) = (workload.name.clone(), now.0, now.1);
@@ -155,36 +167,57 @@ impl Remote {
             }
             let (there, ready) = self.counts[usize::from(id.0)];
             let settled = (there, ready) == (desired, desired);
-            (!settled)
-                .then(|| format!("{} wants {desired} pods, has {there}, and {ready} of them are ready", workload.name))
+            let refused = roll.refused.as_ref().map_or(String::new(), |(_, why)| format!(": {why}"));
+            (!settled).then(|| {
+                format!("{} wants {desired} pods, has {there}, and {ready} of them are ready{refused}", workload.name)
+            })
         })
+    }
+
+    /// A workload whose pods have been refused for so long that nothing will change it.
+    pub(super) fn refused_for_good(&self, now: Nanos) -> Option<String> {
+        let refused = |roll: &Roll| roll.refused.as_ref().is_some_and(|(since, _)| now >= *since + REFUSED_FOR);
+        let (roll, id) = self.rolls.iter().zip(self.platform.workload_ids()).find(|(roll, _)| refused(roll))?;
+        let (why, name) = (&roll.refused.as_ref()?.1, &self.platform.workload(id).name);
+        let remedy = match why.split_once("exceeded quota: ").and_then(|(_, rest)| rest.split(',').next()) {
+            Some(quota) => format!("; give ResourceQuota {quota} more room, or ask for less"),
+            None => String::new(),
+        };
+        Some(format!("pods of {name} are refused: {why}{remedy}"))
+    }
+
+    /// What only an Event tells.
+    pub(super) fn event_seen(&mut self, now: Nanos, seen: &Seen<Event>, host: &mut dyn Host) {
+        let Event { reason, message, involved_object: about, .. } = &seen.body;
+        match reason.as_str() {
+            "FailedCreate" => {
+                // Of a ReplicaSet `web-7c5d9f6b8d` or a StatefulSet `db`.
+                let owner = match about.kind.as_str() {
+                    "ReplicaSet" => about.name.rsplit_once('-').map_or(about.name.as_str(), |(name, _)| name),
+                    _ => about.name.as_str(),
+                };
+                // By its id: an Event of an earlier run is still there, and names the same.
+                let of_set = self.sets.get(&about.uid).map(|(id, _)| usize::from(id.0));
+                let of_owner = || self.rolls.iter().position(|roll| !roll.uid.is_empty() && roll.uid == about.uid);
+                if let Some(index) = of_set.or_else(of_owner) {
+                    let since = self.rolls[index].refused.as_ref().map_or(now, |(since, _)| *since);
+                    self.rolls[index].refused = Some((since, message.clone()));
+                }
+                host.note(EventKind::CreateFailed { workload: owner.to_owned(), reason: message.clone() });
+            }
+            "TaintManagerEviction" if about.kind == "Pod" && message.starts_with("Marking for deletion") => {
+                let reason = "its node is unreachable for longer than it tolerates".to_owned();
+                host.note(EventKind::PodEvicted { pod: about.name.clone(), reason });
+            }
+            "Preempted" if about.kind == "Pod" => {
+                host.note(EventKind::PodEvicted { pod: about.name.clone(), reason: message.clone() });
+            }
+            _ => {}
+        }
     }
 }
 
 /// How many pods a workload wants; a bare pod wants itself.
 fn wanted(roll: &Roll, kind: &WorkloadKind) -> Option<u32> {
     if *kind == WorkloadKind::Pod { Some(1) } else { roll.desired.filter(|_| roll.observed) }
-}
-
-/// What only an Event tells.
-pub(super) fn event_seen(seen: &Seen<Event>, host: &mut dyn Host) {
-    let Event { reason, message, involved_object: about, .. } = &seen.body;
-    match reason.as_str() {
-        "FailedCreate" => {
-            // Of a ReplicaSet `web-7c5d9f6b8d` or a StatefulSet `db`.
-            let owner = match about.kind.as_str() {
-                "ReplicaSet" => about.name.rsplit_once('-').map_or(about.name.as_str(), |(name, _)| name),
-                _ => about.name.as_str(),
-            };
-            host.note(EventKind::CreateFailed { workload: owner.to_owned(), reason: message.clone() });
-        }
-        "TaintManagerEviction" if about.kind == "Pod" && message.starts_with("Marking for deletion") => {
-            let reason = "its node is unreachable for longer than it tolerates".to_owned();
-            host.note(EventKind::PodEvicted { pod: about.name.clone(), reason });
-        }
-        "Preempted" if about.kind == "Pod" => {
-            host.note(EventKind::PodEvicted { pod: about.name.clone(), reason: message.clone() });
-        }
-        _ => {}
-    }
 }
