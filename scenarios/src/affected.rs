@@ -59,13 +59,15 @@ impl Plan {
             FaultKind::RollingUpdate { workload }
             | FaultKind::BadImage { workload }
             | FaultKind::Rollback { workload } => self.pods_of(*workload),
-            FaultKind::Latency { to, .. } | FaultKind::Errors { to, .. } | FaultKind::Blackhole { to, .. } => {
-                match to {
-                    Party::Workload(workload) => self.pods_of(*workload),
-                    Party::Gateway => gateway(),
-                    Party::Clients => 0,
-                }
-            }
+            FaultKind::Latency { to, .. }
+            | FaultKind::Errors { to, .. }
+            | FaultKind::Reset { to, .. }
+            | FaultKind::PacketLoss { to, .. }
+            | FaultKind::Blackhole { to, .. } => match to {
+                Party::Workload(workload) => self.pods_of(*workload),
+                Party::Gateway => gateway(),
+                Party::Clients => 0,
+            },
             FaultKind::DnsFailure { service } => {
                 let behind = self.platform.selected_by(self.platform.service(*service));
                 behind.map(|workload| self.pods_of(workload)).sum()

@@ -370,7 +370,8 @@ pub(crate) async fn serve(
     let io = |source| KubeError::Folder { path: registrar.serving.certificate.clone(), source };
     let listener = TcpListener::bind(SocketAddr::from((registrar.address, 0))).await.map_err(io)?;
     let port = listener.local_addr().map_err(io)?.port();
-    let listening = Listening::serve_tls(listener, Arc::clone(answers), None, acceptor(registrar)?);
+    let listening =
+        Listening::serve_tls(listener, Arc::clone(answers), None, acceptor(registrar.serving, &registrar.front_proxy)?);
     for (path, object) in registrations(registrar, &answers.groups(), port) {
         let path = format!("{path}?fieldManager={MANAGER}&force=true");
         rest.patch(&path, Patch::Apply, &object).await.map_err(KubeError::api("register our metrics"))?;
@@ -422,20 +423,20 @@ pub(crate) fn registrations(registrar: &Registrar<'_>, groups: &[(&str, &str)], 
     all
 }
 
-fn acceptor(registrar: &Registrar<'_>) -> Result<Acceptor, KubeError> {
+/// Serves as somebody, for those alone who show a certificate by one of the authorities.
+pub(crate) fn acceptor(serving: &Identity, authorities: &[Vec<u8>]) -> Result<Acceptor, KubeError> {
     use pki_types::pem::PemObject;
     let wrong = |error: &dyn std::fmt::Display| KubeError::Certificate(error.to_string());
     let mut roots = RootCertStore::empty();
-    for authority in &registrar.front_proxy {
+    for authority in authorities {
         roots.add(authority.clone().into()).map_err(|error| wrong(&error))?;
     }
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
         .build()
         .map_err(|error| wrong(&error))?;
-    let certificate =
-        pki_types::CertificateDer::from_pem_file(&registrar.serving.certificate).map_err(|error| wrong(&error))?;
-    let key = pki_types::PrivateKeyDer::from_pem_file(&registrar.serving.key).map_err(|error| wrong(&error))?;
+    let certificate = pki_types::CertificateDer::from_pem_file(&serving.certificate).map_err(|error| wrong(&error))?;
+    let key = pki_types::PrivateKeyDer::from_pem_file(&serving.key).map_err(|error| wrong(&error))?;
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| wrong(&error))?

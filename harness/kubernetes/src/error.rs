@@ -186,6 +186,26 @@ pub enum KubeError {
         /// How long it was waited.
         seconds: u64,
     },
+    /// The user's own script failed.
+    #[error("`{command}` failed{when} ({how}); its last lines:\n{said}")]
+    Script {
+        /// Which.
+        command: String,
+        /// In which of its runs.
+        when: &'static str,
+        /// How it ended.
+        how: String,
+        /// Its last lines, and what more is known.
+        said: String,
+    },
+    /// It has not made everything.
+    #[error("`{command}` has not made what the manifests have: {missing}; load would find nobody there")]
+    Undeployed {
+        /// Which.
+        command: String,
+        /// `Kind/name` of each.
+        missing: String,
+    },
     /// A command failed.
     #[error("`{command}` failed: {why}")]
     Command {

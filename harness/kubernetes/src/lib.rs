@@ -29,7 +29,9 @@ mod writer;
 
 pub use apply::Applied;
 pub use child::{Launcher, become_child};
-pub use elsewhere::{Cleaned, Closing, Cluster, ClusterOrder, Layered, Maker, Stood, Whose, clean_clusters, find_kind};
+pub use elsewhere::{
+    Cleaned, Closing, Cluster, ClusterOrder, Deployed, Layered, Maker, Stood, Whose, clean_clusters, find_kind,
+};
 pub use error::KubeError;
 pub use ledger::{Left, clean, left};
 pub use plane::{LocalControlPlane, PlaneSettings};

@@ -351,7 +351,7 @@ fn free_ports<const N: usize>() -> std::io::Result<[u16; N]> {
 }
 
 /// JSON is YAML.
-fn kubeconfig(url: &str, authority: &str, identity: &Identity) -> String {
+pub(crate) fn kubeconfig(url: &str, authority: &str, identity: &Identity) -> String {
     serde_json::json!({
         "apiVersion": "v1",
         "kind": "Config",

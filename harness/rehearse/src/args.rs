@@ -198,7 +198,7 @@ impl Means {
 
 /// Which cluster, for `--backend kubernetes`.
 #[derive(Clone, Debug, Default, clap::Args)]
-#[command(next_help_heading = "A cluster")]
+#[command(next_help_heading = "A cluster", group = clap::ArgGroup::new("somewhere").args(["kind", "context"]))]
 pub(crate) struct ClusterArgs {
     /// Have kind make a cluster for the run, and delete it afterwards
     #[arg(long, conflicts_with = "context")]
@@ -215,6 +215,10 @@ pub(crate) struct ClusterArgs {
     /// The namespace there that rehearsals may use; it carries the label rehearse.dev/allow=true
     #[arg(long, value_name = "NS", requires = "context")]
     pub(crate) namespace: Option<String>,
+    /// This command makes the objects, instead of us, such as './deploy.sh production': with a KUBECONFIG of its own that
+    /// reaches the namespace alone, in a dry run first
+    #[arg(long, value_name = "COMMAND", requires = "somewhere")]
+    pub(crate) deploy: Option<String>,
     /// This workload keeps its own image among stand-ins; may be given more than once
     #[arg(long, value_name = "WORKLOAD")]
     pub(crate) keep_image: Vec<String>,
@@ -243,6 +247,7 @@ impl ClusterArgs {
         words.extend(self.node_image.iter().map(|image| format!(" --node-image {image}")));
         words.extend(self.context.iter().map(|name| format!(" --context {name}")));
         words.extend(self.namespace.iter().map(|name| format!(" --namespace {name}")));
+        words.extend(self.deploy.iter().map(|command| format!(" --deploy '{}'", command.replace('\'', "'\\''"))));
         words.extend(self.keep_image.iter().map(|name| format!(" --keep-image {name}")));
         words.extend(self.burn.then(|| " --burn".to_owned()));
         words.extend(self.registry.iter().map(|prefix| format!(" --registry {prefix}")));

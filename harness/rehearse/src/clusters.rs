@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use alerts::Scraper;
 use cluster::ClusterConfig;
-use kubernetes::{Cluster, ClusterOrder, KubeError, Layered, Whose};
+use kubernetes::{Cluster, ClusterOrder, Deployed, KubeError, Layered, Whose};
 use platform::Node;
 use record::{ExitCode, Observed, Origin, StandIn};
 use scenarios::{Affected, Plan};
@@ -88,9 +88,21 @@ impl ClusterSide {
     }
 
     /// Decides what is applied, and tells the report what of it is not as the manifests have it.
-    pub(crate) fn prepare(&self, rehearsal: &mut Rehearsal) -> Result<(), Failure> {
-        let mut held = self.held();
-        let Some(cluster) = held.cluster.as_ref() else { return Ok(()) };
+    pub(crate) async fn prepare(
+        &self,
+        rehearsal: &mut Rehearsal,
+        mut interrupts: watch::Receiver<u32>,
+    ) -> Result<(), Failure> {
+        let Some(mut cluster) = self.held().cluster.take() else { return Ok(()) };
+        let prepared = tokio::select! {
+            prepared = self.prepare_in(&mut cluster, rehearsal) => prepared,
+            _ = interrupts.changed() => Err(StageError::Interrupted.into()),
+        };
+        self.held().cluster = Some(cluster);
+        prepared
+    }
+
+    async fn prepare_in(&self, cluster: &mut Cluster, rehearsal: &mut Rehearsal) -> Result<(), Failure> {
         if rehearsal.plan.nodes != self.nodes {
             // It was made for others; what it does to nodes is refused before, for they are called otherwise here.
             let mut plan = Plan::clone(&rehearsal.plan);
@@ -118,6 +130,7 @@ impl ClusterSide {
             keep_images,
             burn: self.args.burn,
             registry: self.args.registry.clone(),
+            deploy: self.args.deploy.clone(),
         };
         let layered = cluster.layer(order)?;
         if let Some(most) = self.args.max_affected_pods {
@@ -128,7 +141,16 @@ impl ClusterSide {
             let (what, how) = line.split_once(": ").unwrap_or(("in the cluster", line));
             documented(how, what)
         }));
-        held.layered = Some(layered);
+        if let (Some(command), Some(would)) = (&self.args.deploy, cluster.dry_run(&layered).await?) {
+            let told =
+                format!("`{command}` makes the objects: {} in its dry run", would.made.len() + would.outside.len());
+            rehearsal.stand_ins.push(documented("deployment", &told));
+            let outside = would.outside.iter().map(|what| documented("outside of what is rehearsed", what));
+            rehearsal.stand_ins.extend(outside);
+            let refused = would.refused.iter().map(|what| documented("not allowed to the script", what));
+            rehearsal.stand_ins.extend(refused);
+        }
+        self.held().layered = Some(layered);
         Ok(())
     }
 
@@ -189,6 +211,9 @@ impl ClusterSide {
         let played = match stood {
             Ok(stood) => {
                 progress.say(&format!("{} objects applied", stood.applied.objects));
+                if let Some(deployed) = &stood.deployed {
+                    tell(deployed, progress);
+                }
                 if !stood.applied.unknown.is_empty() {
                     progress.say(&format!("not served here, and left out: {}", stood.applied.unknown.join(", ")));
                 }
@@ -218,6 +243,16 @@ impl ClusterSide {
             Err(error) => told::aside(&format!("{}\n", error.told())),
         }
     }
+}
+
+/// Tells what a script did where it was not meant to, and keeps what it said.
+fn tell(deployed: &Deployed, progress: &mut Progress) {
+    for (what, names) in [("outside of what is rehearsed", &deployed.outside), ("not allowed", &deployed.refused)] {
+        for name in names {
+            progress.say(&format!("the script, {what}: {name}"));
+        }
+    }
+    std::fs::write(progress.folder.path().join("deploy.log"), &deployed.said).ok(); // for who looks
 }
 
 /// Refuses faults that may hit more pods at one time than are allowed.

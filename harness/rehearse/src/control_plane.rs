@@ -77,7 +77,7 @@ pub(crate) fn child(args: &[OsString]) -> Result<ExitCode, Failure> {
 impl From<KubeError> for Failure {
     fn from(error: KubeError) -> Self {
         let code = match &error {
-            KubeError::Refused { .. } => ExitCode::Manifests,
+            KubeError::Refused { .. } | KubeError::Script { .. } | KubeError::Undeployed { .. } => ExitCode::Manifests,
             _ => ExitCode::Backend,
         };
         Self::new(code, &error)

@@ -86,7 +86,7 @@ impl Embedded {
     pub(crate) fn prepare(&self, rehearsal: &mut Rehearsal) -> Result<(), Failure> {
         match &self.under {
             Under::Containers => self.block_on(crate::containers::prepare(rehearsal)),
-            Under::Cluster(side) => side.prepare(rehearsal),
+            Under::Cluster(side) => self.block_on(side.prepare(rehearsal, self.interrupts.clone())),
             Under::Rules | Under::ControlPlane(_) => Ok(()),
         }
     }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use hyper::Request;
 use kubernetes::{Launcher, LocalControlPlane, PlaneSettings, Programs};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testing::{Need, needs};
@@ -21,6 +23,8 @@ const HERE: [&str; 4] = ["--context", "rehearse", "--namespace", "shop"];
 struct Place {
     folder: TempDir,
     plane: LocalControlPlane,
+    /// With kubectl.
+    path: OsString,
 }
 
 impl Place {
@@ -31,7 +35,9 @@ impl Place {
         let launcher = Launcher { program: REHEARSE.into(), words: vec!["child".into()] };
         let settings = PlaneSettings::new(Programs::find(None).unwrap(), launcher);
         let plane = LocalControlPlane::start(&settings).await.unwrap();
-        let place = Self { folder, plane };
+        let path = std::env::var_os("PATH").unwrap();
+        let path = testing::control_plane().into_iter().chain(std::env::split_paths(&path));
+        let place = Self { folder, plane, path: std::env::join_paths(path).unwrap() };
         // Nobody would ever end a pod that is bound to it.
         let node = json!({ "metadata": { "name": "one" }, "spec": { "unschedulable": true } });
         place.ask("POST", "/api/v1/nodes", node).await.unwrap();
@@ -63,6 +69,7 @@ impl Place {
             .current_dir(self.folder.path())
             .env("TMPDIR", self.folder.path())
             .env("KUBECONFIG", self.plane.kubeconfig())
+            .env("PATH", &self.path)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -134,6 +141,7 @@ async fn a_cluster_that_refuses_is_told_as_what_it_is_and_keeps_nothing() {
     policies(&place).await;
     quotas(&place).await;
     strangers(&place);
+    scripts(&place).await;
     killed(place).await;
 }
 
@@ -209,6 +217,51 @@ fn strangers(place: &Place) {
     refused("another authority", &config, &["no API server that the kubeconfig trusts answers", "certificate"]);
 }
 
+/// Somebody's own script: refused in its dry run, or held to the namespace, and what it has made goes, too.
+async fn scripts(place: &Place) {
+    let shop = include_str!("kind/shop.yaml").split("\n---\n").filter(|text| !text.contains("kind: Namespace"));
+    let shop = shop.collect::<Vec<_>>().join("\n---\n");
+    fs::write(place.folder.path().join("parts.yaml"), &shop).unwrap();
+    let words = ["`echo I give up; exit 3` failed in its dry run (exit status: 3)", "\nI give up", "REHEARSE_DRY_RUN"];
+    place.refused("a script that fails", &["--deploy", "echo I give up; exit 3"], 20, &words).await;
+    let strays = "kubectl create clusterrole peep --verb=get --resource=pods || kubectl label namespace shop a=b";
+    let words = [
+        "not allowed: clusterroles/peep is outside of the namespace that is rehearsed",
+        "not allowed: namespaces/shop is outside",
+        "(Forbidden): rehearse: clusterroles/peep is outside",
+    ];
+    place.refused("a script that strays", &["--deploy", strays], 20, &words).await;
+    let words = ["has not made what the manifests have: ", "Deployment/orders", "Service/gateway"];
+    place.refused("a script that does nothing", &["--deploy", "kubectl get pods"], 20, &words).await;
+    let secret = "kubectl create secret generic payments --from-literal=token=x";
+    let script =
+        format!("set -e; kubectl apply -f parts.yaml; {secret}; kubectl scale deployment catalog --replicas=3");
+    fs::write(place.folder.path().join("deploy.sh"), script).unwrap();
+    place.node_is_ready().await;
+    let dry = "[ -n \"$REHEARSE_DRY_RUN\" ] && exec kubectl apply --server-side -f parts.yaml; sh deploy.sh";
+    let mut child = place.run(&[&HERE[..], &["--deploy", dry]].concat()).spawn().unwrap();
+    let mut said = String::new();
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    while !said.contains("objects applied") {
+        assert!(lines.read_line(&mut said).unwrap() > 0, "it never deployed anything: {said}");
+    }
+    let catalog = place.ask("GET", "/apis/apps/v1/namespaces/shop/deployments/catalog", Value::Null).await.unwrap();
+    let image = &catalog["spec"]["template"]["spec"]["containers"][0]["image"];
+    assert!(image.as_str().unwrap().starts_with("registry.example.com/mock-service:"), "{catalog}");
+    assert_eq!(catalog["spec"]["replicas"], 3);
+    assert!(catalog["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"].is_string());
+    let there = place.objects().await;
+    for made in [
+        "/api/v1/namespaces/shop/secrets/payments",
+        "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers/orders",
+    ] {
+        assert!(there.contains(made), "{there:?}");
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{said}");
+    assert_eq!((place.objects().await, place.ledgers()), (BTreeSet::new(), Vec::new()));
+}
+
 /// A run that is killed leaves what a dry run lists, all of it and nothing else; and where the cluster has gone, the ledger
 /// stays.
 async fn killed(place: Place) {
@@ -245,7 +298,7 @@ async fn killed(place: Place) {
 
     begin().await;
     let mut clean = place.command(&["clean"]);
-    let Place { folder, plane } = place;
+    let Place { folder, plane, .. } = place;
     plane.stop().await;
     let config = json!({
         "contexts": [{ "name": "rehearse", "context": { "cluster": "gone", "user": "me" } }],

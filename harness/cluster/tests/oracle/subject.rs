@@ -86,9 +86,8 @@ impl Subject {
         }
         let mut told = told.into_inner().unwrap();
         told.sort_by_key(|(release, number, _)| (*release, *number));
-        let tell = |(release, number, what): &(Release, u64, String)| {
-            format!("{release} seed {seed} case {number}: {what}")
-        };
+        let tell =
+            |(release, number, what): &(Release, u64, String)| format!("{release} seed {seed} case {number}: {what}");
         let first: Vec<_> = told.iter().take(TOLD).map(tell).collect();
         assert!(told.is_empty(), "{}", first.join("\n\n"));
     }

@@ -5,6 +5,7 @@
 //! [`ClusterPods`] where pods are.
 
 mod context;
+mod deploy;
 mod kind;
 mod layer;
 mod ledger;
@@ -30,6 +31,7 @@ use stage::ContainerRuntime;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+pub use deploy::Deployed;
 pub(crate) use kind::pause;
 pub(crate) use objects::pause as look_again;
 pub(crate) use pods::{ClusterPods, Place};
@@ -99,6 +101,8 @@ pub struct ClusterOrder {
     pub burn: bool,
     /// The registry and folder that the stand-ins' images are in, if they are not loaded into the nodes.
     pub registry: Option<String>,
+    /// The command that makes the objects, instead of us.
+    pub deploy: Option<String>,
 }
 
 /// What is to be applied.
@@ -116,12 +120,31 @@ pub struct Layered {
     direct: bool,
     /// Those that nodes are to have.
     images: Vec<String>,
+    deploy: Option<Deploy>,
+}
+
+/// How somebody else's script deploys.
+#[derive(Clone, Debug)]
+struct Deploy {
+    command: String,
+    swap: deploy::Swap,
+    /// Of the objects those that are the script's to make.
+    theirs: Vec<Value>,
+    /// Secrets that nobody declares: made up behind it, where it has not made them.
+    secrets: Vec<Value>,
 }
 
 impl Layered {
     /// The share of the manifests' CPU requests that pods have.
     pub const fn share(&self) -> f64 {
         self.share
+    }
+
+    /// The namespaces that are rehearsed.
+    fn namespaces(&self) -> BTreeSet<String> {
+        let theirs = self.deploy.iter().flat_map(|deploy| &deploy.theirs);
+        let named = self.objects.iter().chain(theirs).filter_map(|one| one["metadata"]["namespace"].as_str());
+        self.only.clone().unwrap_or_else(|| named.map(str::to_owned).collect())
     }
 
     /// The objects, without those that hold secrets.
@@ -136,6 +159,8 @@ pub struct Stood {
     pub runtime: Arc<dyn ContainerRuntime>,
     /// What was applied.
     pub applied: Applied,
+    /// What the user's own script did.
+    pub deployed: Option<Deployed>,
     closing: Closing,
     parts: Parts,
     clock: Clock,
@@ -280,7 +305,7 @@ impl Cluster {
 
     /// Makes the layer between the manifests and what is applied. Nothing is done yet.
     pub fn layer(&self, order: ClusterOrder) -> Result<Layered, KubeError> {
-        let ClusterOrder { plan, objects, config, keep_images, burn, registry } = order;
+        let ClusterOrder { plan, objects, config, keep_images, burn, registry, deploy } = order;
         let platform = &plan.platform;
         let edges = |id: WorkloadId| alerts::Edges::of(platform, platform.workload(id)).edges;
         let programs = containers::programs(&plan, &self.ledger.folder.join("files"), edges)?;
@@ -313,13 +338,94 @@ impl Cluster {
         let kept = platform.workload_ids().filter(|id| keep_images.contains(&platform.workload(*id).name)).collect();
         let images: BTreeSet<Image> = programs.iter().map(|program| program.image).collect();
         let images = if registry.is_none() { images.into_iter().map(Image::tag).collect() } else { Vec::new() };
-        let layer::Layer { objects, told } = made;
-        Ok(Layered { plan, config, objects, told, programs, kept, share, only, direct, images })
+        let layer::Layer { objects: mut applied, mut told } = made;
+        if deploy.is_some() {
+            told.iter_mut()
+                .for_each(|line| *line = line.replace(", made up:", ", made up where the script makes none:"));
+        }
+        let deploy = deploy.map(|command| {
+            let key =
+                |one: &Value| [&one["kind"], &one["metadata"]["name"], &one["metadata"]["namespace"]].map(Value::clone);
+            let declared: Vec<_> = objects.iter().map(key).collect();
+            let namespaces = self.ours; // they are ours to make, so that a dry run has them
+            let (theirs, own) = std::mem::take(&mut applied)
+                .into_iter()
+                .partition(|one| declared.contains(&key(one)) && !(namespaces && one["kind"] == "Namespace"));
+            let (secrets, own) = Vec::into_iter(own).partition(|one: &Value| one["kind"] == "Secret");
+            applied = own;
+            let registry = registry.unwrap_or_else(|| layer::NO_REGISTRY.to_owned());
+            let platform = Arc::clone(&plan.platform);
+            let swap = deploy::Swap { platform, programs: programs.clone(), kept: keep_images, registry, share, burn };
+            Deploy { command, swap, theirs, secrets }
+        });
+        Ok(Layered { plan, config, objects: applied, told, programs, kept, share, only, direct, images, deploy })
+    }
+
+    /// Has the script of a layer deploy without anything being kept, and tells what it would have done.
+    pub async fn dry_run(&mut self, layered: &Layered) -> Result<Option<Deployed>, KubeError> {
+        let Some(deploy) = &layered.deploy else { return Ok(None) };
+        let namespaces: Vec<Value> =
+            layered.objects.iter().filter(|object| object["kind"] == "Namespace").cloned().collect();
+        self.put(&namespaces).await?;
+        self.deploy(deploy, &layered.namespaces(), true).await.map(Some)
+    }
+
+    async fn deploy(
+        &mut self,
+        deploy: &Deploy,
+        namespaces: &BTreeSet<String>,
+        dry: bool,
+    ) -> Result<Deployed, KubeError> {
+        let (context, rest) = (self.context.clone(), self.rest.clone());
+        let Deploy { command, swap, .. } = deploy;
+        let terms =
+            deploy::Terms { command, context: &context, rest: &rest, swap, namespaces, everywhere: self.ours, dry };
+        deploy::deploy(&terms, &mut self.ledger).await
+    }
+
+    /// Applies objects that are nobody's yet, and notes them before.
+    async fn put(&mut self, objects: &[Value]) -> Result<Applied, KubeError> {
+        let paths = apply::paths(&self.rest, objects).await?;
+        if let Some(path) = objects::foreign(&self.rest, &self.ledger.note.run, &paths).await? {
+            return Err(KubeError::Foreign { path });
+        }
+        let context = self.context.clone();
+        self.ledger.write(|note| {
+            note.context = Some(context);
+            note.objects.extend(paths);
+        })?;
+        apply::apply(&self.rest, &self.ledger.note.run, objects).await
+    }
+
+    /// Makes up the Secrets that a script has not made, and refuses to go on without what load is for.
+    async fn behind(&mut self, deploy: &Deploy, applied: &mut Applied) -> Result<(), KubeError> {
+        let mut missing = Vec::new();
+        for object in &deploy.secrets {
+            let path = apply::paths(&self.rest, std::slice::from_ref(object)).await?;
+            if objects::there(&self.rest, &self.ledger.note.run, &path).await?.is_empty() {
+                applied.objects += self.put(std::slice::from_ref(object)).await?.objects;
+            }
+        }
+        for object in &deploy.theirs {
+            let kind = object["kind"].as_str().unwrap_or_default();
+            if !matches!(kind, "Deployment" | "StatefulSet" | "DaemonSet" | "Service") {
+                continue;
+            }
+            let path = apply::paths(&self.rest, std::slice::from_ref(object)).await?;
+            if objects::there(&self.rest, &self.ledger.note.run, &path).await?.is_empty() {
+                missing.push(format!("{kind}/{}", object["metadata"]["name"].as_str().unwrap_or_default()));
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(KubeError::Undeployed { command: deploy.command.clone(), missing: missing.join(", ") })
     }
 
     /// Applies a layer, after what stood before was removed. Needs a tokio runtime. `say` hears what takes long.
     pub async fn stand(&mut self, layered: Layered, say: &mut dyn FnMut(&str)) -> Result<Stood, KubeError> {
-        let Layered { plan, config, objects, programs, kept, share, only, direct, images, .. } = layered;
+        let namespaces = layered.namespaces();
+        let Layered { plan, config, objects, programs, kept, share, only, direct, images, deploy, .. } = layered;
         let before = std::mem::take(&mut self.ledger.note.objects);
         if !before.is_empty() {
             let run = &self.ledger.note.run;
@@ -330,16 +436,16 @@ impl Cluster {
             kind.load(&images).await?;
             self.loaded = true;
         }
-        let paths = apply::paths(&self.rest, &objects).await?;
-        if let Some(path) = objects::foreign(&self.rest, &self.ledger.note.run, &paths).await? {
-            return Err(KubeError::Foreign { path });
+        self.ledger.write(|note| note.routed = direct)?;
+        let mut applied = self.put(&objects).await?;
+        let mut deployed = None;
+        if let Some(deploy) = &deploy {
+            say(&format!("`{}` deploys", deploy.command));
+            let done = self.deploy(deploy, &namespaces, false).await?;
+            applied.objects += done.made.len() + done.outside.len();
+            self.behind(deploy, &mut applied).await?;
+            deployed = Some(done);
         }
-        let context = self.context.clone();
-        self.ledger.write(|note| {
-            (note.context, note.objects) = (Some(context), paths);
-            note.routed = direct;
-        })?;
-        let applied = apply::apply(&self.rest, &self.ledger.note.run, &objects).await?;
         if direct {
             kind::route_clients(true).await?;
         }
@@ -360,7 +466,7 @@ impl Cluster {
         let parts = Parts { rest, platform, nodes, config, answers, died, wall, offset, listening, hands, only };
         let runtime = Arc::clone(&pods) as Arc<dyn ContainerRuntime>;
         let closing = Closing { pods, tasks: [watching, answering] };
-        Ok(Stood { runtime, applied, closing, parts, clock })
+        Ok(Stood { runtime, applied, deployed, closing, parts, clock })
     }
 
     /// A Service of our own in front of the gateway: the manifests' stays as it is.
