@@ -22,6 +22,9 @@ const TOLERANCE_SHARE: f64 = 0.1;
 pub struct Twin {
     /// `rehearse/twin/v1`.
     pub schema: String,
+    /// Of how many sessions one was compared: 1, or more in a long run, and the counts below are of those.
+    #[serde(default = "all")]
+    pub one_in: u64,
     /// Requests of the live run.
     pub n_live: u64,
     /// Requests of the simulation.
@@ -38,6 +41,10 @@ pub struct Twin {
     /// The same step by step.
     #[serde(default)]
     pub curves: Vec<StepCurve>,
+}
+
+const fn all() -> u64 {
+    1
 }
 
 /// One step, or all of them, over the requests that succeeded in both runs.
@@ -124,6 +131,7 @@ pub fn compare(live: &[Observation], simulated: &[Observation], steps: &[StepPla
     let ids = (0..).map(StepId);
     Twin {
         schema: "rehearse/twin/v1".into(),
+        one_in: 1,
         n_live: live.len() as u64,
         n_simulated: simulated.len() as u64,
         matched: matched.len() as u64,

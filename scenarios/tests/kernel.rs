@@ -40,7 +40,7 @@ fn within() {
     run("ip link set lo up");
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, PORT)).unwrap();
     std::thread::spawn(move || {
-        listener.incoming().flatten().for_each(|stream| drop(std::thread::spawn(|| echo(stream))))
+        listener.incoming().flatten().for_each(|stream| drop(std::thread::spawn(|| echo(stream))));
     });
     let timed = |what: &dyn Fn()| {
         let began = Instant::now();

@@ -33,6 +33,7 @@ mod recorder;
 mod release;
 mod replications;
 mod result;
+mod sample;
 mod shard;
 /// The tokens that rehearsed clients carry.
 pub mod token;
@@ -67,6 +68,7 @@ pub use result::{
     PlatformStamp, PodResult, Quantiles, RunResult, ScenarioStamp, Spell, StandIn, StepResult, TimeSplit, Timeline,
     Window, WorkloadPoint, WorkloadSeries, schema,
 };
+pub use sample::Sample;
 pub use shard::{Shard, ShardError};
 pub use verdict::{Budget, Claim, Judgement, Measure, NotJudged, Verdict, VerdictPart, Worst};
 pub use watch::{Bad, Block, CellCounts, Watch, WatchCounts};

@@ -2,7 +2,7 @@
 
 use units::Nanos;
 
-use crate::{Check, Chronicle, Expected, Observation, Recording};
+use crate::{Check, Chronicle, Expected, Recording, Sample};
 
 /// Everything a stage hands over at the end.
 #[derive(Clone, Debug)]
@@ -15,8 +15,8 @@ pub struct Observed {
     pub load_start: Nanos,
     /// When the last phase ended, or the run was ended.
     pub load_end: Nanos,
-    /// Every observation, if they were kept.
-    pub observations: Vec<Observation>,
+    /// Observations one by one, if they were kept: all of them, or those of a sample of the sessions in a long run.
+    pub observations: Sample,
     /// What became of what the scenario expects.
     pub expectations: Vec<Expected>,
     /// Why it was given up early, if it was.

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use ::alerts::Store;
 use platform::Node;
 use record::{
-    Comparison, Conclusion, Deaf, Environment, ExitCode, Expected, Finding, Limit, Look, Observation, Observed,
-    PlatformStamp, RunFolder, RunResult,
+    Comparison, Conclusion, Deaf, Environment, ExitCode, Expected, Finding, Limit, Look, Observed, PlatformStamp,
+    RunFolder, RunResult, Sample,
 };
 use reports::{Played, Twin};
 use scenarios::Plan;
@@ -234,7 +234,7 @@ fn play(
             let result = conclude(rehearsal, rehearsal.backend, observed);
             let twin = match result.conclusion {
                 Conclusion::Interrupted => None,
-                _ if with_twin => Some(twin(rehearsal, &seen)?),
+                _ if with_twin => Some(twin(rehearsal, seen)?),
                 _ => None,
             };
             (result, twin)
@@ -384,12 +384,16 @@ struct Ended {
 }
 
 /// The same scenario and seed in virtual time, held against what was seen live.
-fn twin(rehearsal: &Rehearsal, live: &[Observation]) -> Result<Twin, Failure> {
+fn twin(rehearsal: &Rehearsal, mut live: Sample) -> Result<Twin, Failure> {
     let settings = Settings { keep_observations: true, ..Settings::default() };
     let mut simulated =
         simulation::simulate(&rehearsal.plan, rehearsal.watches.clone(), &settings, &mut Deaf)?.observed;
-    let observations = std::mem::take(&mut simulated.observations);
-    let twin = reports::compare(live, &observations, &rehearsal.plan.load.step_plans());
+    let mut observations = std::mem::take(&mut simulated.observations);
+    // The same sessions of both.
+    live.thin(observations.one_in());
+    observations.thin(live.one_in());
+    let mut twin = reports::compare(&live, &observations, &rehearsal.plan.load.step_plans());
+    twin.one_in = live.one_in();
     Ok(twin.reaching(conclude(rehearsal, Backend::Simulated, simulated)))
 }
 

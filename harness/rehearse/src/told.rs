@@ -74,6 +74,9 @@ pub(crate) fn twin(twin: &Twin) -> String {
             );
         }
     }
+    if twin.one_in > 1 {
+        out += &format!("  compared are the requests of one session in {}\n", twin.one_in);
+    }
     if twin.outcomes_differ > 0 {
         out += &format!("  {} of {} requests ended in another way\n", twin.outcomes_differ, twin.matched);
     }

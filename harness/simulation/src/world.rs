@@ -8,7 +8,7 @@ use cluster::{
     ClusterConfig, ControlInput, ControlPlane, ControlWake, Endpoints, Forecast, Host, PodId, Question, service_proxy,
 };
 use model::data::{DataEffect, DataInput, DataLayer};
-use record::{Chronicle, EventKind, Listener, Observation, Observed, Recorder, RecorderPlan, Second, Watch};
+use record::{Chronicle, EventKind, Listener, Observed, Recorder, RecorderPlan, Sample, Second, Watch};
 use scenarios::{Arrival, Arrivals, Ending, Network, Plan, Referee, Watchdog};
 use units::{Millicores, Nanos, Out, Wake};
 
@@ -187,7 +187,7 @@ pub(crate) struct World<'a> {
     aborted: Option<String>,
     pub(crate) chronicle: Chronicle,
     pub(crate) recorder: Option<Recorder>,
-    pub(crate) observations: Vec<Observation>,
+    pub(crate) observations: Sample,
     /// The platform's Prometheus, if it is played.
     pub(crate) scraper: Option<&'a mut Scraper>,
     /// CPU that something else takes on a node.
@@ -251,7 +251,7 @@ pub fn simulate_scraped(
         aborted: None,
         chronicle: Chronicle::default(),
         recorder: None,
-        observations: Vec::new(),
+        observations: Sample::default(),
         scraper,
         noise: BTreeMap::new(),
         audit: settings.audit.then(Audit::default),

@@ -26,7 +26,7 @@ fn play(spec: &str, entry: Entry) -> (Plan, Vec<Observation>) {
     let plan = resolve(spec, entry).unwrap_or_else(|error| panic!("{error}"));
     let settings = Settings { keep_observations: true, ..Settings::default() };
     let played = simulate(&plan, vec![], &settings, &mut Deaf).unwrap();
-    (plan, played.observed.observations)
+    (plan, played.observed.observations.to_vec())
 }
 
 fn of<'a>(plan: &'a Plan, all: &'a [Observation], step: &'a str) -> impl Iterator<Item = &'a Observation> {
@@ -169,7 +169,7 @@ fn asked_by_gateways(kept: bool) -> BTreeMap<u16, BTreeSet<u16>> {
     let plan = Plan::resolve(&scenario, Arc::new(platform), nodes, &profiles, Seed::new(1)).unwrap();
     let settings = Settings { keep_observations: true, ..Settings::default() };
     let mut asked: BTreeMap<u16, BTreeSet<u16>> = BTreeMap::new();
-    for o in simulate(&plan, vec![], &settings, &mut Deaf).unwrap().observed.observations {
+    for o in simulate(&plan, vec![], &settings, &mut Deaf).unwrap().observed.observations.iter() {
         assert!(o.ok(), "{o:?}");
         asked.entry(o.gateway_pod).or_default().insert(o.pod);
     }

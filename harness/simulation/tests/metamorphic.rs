@@ -28,7 +28,7 @@ fn play(edit: impl Fn(String) -> String, hop: Nanos) -> Vec<(String, Observation
     let plan = Plan::resolve(&scenario, Arc::new(platform), nodes, &profiles, Seed::new(1)).unwrap();
     // Without the data layer: its queues are shared by all, so that a shift would change who waits for whom.
     let settings = Settings { hop, keep_observations: true, data_layer: false, ..Settings::default() };
-    let mut observations = simulate(&plan, vec![], &settings, &mut Deaf).unwrap().observed.observations;
+    let mut observations = simulate(&plan, vec![], &settings, &mut Deaf).unwrap().observed.observations.to_vec();
     observations.sort_by_key(|o| (o.arrival, o.intended));
     observations.into_iter().map(|o| (plan.load.step(o.step).name.clone(), o)).collect()
 }
@@ -85,7 +85,7 @@ fn production() -> platform::Platform {
 
 fn observe(plan: &Plan) -> Vec<Observation> {
     let settings = Settings { keep_observations: true, data_layer: false, ..Settings::default() };
-    simulate(plan, vec![], &settings, &mut Deaf).unwrap().observed.observations
+    simulate(plan, vec![], &settings, &mut Deaf).unwrap().observed.observations.to_vec()
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn plan(overlay: &str, whole: bool, change: impl Fn(&mut Profile)) -> Plan {
 
 fn play(plan: &Plan) -> Vec<Observation> {
     let settings = Settings { keep_observations: true, ..Settings::default() };
-    simulate(plan, vec![], &settings, &mut Deaf).unwrap().observed.observations
+    simulate(plan, vec![], &settings, &mut Deaf).unwrap().observed.observations.to_vec()
 }
 
 /// The 95th percentile of the core flow, and how many of its requests failed.

@@ -8,7 +8,8 @@ use alerts::Scraper;
 use cluster::{ClusterConfig, Host};
 use driver::{Drivers, Pulse, Report, Sender, Update};
 use record::{
-    Cause, DriverState, EventKind, Expected, Listener, Observation, Observed, Recorder, RecorderPlan, Second, Watch,
+    Cause, DriverState, EventKind, Expected, Listener, Observation, Observed, Recorder, RecorderPlan, Sample, Second,
+    Watch,
 };
 use scenarios::{Abort, Part, Plan, Referee, Watchdog};
 use tokio::sync::watch;
@@ -99,7 +100,7 @@ pub async fn play_under(
         driver = driver => driver,
         _ = asked(&mut interrupt) => Err(StageError::Interrupted),
     }?;
-    let observations = settings.keep_observations.then(Vec::new);
+    let observations = settings.keep_observations.then(Sample::default);
     let workers = |part| driver::workers_for(&plan.load, part) as u32;
     let workers = Part::all(settings.drivers).map(workers).sum();
     let state = DriverState { workers, ..DriverState::default() };
@@ -164,7 +165,7 @@ struct Run<'a> {
     contract: Vec<Expected>,
     standing: Standing<'a>,
     watches: Vec<Watch>,
-    observations: Option<Vec<Observation>>,
+    observations: Option<Sample>,
     scraper: Option<&'a mut Scraper>,
     /// It does not say why it refuses.
     real_gateway: bool,

@@ -159,10 +159,9 @@ impl Place {
         let Some(pod) = self.pods.get_mut(&id) else { return Ok(None) };
         (pod.running, pod.vanished) = (None, None); // a container that was here before has ended: its port is free
         let (of, name) = (pod.workload, pod.name.clone());
-        let wanted = match self.plan.platform.gateway.as_ref().is_some_and(|gateway| gateway.workload == of) {
-            true => self.plan.gateway_port,
-            false => self.plan.platform.workload(of).containers.first().map_or(8_000, here::serving_port),
-        };
+        let gateway = self.plan.platform.gateway.as_ref().is_some_and(|gateway| gateway.workload == of);
+        let container = self.plan.platform.workload(of).containers.first();
+        let wanted = if gateway { self.plan.gateway_port } else { container.map_or(8_000, here::serving_port) };
         let started = self.clock.now();
         if let Some(runtime) = &self.runtime {
             let edges = alerts::Edges::of(&self.plan.platform, self.plan.platform.workload(of)).edges;

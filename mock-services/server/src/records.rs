@@ -18,11 +18,13 @@ pub struct Records {
 }
 
 type Key = (String, u64);
+/// A record with its number.
+type Numbered = (u64, Map<String, Value>);
 
 #[derive(Debug, Default)]
 struct State {
     /// Newest first, each with its number.
-    kept: BTreeMap<Key, VecDeque<(u64, Map<String, Value>)>>,
+    kept: BTreeMap<Key, VecDeque<Numbered>>,
     /// Whose record has which number, oldest first. Some of them their owners have forgotten already.
     order: VecDeque<(u64, Key)>,
     added: u64,

@@ -73,6 +73,7 @@ fn twin_table(twin: &Twin) -> Markup {
             caption { span {
                 "Live against its simulation: " (words::count(twin.matched)) " requests in both of " (words::count(twin.n_live)) " live and "
                 (words::count(twin.n_simulated)) " simulated; " (words::counted(twin.outcomes_differ, "outcome differs", "outcomes differ"))
+                @if twin.one_in > 1 { ", in one session of " (words::count(twin.one_in)) }
                 ". ms; good is a tenth of the simulated value, or 2 ms."
             } }
             thead { tr {
