@@ -64,13 +64,20 @@ fn main() {
             (
                 "oha --latency-correction",
                 format!(
-                    "oha -q {rate} -c {users} -z {length} --latency-correction --no-tui --json {url} | tr ',' '\\n' | sed -n 's/.*\"p95\": *\\([0-9.e-]*\\).*/\\1/p' | head -1"
+                    "oha -q {rate} -c {users} -z {length} --latency-correction --no-tui --output-format json {url} | sed -n '/latencyPercentiles/,/}}/s/.*\"p95\": *\\([0-9.e-]*\\).*/\\1/p' | head -1"
                 ),
             ),
             (
                 "oha",
                 format!(
-                    "oha -q {rate} -c {users} -z {length} --no-tui --json {url} | tr ',' '\\n' | sed -n 's/.*\"p95\": *\\([0-9.e-]*\\).*/\\1/p' | head -1"
+                    "oha -q {rate} -c {users} -z {length} --no-tui --output-format json {url} | sed -n '/latencyPercentiles/,/}}/s/.*\"p95\": *\\([0-9.e-]*\\).*/\\1/p' | head -1"
+                ),
+            ),
+            (
+                "k6", // what finds no user is dropped, and is in no percentile
+                format!(
+                    "k6 run -q -e URL={url} -e RATE={rate} -e USERS={users} -e LENGTH={length} {}/k6_rate.js | sed -n 's/^p95 //p'",
+                    concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/benchmarks")
                 ),
             ),
             (

@@ -127,7 +127,8 @@ fn theirs(tool: &str, server: &Server, secs: u64) -> f64 {
         }
         "locust" => {
             let file = format!("{here}/locustfile.py");
-            let run = ["--headless", "-u", &c, "-r", &c, "-t", &length, "--host", &url, "--only-summary"];
+            let host = url.trim_end_matches('/'); // its path begins with one
+            let run = ["--headless", "-u", &c, "-r", &c, "-t", &length, "--host", host, "--only-summary"];
             (of("locust", &[&["-f", &file][..], &run[..]].concat()), "Aggregated")
         }
         "fortio" => (of("fortio", &["load", "-qps", "0", "-c", &c, "-t", &length, &url]), "All done"),

@@ -67,7 +67,7 @@ impl DatabaseConfig {
         max_connections: 200,
         reserved: 3,
         connect: Nanos::from_millis(5),
-        connect_cpu: Nanos::from_millis(2),
+        connect_cpu: Nanos::from_millis(4),
         flush: Nanos::ZERO,
         cores: 2,
         limit: None,
