@@ -198,9 +198,9 @@ fn a_database_is_filled_up_by_others_lost_and_followed_by_its_standby() {
     let faults = "  faults:
     - {name: taken, at: steady + 1s, lasts: 5s, connectionsTaken: {connections: 10000}}
     - {name: backup, at: steady + 7s, lasts: 10s, backup: {}}
-    - {name: loss, at: steady + 32s, lasts: 34s, databaseLoss: {}}
+    - {name: loss, at: steady + 42s, lasts: 34s, databaseLoss: {}}
   load:\n";
-    let scenario = SCENARIO.replace("duration: 6s", "duration: 84s").replace("  load:\n", faults);
+    let scenario = SCENARIO.replace("duration: 6s", "duration: 94s").replace("  load:\n", faults);
     let run = Run::of(&scenario, STAGING);
     let output = run.child.wait_with_output().unwrap();
     let said = told(&output);
