@@ -56,7 +56,10 @@ impl Plan {
             | FaultKind::Partition { node }
             | FaultKind::NoisyNeighbour { node, .. } => nodes(&[*node]),
             FaultKind::ZoneLoss { nodes: all, .. } => nodes(all),
-            FaultKind::RollingUpdate { workload }
+            // It keeps pods from being made, and those that are there stay.
+            FaultKind::Quota(_) => 0,
+            FaultKind::AutoscalerEdit { workload, .. }
+            | FaultKind::RollingUpdate { workload }
             | FaultKind::BadImage { workload }
             | FaultKind::Rollback { workload } => self.pods_of(*workload),
             FaultKind::Latency { to, .. }
@@ -88,7 +91,11 @@ impl Plan {
             return self.nodes.len() as u32;
         }
         let scaler = self.platform.autoscalers.iter().find(|scaler| scaler.target == Some(id));
-        scaler.map_or(0, |scaler| scaler.max).max(workload.replicas.unwrap_or(1))
+        let edited = self.faults.iter().filter_map(|fault| match &fault.kind {
+            FaultKind::AutoscalerEdit { workload, edit } if *workload == id => edit.max,
+            _ => None,
+        });
+        edited.chain(scaler.map(|scaler| scaler.max)).max().unwrap_or(0).max(workload.replicas.unwrap_or(1))
     }
 
     fn all_pods(&self) -> u32 {

@@ -1,6 +1,9 @@
 //! Faults and expectations meet a platform: every name finds what it names, or is refused with its place.
 
-use platform::{Node, Platform, WorkloadId};
+use std::collections::BTreeSet;
+
+use cluster::AutoscalerEdit;
+use platform::{Node, Platform, Quota, Resources, WorkloadId};
 use units::Nanos;
 
 use crate::faults::{Hit, Planned};
@@ -113,6 +116,47 @@ impl Binder<'_> {
         }
     }
 
+    /// The autoscaler of a workload, and what is set in it.
+    fn edit(&mut self, word: &At<String>, edit: AutoscalerEdit, place: Place) -> Option<FaultKind> {
+        let workload = self.workload(word)?;
+        let Some(declared) = self.platform.autoscalers.iter().find(|one| one.target == Some(workload)) else {
+            self.wrong(word.place, format!("{} has no autoscaler that could be edited", word.text));
+            return None;
+        };
+        let edited = edit.applied(declared);
+        if edit.cpu.is_some() && !declared.metrics.iter().any(platform::Metric::is_cpu_share) {
+            self.wrong(place, format!("autoscaler {} does not hold a share of CPU: leave out `cpu`", declared.name));
+        }
+        if edited.min > edited.max {
+            let what = format!(
+                "autoscaler {} would have minReplicas {} and maxReplicas {}, which the API server refuses",
+                declared.name, edited.min, edited.max
+            );
+            self.wrong(place, what);
+        }
+        Some(FaultKind::AutoscalerEdit { workload, edit })
+    }
+
+    /// The namespace that is named, or the platform's own, or the only one that workloads are in.
+    fn namespace(&mut self, word: Option<&At<String>>, place: Place) -> Option<String> {
+        let all: BTreeSet<&str> = self.platform.workloads.iter().map(|workload| workload.namespace.as_str()).collect();
+        let (place, what) = match word {
+            Some(word) if all.contains(word.text.as_str()) => return Some(word.text.clone()),
+            Some(word) => {
+                let hint = nearest(&word.text, all.iter().copied());
+                (word.place, format!("no workload is in a namespace `{}`{hint}", word.text))
+            }
+            None if all.contains(self.platform.namespace.as_str()) => return Some(self.platform.namespace.clone()),
+            None if all.len() == 1 => return all.first().map(|name| (*name).to_owned()),
+            None => {
+                let names: Vec<_> = all.into_iter().collect();
+                (place, format!("several namespaces could be meant: {}: name one with `namespace`", names.join(", ")))
+            }
+        };
+        self.wrong(place, what);
+        None
+    }
+
     pub(crate) fn faults(&mut self, all: &[Planned], end: Nanos) -> Vec<Fault> {
         let bound: Vec<_> = all.iter().filter_map(|fault| self.fault(fault)).collect();
         self.lost_zones(all, &bound, end);
@@ -198,6 +242,15 @@ impl Binder<'_> {
                 };
                 FaultKind::DnsFailure { service }
             }
+            Hit::AutoscalerEdit { workload, edit, place } => self.edit(workload, *edit, *place)?,
+            Hit::Quota { namespace, pods, requests } => FaultKind::Quota(Quota {
+                name: quota_name(&planned.name),
+                namespace: self.namespace(namespace.as_ref(), planned.place)?,
+                requests: *requests,
+                limits: Resources::default(),
+                pods: *pods,
+                place: platform::Place::default(),
+            }),
         };
         Some(Fault { name: planned.name.clone(), at: planned.at, lasts: planned.lasts, kind })
     }
@@ -255,7 +308,7 @@ impl Binder<'_> {
                 let word = file.of.as_ref()?;
                 let workload = self.workload(word)?;
                 let reaches = *file.reaches.as_ref()?.value.as_ref().ok()?;
-                self.reachable(workload, reaches, file);
+                self.reachable(workload, reaches, file, faults);
                 ExpectationKind::Replicas {
                     workload,
                     reaches,
@@ -276,15 +329,29 @@ impl Binder<'_> {
         Some(Expectation { told: told(file), kind })
     }
 
-    /// No workload grows beyond its autoscaler's maximum, or without one at all.
-    fn reachable(&mut self, workload: WorkloadId, reaches: u32, file: &ExpectFile) {
+    /// No workload grows beyond its autoscaler's maximum, be it an edited one, or without one at all.
+    fn reachable(&mut self, workload: WorkloadId, reaches: u32, file: &ExpectFile, faults: &[Planned]) {
         let scaler = self.platform.autoscalers.iter().find(|scaler| scaler.target == Some(workload));
-        let most = scaler.map_or(self.platform.workload(workload).replicas.unwrap_or(1), |scaler| scaler.max);
+        let edited = faults.iter().filter_map(|fault| match &fault.hit {
+            Hit::AutoscalerEdit { workload: of, edit, .. } if self.platform.workload(workload).name == of.text => {
+                edit.max
+            }
+            _ => None,
+        });
+        let most = edited.chain(scaler.map(|scaler| scaler.max)).max();
+        let most = most.unwrap_or(self.platform.workload(workload).replicas.unwrap_or(1));
         if let Some(word) = file.reaches.as_ref().filter(|_| reaches > most) {
             let name = &self.platform.workload(workload).name;
             self.wrong(word.place, format!("{name} never has {reaches} replicas: {most} is the most"));
         }
     }
+}
+
+/// A name that an object may have (RFC 1123), from a fault's.
+fn quota_name(fault: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let name: String = fault.chars().map(plain).collect();
+    format!("rehearse-{}", name.trim_matches('-'))
 }
 
 fn requests(word: Option<&At<String>>, load: &LoadPlan) -> Requests {

@@ -5,7 +5,7 @@
 
 use cluster::{Action, Flaw, PodId, PodRecord};
 use model::data::DataInput;
-use platform::WorkloadId;
+use platform::{Quota, WorkloadId};
 use units::{Millicores, Nanos, Purpose};
 
 use crate::{FaultKind, Plan};
@@ -93,6 +93,16 @@ impl Plan {
             (FaultKind::Backup { .. }, true) => vec![Deed::Data(DataInput::BackupEnds)],
             (FaultKind::NoisyNeighbour { node, cpu }, false) => self.shares(*node, Some(*cpu), cluster),
             (FaultKind::NoisyNeighbour { node, .. }, true) => self.shares(*node, None, cluster),
+            (FaultKind::AutoscalerEdit { workload, edit }, over) => {
+                let declared = self.platform.autoscalers.iter().find(|one| one.target == Some(*workload));
+                let Some(declared) = declared else { return Vec::new() };
+                let edit = if over { edit.undone(declared) } else { *edit };
+                act(Action::EditAutoscaler { workload: *workload, edit })
+            }
+            (FaultKind::Quota(quota), false) => act(Action::SetQuota(quota.clone())),
+            (FaultKind::Quota(Quota { namespace, name, .. }), true) => {
+                act(Action::DropQuota { namespace: namespace.clone(), name: name.clone() })
+            }
             // The network asks the scenario's faults itself, by their time.
             (
                 FaultKind::Latency { .. }

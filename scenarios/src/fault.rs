@@ -3,7 +3,8 @@
 //! Owns the vocabulary only. What a fault does is decided where the thing it hits is decided: `cluster` for pods and
 //! nodes, `gateway` and the network for requests, the data layer for databases.
 
-use platform::{ServiceId, WorkloadId};
+use cluster::AutoscalerEdit;
+use platform::{Quota, ServiceId, WorkloadId};
 use units::{Distribution, Millicores, Nanos};
 
 use crate::Plan;
@@ -163,6 +164,15 @@ pub enum FaultKind {
         /// Which Service.
         service: ServiceId,
     },
+    /// `kubectl patch hpa`; at its end the autoscaler is as it was.
+    AutoscalerEdit {
+        /// Of which workload.
+        workload: WorkloadId,
+        /// What is set.
+        edit: AutoscalerEdit,
+    },
+    /// A `ResourceQuota` is set; at its end it is gone.
+    Quota(Quota),
 }
 
 /// One end of a connection.
@@ -222,6 +232,21 @@ impl Plan {
             }
             FaultKind::DnsFailure { service } => {
                 format!("the name of {} is not resolved", self.platform.service(*service).name)
+            }
+            FaultKind::AutoscalerEdit { workload: id, edit } => {
+                let set =
+                    [("minReplicas", edit.min), ("maxReplicas", edit.max), ("averageUtilization of CPU", edit.cpu)];
+                let set = set.iter().filter_map(|(key, value)| value.map(|value| format!("{key} {value}")));
+                format!("the autoscaler of {} is edited: {}", workload(*id), set.collect::<Vec<_>>().join(", "))
+            }
+            FaultKind::Quota(quota) => {
+                let set = [
+                    quota.pods.map(|pods| format!("{pods} pods")),
+                    quota.requests.cpu.map(|cpu| format!("{cpu} CPU")),
+                    quota.requests.memory.map(|memory| format!("{memory} of memory")),
+                ];
+                let set: Vec<_> = set.into_iter().flatten().collect();
+                format!("a quota allows {} in namespace {}", set.join(" and "), quota.namespace)
             }
         }
     }

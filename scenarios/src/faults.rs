@@ -1,6 +1,8 @@
 //! Faults on the timeline: when each begins and ends, and which of them exclude each other. What they hit is found
 //! later, on a platform (`bind.rs`).
 
+use cluster::AutoscalerEdit;
+use platform::Resources;
 use units::{Distribution, Millicores, Nanos};
 
 use crate::LoadPlan;
@@ -44,6 +46,8 @@ pub(crate) enum Hit {
     GatewayLoss { pods: u32, place: Place },
     NoisyNeighbour { node: At<String>, cpu: Millicores },
     DnsFailure(At<String>),
+    AutoscalerEdit { workload: At<String>, edit: AutoscalerEdit, place: Place },
+    Quota { namespace: Option<At<String>>, pods: Option<u32>, requests: Resources },
 }
 
 /// How long a rolling update is taken to need when the file does not say. Only used to tell overlapping ones.
@@ -75,6 +79,8 @@ impl Hit {
             Self::GatewayLoss { .. } => "gatewayLoss",
             Self::NoisyNeighbour { .. } => "noisyNeighbour",
             Self::DnsFailure(_) => "dnsFailure",
+            Self::AutoscalerEdit { .. } => "autoscalerEdit",
+            Self::Quota { .. } => "quota",
         }
     }
 
@@ -91,10 +97,13 @@ impl Hit {
             | Self::BadImage(one)
             | Self::Rollback(one)
             | Self::NoisyNeighbour { node: one, .. }
+            | Self::AutoscalerEdit { workload: one, .. }
             | Self::DnsFailure(one) => one.text.clone(),
-            Self::DatabaseLoss(one) | Self::RedisLoss(one) | Self::Restore(one) | Self::DiskFull(one) => {
-                one.as_ref().map_or(String::new(), |one| one.text.clone())
-            }
+            Self::DatabaseLoss(one)
+            | Self::RedisLoss(one)
+            | Self::Restore(one)
+            | Self::DiskFull(one)
+            | Self::Quota { namespace: one, .. } => one.as_ref().map_or(String::new(), |one| one.text.clone()),
             Self::Latency { from, to, .. }
             | Self::Errors { from, to, .. }
             | Self::Reset { from, to, .. }
@@ -261,6 +270,24 @@ impl Checker<'_> {
             },
             noisy_neighbour: f => self.get(&f.cpu).map(|cpu| Hit::NoisyNeighbour { node: f.node.clone(), cpu }),
             dns_failure: f => Some(Hit::DnsFailure(f.service.clone())),
+            autoscaler_edit: f => {
+                let read = [&f.min, &f.max, &f.cpu].map(|word| word.as_ref().map_or(Some(None), |word| self.get(word).map(Some)));
+                let [Some(min), Some(max), Some(cpu)] = read else { return None };
+                let edit = AutoscalerEdit { min, max, cpu };
+                if edit == AutoscalerEdit::default() {
+                    self.wrong(place, "nothing is edited: set `min`, `max` or `cpu`");
+                }
+                Some(Hit::AutoscalerEdit { workload: f.workload.clone(), edit, place })
+            },
+            quota: f => {
+                let pods = f.pods.as_ref().map_or(Some(None), |word| self.get(word).map(Some))?;
+                let cpu = f.cpu.as_ref().map_or(Some(None), |word| self.get(word).map(Some))?;
+                let memory = f.memory.as_ref().map_or(Some(None), |word| self.get(word).map(Some))?;
+                if (pods, cpu, memory) == (None, None, None) {
+                    self.wrong(place, "this quota limits nothing: set `pods`, `cpu` or `memory`");
+                }
+                Some(Hit::Quota { namespace: f.namespace.clone(), pods, requests: Resources { cpu, memory } })
+            },
         }
         if hits.len() == 1 {
             return hits.pop().flatten();

@@ -401,6 +401,16 @@ impl Word for Millicores {
     }
 }
 
+impl Word for Bytes {
+    fn read(text: &str) -> Result<Self, String> {
+        let bytes: Self = text.parse().map_err(|_| format!("`{text}` is no memory: write 512Mi or 2Gi"))?;
+        if bytes.get() == 0 { Err(format!("`{text}` is no memory at all")) } else { Ok(bytes) }
+    }
+    fn schema() -> serde_json::Value {
+        json!({"type": ["string", "integer"], "pattern": "^[0-9.]+([KMGT]i?|k)?$", "exclusiveMinimum": 0})
+    }
+}
+
 /// A factor of at least 1, in thousandths.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Factor(pub(crate) u32);

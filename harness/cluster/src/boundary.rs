@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use platform::WorkloadId;
+use platform::{Autoscaler, Metric, MetricTarget, Quota, WorkloadId};
 use record::EventKind;
 use units::Wake;
 
@@ -73,6 +73,22 @@ pub enum Action {
         /// What is set anew.
         patch: Patch,
     },
+    /// `kubectl patch hpa`: what is remembered stays, and the next sync decides by the new specification.
+    EditAutoscaler {
+        /// The workload that it scales.
+        workload: WorkloadId,
+        /// What is set anew.
+        edit: AutoscalerEdit,
+    },
+    /// `kubectl apply` of a `ResourceQuota`, in place of one of its name. What is there already stays.
+    SetQuota(Quota),
+    /// `kubectl delete resourcequota`.
+    DropQuota {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
     /// `kubectl cordon`.
     Cordon(usize),
     /// `kubectl uncordon`.
@@ -85,6 +101,37 @@ pub enum Action {
     CutOff(usize),
     /// A lost or cut-off node is back.
     ReturnNode(usize),
+}
+
+/// What is set anew of an autoscaler; what is `None` stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AutoscalerEdit {
+    /// `minReplicas`.
+    pub min: Option<u32>,
+    /// `maxReplicas`.
+    pub max: Option<u32>,
+    /// `averageUtilization` of its CPU metric, percent of the request.
+    pub cpu: Option<u32>,
+}
+
+impl AutoscalerEdit {
+    /// `declared` as it is with the edit.
+    pub fn applied(&self, declared: &Autoscaler) -> Autoscaler {
+        let mut edited = declared.clone();
+        edited.min = self.min.unwrap_or(edited.min);
+        edited.max = self.max.unwrap_or(edited.max);
+        if let (Some(cpu), Some(metric)) = (self.cpu, edited.metrics.iter_mut().find(|metric| metric.is_cpu_share())) {
+            metric.target = MetricTarget::Utilization(cpu);
+        }
+        edited
+    }
+
+    /// What takes the edit back from `declared`.
+    #[must_use]
+    pub fn undone(&self, declared: &Autoscaler) -> Self {
+        let cpu = declared.metrics.iter().find_map(Metric::cpu_share);
+        Self { min: self.min.and(Some(declared.min)), max: self.max.and(Some(declared.max)), cpu: self.cpu.and(cpu) }
+    }
 }
 
 /// What is wrong with a new pod template.

@@ -36,7 +36,7 @@ mod scheduler;
 pub mod service_proxy;
 pub mod stateful_set;
 
-pub use boundary::{Action, Effect, Flaw, Input, Scraper};
+pub use boundary::{Action, AutoscalerEdit, Effect, Flaw, Input, Scraper};
 pub use cluster::Cluster;
 pub use config::{ClusterConfig, Forecast, Gates, Release, UnknownRelease};
 pub use control::{ControlInput, ControlPlane, ControlSide, ControlWake, Host, Question};

@@ -3,12 +3,16 @@
 //! Owns the requests and their repetitions. What they lead to comes back by the watches; only what no object shows is
 //! told from here ([`Outcome`]).
 
+mod policy;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::Flaw;
 use platform::{Workload, WorkloadKind};
 use serde_json::{Value, json};
+
+pub(crate) use policy::quota_path;
 
 use crate::apply::MANAGER;
 use crate::rest::{Patch, Rest, pod, refusal, told};

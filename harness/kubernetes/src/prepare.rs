@@ -86,7 +86,7 @@ impl Prepared {
 
     /// The control side of a rehearsal on the clock of the run. Needs a tokio runtime.
     pub fn control(self, clock: &Clock, teller: Arc<dyn Fn(ControlInput) + Send + Sync>) -> Box<dyn ControlSide> {
-        let Order { platform, nodes, config, .. } = self.order;
+        let Order { platform, nodes, config, run, .. } = self.order;
         let offset = self.clock.now() - clock.now();
         let parts = Parts {
             rest: self.rest,
@@ -97,6 +97,7 @@ impl Prepared {
             died: self.died,
             wall: self.wall,
             offset,
+            run,
             listening: Some(self.listening),
             hands: Hands::Played,
             only: None,

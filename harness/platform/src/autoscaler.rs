@@ -58,6 +58,23 @@ pub struct Metric {
     pub target: MetricTarget,
 }
 
+impl Metric {
+    /// The share of its request, in percent, at which it holds a pod's CPU, if that is what it does.
+    pub fn cpu_share(&self) -> Option<u32> {
+        match (&self.source, self.target) {
+            (MetricSource::Resource { resource }, MetricTarget::Utilization(percent)) if resource == "cpu" => {
+                Some(percent)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether [`Self::cpu_share`] is there.
+    pub fn is_cpu_share(&self) -> bool {
+        self.cpu_share().is_some()
+    }
+}
+
 /// Where a metric's value comes from: `type` of a metric with what that type names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MetricSource {

@@ -64,7 +64,9 @@ impl Backend {
                 | FaultKind::NodeDrain { .. }
                 | FaultKind::RollingUpdate { .. }
                 | FaultKind::BadImage { .. }
-                | FaultKind::Rollback { .. },
+                | FaultKind::Rollback { .. }
+                | FaultKind::AutoscalerEdit { .. }
+                | FaultKind::Quota(_),
             )
             | (Self::Containers, FaultKind::ConnectionsTaken { .. } | FaultKind::DiskFull)
             | (Self::Simulated, _) => Native,
@@ -250,6 +252,14 @@ mod tests {
     fn kinds() -> Vec<(&'static str, FaultKind)> {
         let (workload, node, service) = (WorkloadId(0), 0, ServiceId(0));
         let (from, to) = (Party::Gateway, Party::Workload(workload));
+        let quota = platform::Quota {
+            name: String::new(),
+            namespace: String::new(),
+            requests: platform::Resources::default(),
+            limits: platform::Resources::default(),
+            pods: None,
+            place: platform::Place::default(),
+        };
         vec![
             ("podKill", FaultKind::PodKill { workload, pods: 1, forced: false }),
             ("nodeDrain", FaultKind::NodeDrain { node }),
@@ -273,6 +283,8 @@ mod tests {
             ("gatewayLoss", FaultKind::GatewayLoss { pods: 1 }),
             ("noisyNeighbour", FaultKind::NoisyNeighbour { node, cpu: Millicores::new(1) }),
             ("dnsFailure", FaultKind::DnsFailure { service }),
+            ("autoscalerEdit", FaultKind::AutoscalerEdit { workload, edit: cluster::AutoscalerEdit::default() }),
+            ("quota", FaultKind::Quota(quota)),
         ]
     }
 

@@ -117,6 +117,7 @@ impl ClusterSide {
         if let Some(why) = cluster.unmeasured(plan, self.args.burn) {
             return Err(Failure::usage(why));
         }
+        cluster.permits(plan).await?;
         rehearsal.stand_ins.extend(self.within_limits(plan)?);
         let keep_images: BTreeSet<String> = self.args.keep_image.iter().cloned().collect();
         let known = |name: &&String| plan.platform.workloads.iter().any(|workload| workload.name == **name);

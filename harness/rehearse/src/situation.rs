@@ -60,6 +60,8 @@ const fn key(kind: &FaultKind) -> &'static str {
         FaultKind::Restore => "restore",
         FaultKind::NoisyNeighbour { .. } => "noisyNeighbour",
         FaultKind::DnsFailure { .. } => "dnsFailure",
+        FaultKind::AutoscalerEdit { .. } => "autoscalerEdit",
+        FaultKind::Quota(_) => "quota",
     }
 }
 

@@ -51,6 +51,13 @@ fn what_the_platform_does_not_have_is_refused_with_its_place() {
         ("to itself", "latency: {from: auth-service, to: auth-service, add: 1s}", "both ends are the same"),
         ("too many gateways", "gatewayLoss: {pods: 50}", "50 gateway pods cannot be lost"),
         ("too much noise", "noisyNeighbour: {node: general-a-1, cpu: 999}", "999 CPU cannot be taken"),
+        ("no autoscaler", "autoscalerEdit: {workload: postgres, max: 3}", "postgres has no autoscaler"),
+        (
+            "bounds that cross",
+            "autoscalerEdit: {workload: transactions-service, max: 1}",
+            "which the API server refuses",
+        ),
+        ("another namespace", "quota: {namespace: shop, pods: 3}", "no workload is in a namespace `shop`"),
     ] {
         let error =
             resolve(&format!("{head}  faults:\n    - {{at: 30s, {fault}}}\n"), "s.yaml").unwrap_err().to_string();
@@ -64,6 +71,34 @@ fn what_the_platform_does_not_have_is_refused_with_its_place() {
         let error = resolve(&format!("{head}  expect:\n    - {expect}\n"), "s.yaml").unwrap_err().to_string();
         assert!(error.contains(want), "{case}: {error}");
     }
+}
+
+#[test]
+fn what_is_edited_is_taken_back_at_its_end() {
+    use cluster::{Action, AutoscalerEdit};
+    use scenarios::Deed;
+    let head = scenarios::find("rolling-update").unwrap().text.split("  faults:").next().unwrap().to_owned();
+    let faults = "  faults:\n    - {at: 30s, lasts: 20s, autoscalerEdit: {workload: transactions-service, max: 20, cpu: 90}}\n\
+                  \x20   - {name: Tight room, at: 40s, lasts: 20s, quota: {pods: 8, cpu: 1500m}}\n\
+                  \x20 expect:\n    - {that: replicas, of: transactions-service, reaches: 20, within: 1s}\n";
+    let plan = resolve(&format!("{head}{faults}"), "s.yaml").unwrap_or_else(|error| panic!("{error}"));
+    let scaled = plan.platform.workload_named("transactions-service").unwrap();
+    let declared = plan.platform.autoscalers.iter().find(|one| one.target == Some(scaled)).unwrap();
+    let cpu = declared.metrics.iter().find_map(platform::Metric::cpu_share);
+    for (over, edit) in [
+        (false, AutoscalerEdit { min: None, max: Some(20), cpu: Some(90) }),
+        (true, AutoscalerEdit { min: None, max: Some(declared.max), cpu }),
+    ] {
+        assert_eq!(plan.deeds(0, over, &[]), [Deed::Act(Action::EditAutoscaler { workload: scaled, edit })]);
+    }
+    let [Deed::Act(Action::SetQuota(quota))] = &plan.deeds(1, false, &[])[..] else { panic!("no quota") };
+    assert_eq!((quota.name.as_str(), quota.pods), ("rehearse-tight-room", Some(8)));
+    let (namespace, name) = (quota.namespace.clone(), quota.name.clone());
+    assert_eq!(plan.deeds(1, true, &[]), [Deed::Act(Action::DropQuota { namespace, name })]);
+    let told: Vec<String> = plan.faults.iter().map(|fault| plan.fault_in_words(fault)).collect();
+    let want = "the autoscaler of transactions-service is edited: maxReplicas 20, averageUtilization of CPU 90";
+    assert_eq!(told[0], want);
+    assert!(told[1].starts_with("a quota allows 8 pods and 1500m CPU in namespace "), "{told:?}");
 }
 
 #[test]

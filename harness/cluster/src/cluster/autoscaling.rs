@@ -1,6 +1,6 @@
 //! Feeds the autoscalers with what they read, and carries out what they decide.
 
-use platform::Selector;
+use platform::{Selector, WorkloadId};
 use record::EventKind;
 use units::{Nanos, Out};
 
@@ -10,7 +10,7 @@ use crate::hpa::{
     whole_seconds,
 };
 use crate::metrics_server::Sample;
-use crate::{Effect, PodId, Scraper};
+use crate::{AutoscalerEdit, Effect, PodId, Scraper};
 
 impl Cluster {
     pub(super) fn sync_autoscaler(&mut self, now: Nanos, index: usize, out: &mut impl Out<Effect>) {
@@ -86,6 +86,14 @@ impl Cluster {
         out.emit(Effect::Note(EventKind::Scaling(decision)));
         if desired != current {
             self.scale(target, desired);
+        }
+    }
+
+    /// Somebody applied another specification. One that is not there stays as it is.
+    pub(super) fn edit_autoscaler(&mut self, workload: WorkloadId, edit: AutoscalerEdit) {
+        let mut all = self.platform.autoscalers.iter().zip(&mut self.autoscalers);
+        if let Some((declared, autoscaler)) = all.find(|(declared, _)| declared.target == Some(workload)) {
+            autoscaler.declare(&edit.applied(declared));
         }
     }
 

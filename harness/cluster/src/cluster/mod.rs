@@ -16,7 +16,7 @@ mod services;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use platform::{Node, Platform, ServiceId, WorkloadId};
+use platform::{Node, Platform, Quota, ServiceId, WorkloadId};
 use record::EventKind;
 use units::{Machine, Nanos, Out};
 
@@ -73,6 +73,7 @@ pub struct Cluster {
     /// When each Deployment looks again whether its deadline has passed.
     deadlines: Vec<Option<Nanos>>,
     autoscalers: Vec<Hpa>,
+    quotas: Vec<Quota>,
     services_of: Vec<Vec<ServiceId>>,
     scheduler: Scheduler,
     queue: Queue,
@@ -118,6 +119,7 @@ impl Cluster {
             dirty: BTreeSet::new(),
             deadlines: vec![None; platform.workloads.len()],
             autoscalers: autoscalers.collect(),
+            quotas: platform.quotas.clone(),
             services_of,
             scheduler,
             queue: Queue::default(),
@@ -264,7 +266,13 @@ impl Cluster {
             Action::Rollout { flaw, .. } => self.roll(now, index, Roll::Out(flaw), out),
             Action::Rollback(_) => self.roll(now, index, Roll::Back(None), out),
             Action::RollBackTo { revision, .. } => self.roll(now, index, Roll::Back(Some(revision)), out),
-            Action::Patch { patch, .. } => self.patch(now, index, &patch),
+            Action::Patch { ref patch, .. } => self.patch(now, index, patch),
+            Action::EditAutoscaler { workload, edit } => self.edit_autoscaler(workload, edit),
+            Action::SetQuota(ref quota) => {
+                self.quotas.retain(|other| !is(other, &quota.namespace, &quota.name));
+                self.quotas.push(quota.clone());
+            }
+            Action::DropQuota { ref namespace, ref name } => self.quotas.retain(|other| !is(other, namespace, name)),
             Action::Cordon(node) => self.cordon(now, node, true, out),
             Action::Uncordon(node) => self.cordon(now, node, false, out),
             Action::Drain(node) => self.drain(now, node, out),
@@ -287,6 +295,10 @@ impl Cluster {
             }
         }
     }
+}
+
+fn is(quota: &Quota, namespace: &str, name: &str) -> bool {
+    (quota.namespace.as_str(), quota.name.as_str()) == (namespace, name)
 }
 
 impl Machine for Cluster {

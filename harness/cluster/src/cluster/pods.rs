@@ -67,7 +67,7 @@ impl Cluster {
 
     fn over_quota(&self, id: WorkloadId) -> Option<String> {
         let workload = self.platform.workload(id);
-        let quotas = self.platform.quotas.iter().filter(|quota| quota.namespace == workload.namespace);
+        let quotas = self.quotas.iter().filter(|quota| quota.namespace == workload.namespace);
         quotas.into_iter().find_map(|quota| {
             let mut used = Used::default();
             for owner in &self.owners {

@@ -1,7 +1,7 @@
 //! From a cold start through load to a scale-down, and what happens to single pods.
 
 use crate::world::{SERVICE, WEB, World, nodes, platform};
-use cluster::{Action, ControlInput, ControlWake, PodId, ProbeKind};
+use cluster::{Action, AutoscalerEdit, ControlInput, ControlWake, PodId, ProbeKind};
 use platform::{Autoscaler, Labels, Metric, MetricId, MetricSource, MetricTarget, Platform, Selector};
 use record::EventKind;
 use units::{Milli, Millicores, Nanos};
@@ -252,4 +252,27 @@ fn a_metric_that_nobody_counts_fails_as_without_an_adapter() {
     world.run_until(60);
     let last = world.decisions().last().unwrap().1;
     assert_eq!((last.desired, last.scaling_active.as_str()), (2, "FailedGetPodsMetric"), "{last:?}");
+}
+
+#[test]
+fn an_edited_autoscaler_decides_by_its_new_bounds_and_remembers_what_it_has_seen() {
+    let mut world = world(1);
+    world.place.load = |_| 1_500;
+    let edit = |min, max, cpu| Action::EditAutoscaler { workload: WEB, edit: AutoscalerEdit { min, max, cpu } };
+    let becomes = |world: &World| world.rescales().last().map(|(_, _, after)| *after);
+    world.act(1, edit(None, Some(3), None));
+    world.run_until(400);
+    assert_eq!(becomes(&world), Some(3), "six are recommended");
+    // 1500m over pods that request 500m, at 75 %: four.
+    world.act(400, edit(None, Some(10), Some(75)));
+    world.run_until(600);
+    assert_eq!(becomes(&world), Some(6), "what was recommended stands for five minutes");
+    world.run_until(780);
+    assert_eq!(becomes(&world), Some(4));
+    world.act(780, edit(Some(5), None, Some(75)));
+    world.run_until(800);
+    assert_eq!(becomes(&world), Some(5), "raised to its minimum past all metrics");
+    let declared = platform().autoscalers.remove(0);
+    let undone = AutoscalerEdit { min: Some(5), max: None, cpu: Some(75) }.undone(&declared);
+    assert_eq!(undone, AutoscalerEdit { min: Some(2), max: None, cpu: Some(50) });
 }

@@ -124,14 +124,7 @@ fn a_bare_pod_is_never_replaced() {
 #[test]
 fn a_quota_refuses_pods_and_says_so_once() {
     let mut platform = plain(workload("web"), 3);
-    platform.quotas.push(Quota {
-        name: "team".into(),
-        namespace: String::new(),
-        requests: Resources { cpu: Some(Millicores::new(1_000)), memory: None },
-        limits: Resources::default(),
-        pods: None,
-        place: Place::default(),
-    });
+    platform.quotas.push(quota(Resources { cpu: Some(Millicores::new(1_000)), memory: None }, None));
     let mut world = World::new(platform, nodes(3, 8), 1);
     world.run_until(60);
     let told = world.told(|kind| match kind {
@@ -143,5 +136,32 @@ fn a_quota_refuses_pods_and_says_so_once() {
     assert!(told[0].1.ends_with(want), "{told:?}");
     world.act(60, Action::Scale(WEB, 2));
     world.run_until(70);
+    assert!(world.cluster().settled());
+}
+
+fn quota(requests: Resources, pods: Option<u32>) -> Quota {
+    let (limits, place) = (Resources::default(), Place::default());
+    Quota { name: "team".into(), namespace: String::new(), requests, limits, pods, place }
+}
+
+#[test]
+fn a_quota_that_comes_later_takes_no_pod_away_and_keeps_lost_ones_away_until_it_goes() {
+    let mut world = World::new(plain(workload("web"), 4), nodes(3, 8), 1);
+    world.run_until(60);
+    world.act(60, Action::SetQuota(quota(Resources::default(), Some(9))));
+    world.act(61, Action::SetQuota(quota(Resources::default(), Some(2))));
+    world.run_until(90);
+    assert_eq!(world.living().count(), 4, "more than it allows, and there before");
+    world.act(90, Action::DeletePod { pod: PodId(0), forced: true });
+    world.run_until(150);
+    assert_eq!(world.living().count(), 3);
+    let told = world.told(|kind| match kind {
+        EventKind::CreateFailed { reason, .. } => Some(reason.clone()),
+        _ => None,
+    });
+    let want = "exceeded quota: team, requested: pods=1, used: pods=3, limited: pods=2";
+    assert!(told.len() == 1 && told[0].1.ends_with(want), "{told:?}");
+    world.act(150, Action::DropQuota { namespace: String::new(), name: "team".into() });
+    world.run_until(400);
     assert!(world.cluster().settled());
 }

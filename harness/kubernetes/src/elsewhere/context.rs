@@ -13,6 +13,7 @@ use futures_util::{StreamExt, stream};
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use scenarios::{Fault, FaultKind};
 use serde_json::{Value, json};
 
 use super::objects;
@@ -150,18 +151,43 @@ impl std::fmt::Display for Permission {
     }
 }
 
+/// Permission for each of these verbs on each of these resources.
+fn each<'a>(
+    verbs: &'a [&'static str],
+    group: &'a str,
+    resources: &'a [&'a str],
+    namespace: Option<&'a str>,
+) -> impl Iterator<Item = Permission> + 'a {
+    verbs.iter().flat_map(move |verb| {
+        resources.iter().map(move |resource| Permission {
+            verb,
+            group: group.to_owned(),
+            resource: (*resource).to_owned(),
+            namespace: namespace.map(str::to_owned),
+        })
+    })
+}
+
+/// What the faults of a plan do, beyond that.
+pub(crate) fn needed_by(namespace: &str, faults: &[Fault]) -> BTreeSet<Permission> {
+    let here = Some(namespace);
+    let by = |fault: &Fault| -> Vec<Permission> {
+        match fault.kind {
+            FaultKind::AutoscalerEdit { .. } => {
+                each(&["get", "patch"], "autoscaling", &["horizontalpodautoscalers"], here).collect()
+            }
+            FaultKind::Quota(_) => each(&["get", "create", "patch", "delete"], "", &["resourcequotas"], here).collect(),
+            _ => Vec::new(),
+        }
+    };
+    faults.iter().flat_map(by).collect()
+}
+
 /// What every run does in a namespace, whatever it applies.
 pub(crate) fn needed(namespace: &str) -> BTreeSet<Permission> {
     let mut all = BTreeSet::new();
     let mut need = |verbs: &[&'static str], group: &str, resources: &[&str], namespace: Option<&str>| {
-        for verb in verbs {
-            all.extend(resources.iter().map(|resource| Permission {
-                verb,
-                group: group.to_owned(),
-                resource: (*resource).to_owned(),
-                namespace: namespace.map(str::to_owned),
-            }));
-        }
+        all.extend(each(verbs, group, resources, namespace));
     };
     let here = Some(namespace);
     need(&["list", "watch"], "", &["nodes"], None);
@@ -176,8 +202,14 @@ pub(crate) fn needed(namespace: &str) -> BTreeSet<Permission> {
     all
 }
 
+/// Refuses to go on if the API server would not grant all of them to us.
+pub(crate) async fn granted(rest: &Rest, needed: BTreeSet<Permission>) -> Result<(), KubeError> {
+    let missing: Vec<String> = missing(rest, needed).await?.iter().map(ToString::to_string).collect();
+    if missing.is_empty() { Ok(()) } else { Err(KubeError::Forbidden { missing: missing.join(", ") }) }
+}
+
 /// Those that the API server would not grant to us.
-pub(crate) async fn missing(rest: &Rest, needed: BTreeSet<Permission>) -> Result<Vec<Permission>, KubeError> {
+async fn missing(rest: &Rest, needed: BTreeSet<Permission>) -> Result<Vec<Permission>, KubeError> {
     let asked = stream::iter(needed).map(|permission| async move {
         let Permission { verb, group, resource, namespace } = &permission;
         let (resource, below) = resource.split_once('/').unwrap_or((resource, ""));

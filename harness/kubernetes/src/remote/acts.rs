@@ -8,6 +8,7 @@ use record::NodeState;
 use units::Nanos;
 
 use super::{Hands, Remote};
+use crate::deeds::quota_path;
 use crate::writer::PodRef;
 
 impl Remote {
@@ -33,6 +34,18 @@ impl Remote {
             Action::Rollback(id) => drop(tokio::spawn(operator.roll_back(workload(id), None))),
             Action::RollBackTo { workload: id, revision } => {
                 tokio::spawn(operator.roll_back(workload(id), Some(u64::from(revision))));
+            }
+            Action::EditAutoscaler { workload: id, edit } => {
+                let Some(declared) = self.platform.autoscalers.iter().find(|one| one.target == Some(id)) else {
+                    return;
+                };
+                let target = (declared.namespace.clone(), declared.name.clone());
+                self.edits.insert(id, edit);
+                tokio::spawn(operator.edit_autoscaler(target, edit));
+            }
+            Action::SetQuota(ref quota) => drop(tokio::spawn(operator.set_quota(quota.clone(), self.run.clone()))),
+            Action::DropQuota { ref namespace, ref name } => {
+                tokio::spawn(operator.drop_quota(quota_path(namespace, name)));
             }
             Action::Patch { workload: id, .. } => {
                 let name = &self.platform.workload(id).name;

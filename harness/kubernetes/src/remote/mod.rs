@@ -16,7 +16,8 @@ use std::sync::Arc;
 
 use clock::Clock;
 use cluster::{
-    ClusterConfig, ControlInput, ControlSide, ControlWake, Endpoints, Host, Kubelets, PodId, PodRecord, Scraper,
+    AutoscalerEdit, ClusterConfig, ControlInput, ControlSide, ControlWake, Endpoints, Host, Kubelets, PodId, PodRecord,
+    Scraper,
 };
 use platform::{Node, Platform, WorkloadId};
 use server::Listening;
@@ -75,6 +76,8 @@ pub(crate) struct Parts {
     pub(crate) hands: Hands,
     /// The namespaces that were applied; `None`: all of them.
     pub(crate) only: Option<BTreeSet<String>>,
+    /// The run's id, which is a label of everything that it makes.
+    pub(crate) run: String,
 }
 
 /// A control plane elsewhere, as the control side of a rehearsal.
@@ -93,6 +96,7 @@ pub struct Remote {
     _listening: Option<Listening>,
     hands: Hands,
     only: Option<BTreeSet<String>>,
+    run: String,
     answers: Arc<Answers>,
     kubelets: Kubelets,
     /// By id.
@@ -109,6 +113,8 @@ pub struct Remote {
     /// ReplicaSets by `uid`: whose they are and how large.
     sets: BTreeMap<String, (WorkloadId, u32)>,
     scalers: BTreeMap<Key, ScalerStatus>,
+    /// What is set anew in the autoscaler of a workload.
+    edits: BTreeMap<WorkloadId, AutoscalerEdit>,
     rollouts: u32,
     lost: Option<String>,
 }
@@ -121,7 +127,7 @@ impl std::fmt::Debug for Remote {
 
 impl Remote {
     pub(crate) fn new(parts: Parts, clock: &Clock, teller: Arc<dyn Fn(ControlInput) + Send + Sync>) -> Self {
-        let Parts { rest, platform, nodes, config, answers, died, wall, offset, listening, hands, only } = parts;
+        let Parts { rest, platform, nodes, config, answers, died, wall, offset, listening, hands, only, run } = parts;
         let (sender, words) = unbounded_channel();
         let post = Post { words: sender, teller };
         let nodes: Arc<[Node]> = nodes.into();
@@ -153,6 +159,7 @@ impl Remote {
             slices: BTreeMap::new(),
             sets: BTreeMap::new(),
             scalers: BTreeMap::new(),
+            edits: BTreeMap::new(),
             rollouts: 0,
             lost: None,
             platform,
@@ -165,6 +172,7 @@ impl Remote {
             _listening: listening,
             hands,
             only,
+            run,
             answers,
             silent,
         }

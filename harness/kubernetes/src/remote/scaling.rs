@@ -21,7 +21,8 @@ impl Remote {
         }
         let workload = declared.target.map(|id| self.platform.workload(id).name.clone());
         let workload = workload.unwrap_or_else(|| declared.reference.name.clone());
-        host.note(EventKind::Scaling(decision(declared, workload, status)));
+        let edit = declared.target.and_then(|id| self.edits.get(&id)).copied().unwrap_or_default();
+        host.note(EventKind::Scaling(decision(&edit.applied(declared), workload, status)));
         self.scalers.insert(key, status.clone());
     }
 }

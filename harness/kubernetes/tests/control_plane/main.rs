@@ -6,6 +6,7 @@ mod differential;
 mod lifetime;
 mod measured;
 mod overlays;
+mod policy;
 mod world;
 
 use kubernetes::{Launcher, LocalControlPlane, PlaneSettings, Programs};

@@ -79,6 +79,7 @@ fn fault(kind: usize, names: &Names, chance: &Chance, within: usize) -> String {
             names.called,
             1 + chance.below(9, 60)
         ),
+        19 => format!("quota: {{pods: {}}}", 1 + chance.below(12, 60)),
         _ => "redisLoss: {}".to_owned(),
     };
     let undone = !matches!(kind, 0 | 5 | 9);
@@ -116,7 +117,7 @@ pub(crate) fn shipped(seed: Seed) -> String {
     let shipped = scenarios::find("smoke").unwrap().text;
     shipped
         .replace("{warm-up: 6/s, step: 24/s, probe: 24/s}", &format!("{{step: {rate}/s, probe: {rate}/s}}"))
-        .replace("  load:\n", &format!("{}  load:\n", faults(seed, &NAMES, 20, 30)))
+        .replace("  load:\n", &format!("{}  load:\n", faults(seed, &NAMES, 21, 30)))
 }
 
 /// On the small platform: any load.

@@ -1,0 +1,276 @@
+//! A platform in a cluster, from its first object to its last.
+//!
+//! Owns the order in which things are made, each noted in the ledger before: objects, what a script of the user's own
+//! deploys, routes, the metrics APIs; and what goes on beside a platform that stands.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clock::Clock;
+use cluster::{ControlInput, ControlSide};
+use scenarios::{Fault, FaultKind, Plan};
+use serde_json::Value;
+use server::Listening;
+use stage::ContainerRuntime;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use super::order::{Deploy, Layered};
+use super::pods::{ClusterPods, Door};
+use super::{Cluster, DOOR, Deployed, NODE_PORT, deploy, kind, objects};
+use crate::KubeError;
+use crate::answers::{self, Answers, Registrar};
+use crate::apply::{self, Applied};
+use crate::deeds::quota_path;
+use crate::pki::Authority;
+use crate::plane::{METRICS_NAMESPACE, METRICS_SERVICE};
+use crate::remote::{Hands, Parts, Remote};
+use crate::rest::Rest;
+use crate::wall::Wall;
+
+/// A platform whose objects are applied.
+pub struct Stood {
+    /// Where its pods are.
+    pub runtime: Arc<dyn ContainerRuntime>,
+    /// What was applied.
+    pub applied: Applied,
+    /// What the user's own script did.
+    pub deployed: Option<Deployed>,
+    closing: Closing,
+    parts: Parts,
+    clock: Clock,
+}
+
+impl std::fmt::Debug for Stood {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stood").field("applied", &self.applied).finish_non_exhaustive()
+    }
+}
+
+/// How often an API server is asked whether it is ready, and how many times it may say nothing.
+const ASK_EVERY: Duration = Duration::from_secs(5);
+const SILENCES: u32 = 6;
+
+impl Cluster {
+    /// Has the script of a layer deploy without anything being kept, and tells what it would have done.
+    pub async fn dry_run(&mut self, layered: &Layered) -> Result<Option<Deployed>, KubeError> {
+        let Some(deploy) = &layered.deploy else { return Ok(None) };
+        let namespaces: Vec<Value> =
+            layered.objects.iter().filter(|object| object["kind"] == "Namespace").cloned().collect();
+        self.put(&namespaces).await?;
+        self.deploy(deploy, &layered.namespaces(), true).await.map(Some)
+    }
+
+    async fn deploy(
+        &mut self,
+        deploy: &Deploy,
+        namespaces: &BTreeSet<String>,
+        dry: bool,
+    ) -> Result<Deployed, KubeError> {
+        let (context, rest) = (self.context.clone(), self.rest.clone());
+        let Deploy { command, swap, .. } = deploy;
+        let terms =
+            deploy::Terms { command, context: &context, rest: &rest, swap, namespaces, everywhere: self.ours, dry };
+        deploy::deploy(&terms, &mut self.ledger).await
+    }
+
+    /// Applies objects that are nobody's yet, and notes them before.
+    async fn put(&mut self, objects: &[Value]) -> Result<Applied, KubeError> {
+        let paths = apply::paths(&self.rest, objects).await?;
+        if let Some(path) = objects::foreign(&self.rest, &self.ledger.note.run, &paths).await? {
+            return Err(KubeError::Foreign { path });
+        }
+        let context = self.context.clone();
+        self.ledger.write(|note| {
+            note.context = Some(context);
+            note.objects.extend(paths);
+        })?;
+        apply::apply(&self.rest, &self.ledger.note.run, objects).await
+    }
+
+    /// Makes up the Secrets that a script has not made, and refuses to go on without what load is for.
+    async fn behind(&mut self, deploy: &Deploy, applied: &mut Applied) -> Result<(), KubeError> {
+        let mut missing = Vec::new();
+        for object in &deploy.secrets {
+            let path = apply::paths(&self.rest, std::slice::from_ref(object)).await?;
+            if objects::there(&self.rest, &self.ledger.note.run, &path).await?.is_empty() {
+                applied.objects += self.put(std::slice::from_ref(object)).await?.objects;
+            }
+        }
+        for object in &deploy.theirs {
+            let kind = object["kind"].as_str().unwrap_or_default();
+            if !matches!(kind, "Deployment" | "StatefulSet" | "DaemonSet" | "Service") {
+                continue;
+            }
+            let path = apply::paths(&self.rest, std::slice::from_ref(object)).await?;
+            if objects::there(&self.rest, &self.ledger.note.run, &path).await?.is_empty() {
+                missing.push(format!("{kind}/{}", object["metadata"]["name"].as_str().unwrap_or_default()));
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(KubeError::Undeployed { command: deploy.command.clone(), missing: missing.join(", ") })
+    }
+
+    /// Applies a layer, after what stood before was removed. Needs a tokio runtime. `say` hears what takes long.
+    pub async fn stand(&mut self, layered: Layered, say: &mut dyn FnMut(&str)) -> Result<Stood, KubeError> {
+        let namespaces = layered.namespaces();
+        let Layered { plan, config, objects, programs, kept, share, only, direct, images, deploy, .. } = layered;
+        let before = std::mem::take(&mut self.ledger.note.objects);
+        if !before.is_empty() {
+            let run = &self.ledger.note.run;
+            objects::remove(&self.rest, run, &objects::there(&self.rest, run, &before).await?).await?;
+        }
+        if let Some(kind) = self.kind.as_ref().filter(|_| !images.is_empty() && !self.loaded) {
+            say(&format!("{} images are loaded into the nodes", images.len()));
+            kind.load(&images).await?;
+            self.loaded = true;
+        }
+        self.ledger.write(|note| note.routed = direct)?;
+        let mut applied = self.put(&objects).await?;
+        // A scenario makes them later, and they go with the rest.
+        let later = quotas(&plan);
+        if let Some(path) = objects::foreign(&self.rest, &self.ledger.note.run, &later).await? {
+            return Err(KubeError::Foreign { path });
+        }
+        self.ledger.write(|note| note.objects.extend(later))?;
+        let mut deployed = None;
+        if let Some(deploy) = &deploy {
+            say(&format!("`{}` deploys", deploy.command));
+            let done = self.deploy(deploy, &namespaces, false).await?;
+            applied.objects += done.made.len() + done.outside.len();
+            self.behind(deploy, &mut applied).await?;
+            deployed = Some(done);
+        }
+        if direct {
+            kind::route_clients(true).await?;
+        }
+        let door = self.way_in(&plan, direct).await?;
+        let (clock, rest) = (Clock::start(), self.rest.clone());
+        let wall = Wall::of(&clock);
+        let nodes = plan.nodes.clone();
+        let names = nodes.iter().map(|node| node.name.clone()).collect();
+        let answers = Arc::new(Answers::new(Arc::clone(&plan.platform), names, &config, clock.clone(), wall));
+        let listening = self.serve(&answers).await?;
+        let pods = Arc::new(ClusterPods::new(rest.clone(), programs, kept, door));
+        let watching = tokio::spawn(Arc::clone(&pods).watch()).abort_handle();
+        let (told, died) = watch::channel(None);
+        let answering = tokio::spawn(answers_on(self.rest.clone(), told)).abort_handle();
+        let hands = Hands::Real { pods: Arc::clone(&pods), share, pauses: self.kind.is_some() };
+        let run = self.ledger.note.run.clone();
+        let platform = Arc::clone(&plan.platform);
+        let offset = units::Nanos::ZERO;
+        let parts = Parts { rest, platform, nodes, config, answers, died, wall, offset, listening, hands, only, run };
+        let runtime = Arc::clone(&pods) as Arc<dyn ContainerRuntime>;
+        let closing = Closing { pods, tasks: [watching, answering] };
+        Ok(Stood { runtime, applied, deployed, closing, parts, clock })
+    }
+
+    /// Where load goes.
+    async fn way_in(&self, plan: &Plan, direct: bool) -> Result<Door, KubeError> {
+        if direct {
+            return Ok(Door::OfNodes { port: NODE_PORT, clients: kind::CLIENTS });
+        }
+        if self.ours {
+            return Ok(Door::At(SocketAddr::from((Ipv4Addr::LOCALHOST, NODE_PORT))));
+        }
+        let gateway = plan.platform.gateway.as_ref().ok_or(KubeError::NoGateway)?;
+        let namespace = &plan.platform.service(gateway.service).namespace;
+        let path = format!("/api/v1/namespaces/{namespace}/services/{DOOR}");
+        let found = self.rest.get(&path).await.map_err(KubeError::api("tell about our Service"))?;
+        let port = found["spec"]["ports"][0]["nodePort"].as_u64().and_then(|port| u16::try_from(port).ok());
+        let address = ["ExternalIP", "InternalIP"].iter().find_map(|kind| self.address(kind));
+        match (address, port) {
+            (Some(address), Some(port)) => Ok(Door::At(SocketAddr::from((address, port)))),
+            _ => Err(KubeError::NoGateway),
+        }
+    }
+
+    /// Serves `metrics.k8s.io` to the API server from this machine, where that can be reached.
+    async fn serve(&mut self, answers: &Arc<Answers>) -> Result<Option<Listening>, KubeError> {
+        let Some(address) = self.teller() else { return Ok(None) };
+        // Each platform that stands has an authority of its own, and the one before is gone.
+        let folder = self.ledger.folder.join("metrics");
+        let made = || {
+            std::fs::remove_dir_all(&folder).ok();
+            std::fs::create_dir(&folder)
+        };
+        made().map_err(|source| KubeError::Folder { path: folder.clone(), source })?;
+        let authority = Authority::new(&folder, "authority")?;
+        let serving = authority.server("metrics", &[&format!("{METRICS_SERVICE}.{METRICS_NAMESPACE}.svc")])?;
+        let path = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
+        let found = self.rest.get(path).await.map_err(KubeError::api("tell by whom it is vouched for"))?;
+        let pem = found["data"]["requestheader-client-ca-file"].as_str().unwrap_or_default();
+        let front_proxy = answers::certificates(pem)?;
+        let (authority, run) = (authority.pem(), self.ledger.note.run.clone());
+        let registrar = Registrar { address, serving: &serving, authority: &authority, front_proxy, run: &run };
+        // Behind the others, so that they go first: where nobody answers for a group, no namespace can go.
+        let paths = answers::registrations(&registrar, &answers.groups(), 0).into_iter().map(|(path, _)| path);
+        self.ledger.write(|note| note.objects.extend(paths))?;
+        answers::serve(&registrar, &self.rest, answers).await.map(Some)
+    }
+}
+
+/// What is asked of a platform that stood, when it is over.
+#[derive(Debug)]
+pub struct Closing {
+    pods: Arc<ClusterPods>,
+    /// What goes on as long as the platform stands.
+    tasks: [AbortHandle; 2],
+}
+
+impl Closing {
+    /// Keeps what pods have logged: a file for each, in `folder`.
+    pub async fn keep_logs(&self, folder: &Path) {
+        self.pods.keep_logs(folder).await;
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+impl Stood {
+    /// The control side of a rehearsal on the clock of the run, and what is left to do afterwards.
+    pub fn control(self) -> (Maker, Closing) {
+        let Self { closing, mut parts, clock: own, .. } = self;
+        let make = Box::new(move |clock: &Clock, teller: Teller| {
+            parts.offset = own.now() - clock.now();
+            Box::new(Remote::new(parts, clock, teller)) as Box<dyn ControlSide>
+        });
+        (make, closing)
+    }
+}
+
+/// Makes the control side on the clock of the run.
+pub type Maker = Box<dyn FnOnce(&Clock, Teller) -> Box<dyn ControlSide>>;
+type Teller = Arc<dyn Fn(ControlInput) + Send + Sync>;
+
+/// Paths of the quotas that a plan's faults set.
+fn quotas(plan: &Plan) -> Vec<String> {
+    let of = |fault: &Fault| match &fault.kind {
+        FaultKind::Quota(quota) => Some(quota_path(&quota.namespace, &quota.name)),
+        _ => None,
+    };
+    plan.faults.iter().filter_map(of).collect()
+}
+
+/// Asks the API server whether it is ready, again and again, and tells when it has not said so for too long. A shorter
+/// silence is nobody's end: watches are taken up again.
+#[expect(clippy::disallowed_methods, reason = "a pause between two questions; nothing is measured by it")]
+async fn answers_on(rest: Rest, died: watch::Sender<Option<String>>) {
+    let mut silent = 0;
+    while silent < SILENCES {
+        tokio::time::sleep(ASK_EVERY).await;
+        let asked = tokio::time::timeout(ASK_EVERY, rest.text("/readyz")).await;
+        silent = if matches!(asked, Ok(Ok(_))) { 0 } else { silent + 1 };
+    }
+    let silence = (ASK_EVERY * SILENCES).as_secs();
+    died.send(Some(format!("the cluster's API server has not answered for {silence} s or more"))).ok();
+}
