@@ -222,7 +222,11 @@ impl ClusterSide {
                 let (make, closing) = stood.control();
                 let control: ControlMaker = Box::new(move |_, clock, teller| make(&clock, teller));
                 let (plan, watches) = (rehearsal.plan.clone(), rehearsal.watches.clone());
-                let played = stage::play_under(plan, watches, settings, control, progress, interrupts, scraper).await;
+                let mut played =
+                    stage::play_under(plan, watches, settings, control, progress, interrupts, scraper).await;
+                if let Ok(observed) = &mut played {
+                    observed.checks.extend(closing.burnt().await);
+                }
                 closing.keep_logs(&progress.folder.path().join("logs")).await;
                 played.map_err(Failure::from)
             }

@@ -47,6 +47,8 @@ pub struct Layered {
     pub(super) share: f64,
     pub(super) only: Option<BTreeSet<String>>,
     pub(super) direct: bool,
+    /// Mock services use what they account for.
+    pub(super) burn: bool,
     /// Those that nodes are to have.
     pub(super) images: Vec<String>,
     pub(super) deploy: Option<Deploy>,
@@ -141,7 +143,7 @@ impl Cluster {
             let swap = deploy::Swap { platform, programs: programs.clone(), kept: keep_images, registry, share, burn };
             Deploy { command, swap, theirs, secrets }
         });
-        Ok(Layered { plan, config, objects: applied, told, programs, kept, share, only, direct, images, deploy })
+        Ok(Layered { plan, config, objects: applied, told, programs, kept, share, only, direct, burn, images, deploy })
     }
 
     /// A Service of our own in front of the gateway: the manifests' stays as it is.

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use containers::usage::{self, Told};
 use containers::{Program, Role};
 use futures_util::{StreamExt, stream};
 use platform::WorkloadId;
+use record::Check;
 use stage::{
     BackedUp, ContainerNews, ContainerRuntime, ContainerUsage, Followed, Hear, Later, Network, PodStart, Promoted,
 };
@@ -30,8 +32,14 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const AT_ONCE: usize = 8;
 /// How much longer than in this process pods may take: their nodes pull images and start them one after the other.
 const MORE: Nanos = Nanos::from_secs(600);
+/// So long after the load kubelets have counted all of it: they do so every 10 to 15 s
+/// (`pkg/kubelet/cadvisor/cadvisor_linux.go`).
+const COUNTS: Duration = Duration::from_secs(16);
 /// What is kept of a pod's log, bytes.
 const LOG: usize = 1 << 20;
+
+/// The share of what is accounted for that kubelets have to have counted.
+const BURNT: RangeInclusive<f64> = 0.8..=1.3;
 
 /// Where clients come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +67,8 @@ struct Running {
     role: Role,
     port: u16,
     told: Option<Told>,
+    /// CPU that its kubelet counted.
+    counted: Option<Nanos>,
 }
 
 #[derive(Default)]
@@ -76,6 +86,8 @@ pub(crate) struct ClusterPods {
     programs: Vec<Program>,
     /// Workloads that run their own images, which account for nothing.
     kept: BTreeSet<WorkloadId>,
+    /// Mock services use what they account for.
+    burn: bool,
     door: Door,
     state: Mutex<State>,
 }
@@ -87,8 +99,8 @@ impl std::fmt::Debug for ClusterPods {
 }
 
 impl ClusterPods {
-    pub(crate) fn new(rest: Rest, programs: Vec<Program>, kept: BTreeSet<WorkloadId>, door: Door) -> Self {
-        Self { rest, programs, kept, door, state: Mutex::default() }
+    pub(crate) fn new(rest: Rest, programs: Vec<Program>, kept: BTreeSet<WorkloadId>, burn: bool, door: Door) -> Self {
+        Self { rest, programs, kept, burn, door, state: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -125,7 +137,7 @@ impl ClusterPods {
                     (*pod, rest::pod(&running.place.namespace, &name, "proxy/metrics"))
                 })
                 .collect();
-            let others = state.running.values().filter(|running| running.role != Role::Mock);
+            let others = state.running.values().filter(|running| self.burn || running.role != Role::Mock);
             let nodes: BTreeSet<String> = others.map(|running| running.place.node.clone()).collect();
             (mocks, nodes)
         };
@@ -153,22 +165,45 @@ impl ClusterPods {
     /// What a kubelet counted of its containers.
     fn counted(&self, node: &str, text: &str) {
         let mut state = self.lock();
-        let others = state.running.values_mut().filter(|running| running.role != Role::Mock);
-        for running in others.filter(|running| running.place.node == node) {
+        for running in state.running.values_mut().filter(|running| running.place.node == node) {
             let Place { namespace, name, container, .. } = &running.place;
             let labels = format!("{{container=\"{container}\",namespace=\"{namespace}\",pod=\"{name}\"}}");
             let of = |metric: &str| {
                 let line = text.lines().find_map(|line| line.strip_prefix(metric)?.strip_prefix(&labels))?;
                 line.split_whitespace().next()?.parse::<f64>().ok()
             };
-            if let (Some(cpu), Some(memory)) =
-                (of("container_cpu_usage_seconds_total"), of("container_memory_working_set_bytes"))
-            {
-                let (cpu, memory) = (Nanos::from_secs_f64(cpu), Bytes::new(memory as u64));
+            let cpu = of("container_cpu_usage_seconds_total").map(Nanos::from_secs_f64);
+            running.counted = cpu.or(running.counted);
+            if running.role == Role::Mock {
+                continue; // which accounts for itself
+            }
+            if let (Some(cpu), Some(memory)) = (cpu, of("container_memory_working_set_bytes")) {
+                let memory = Bytes::new(memory as u64);
                 running.told =
                     Some(Told { usage: ContainerUsage { cpu, memory, ..Default::default() }, ..Told::default() });
             }
         }
+    }
+
+    /// Whether kubelets have counted the CPU that mock services account for, where these burn it: otherwise autoscalers saw
+    /// less than there was. Asks when load is over.
+    #[expect(clippy::disallowed_methods, reason = "kubelets' own time; nothing is measured by it")]
+    pub(crate) async fn burnt(&self) -> Option<Check> {
+        if !self.burn {
+            return None;
+        }
+        tokio::time::sleep(COUNTS).await;
+        self.ask_all().await;
+        let (accounted, counted) = self.seen();
+        Some(check_of_burning(accounted, counted))
+    }
+
+    /// CPU of mock services: what they account for, and what kubelets counted of the same ones.
+    fn seen(&self) -> (Nanos, Nanos) {
+        let state = self.lock();
+        let mocks = state.running.values().filter(|running| running.role == Role::Mock);
+        let both = mocks.filter_map(|running| Some((running.told.as_ref()?.usage.cpu, running.counted?)));
+        both.fold((Nanos::ZERO, Nanos::ZERO), |(one, two), (told, counted)| (one + told, two + counted))
     }
 
     /// Writes what pods have logged into a folder, a file for each.
@@ -185,6 +220,23 @@ impl ClusterPods {
         for (name, text) in logs {
             std::fs::write(folder.join(format!("{name}.log")), text).ok();
         }
+    }
+}
+
+/// Autoscalers of a platform hold 50 to 80 % of what is requested, with a tolerance of 10 %: what is further off than this
+/// is another decision.
+fn check_of_burning(accounted: Nanos, counted: Nanos) -> Check {
+    let share = if accounted == Nanos::ZERO { 1.0 } else { counted.as_secs_f64() / accounted.as_secs_f64() };
+    Check {
+        name: "CPU that kubelets counted of what mock services burnt".into(),
+        ok: counted == Nanos::ZERO || BURNT.contains(&share),
+        measured: if counted == Nanos::ZERO {
+            "kubelets could not be asked".to_owned()
+        } else {
+            let (counted, accounted) = (counted.as_secs_f64(), accounted.as_secs_f64());
+            format!("{counted:.1} s where they account for {accounted:.1} s ({:.0} %)", share * 100.0)
+        },
+        limit: format!("{:.0} to {:.0} %", BURNT.start() * 100.0, BURNT.end() * 100.0),
     }
 }
 
@@ -229,7 +281,7 @@ impl ContainerRuntime for ClusterPods {
             };
             // What keeps its own image tells nothing of itself that we can read.
             let role = if self.kept.contains(&pod.workload) { Role::Gateway } else { program.role };
-            state.running.insert(pod.id, Running { place, role, port: program.port, told: None });
+            state.running.insert(pod.id, Running { place, role, port: program.port, told: None, counted: None });
             (state.hear.clone(), at)
         };
         if let Some(hear) = hear {
@@ -286,4 +338,23 @@ impl ContainerRuntime for ClusterPods {
     }
 
     fn give_connections_back(&self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_whose_cpu_was_not_burnt_is_no_run() {
+        let check = |accounted, counted| check_of_burning(Nanos::from_secs(accounted), Nanos::from_secs(counted));
+        for (case, accounted, counted, ok) in [
+            ("all of it", 40, 41, true),
+            ("half of it", 40, 20, false),
+            ("too much", 40, 60, false),
+            ("nobody asked", 40, 0, true),
+        ] {
+            assert_eq!(check(accounted, counted).ok, ok, "{case}");
+        }
+        assert_eq!(check(40, 20).measured, "20.0 s where they account for 40.0 s (50 %)");
+    }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use clock::Clock;
 use cluster::{ControlInput, ControlSide};
+use record::Check;
 use scenarios::{Fault, FaultKind, Plan};
 use serde_json::Value;
 use server::Listening;
@@ -119,7 +120,7 @@ impl Cluster {
     /// Applies a layer, after what stood before was removed. Needs a tokio runtime. `say` hears what takes long.
     pub async fn stand(&mut self, layered: Layered, say: &mut dyn FnMut(&str)) -> Result<Stood, KubeError> {
         let namespaces = layered.namespaces();
-        let Layered { plan, config, objects, programs, kept, share, only, direct, images, deploy, .. } = layered;
+        let Layered { plan, config, objects, programs, kept, share, only, direct, burn, images, deploy, .. } = layered;
         let before = std::mem::take(&mut self.ledger.note.objects);
         if !before.is_empty() {
             let run = &self.ledger.note.run;
@@ -156,7 +157,7 @@ impl Cluster {
         let names = nodes.iter().map(|node| node.name.clone()).collect();
         let answers = Arc::new(Answers::new(Arc::clone(&plan.platform), names, &config, clock.clone(), wall));
         let listening = self.serve(&answers).await?;
-        let pods = Arc::new(ClusterPods::new(rest.clone(), programs, kept, door));
+        let pods = Arc::new(ClusterPods::new(rest.clone(), programs, kept, burn, door));
         let watching = tokio::spawn(Arc::clone(&pods).watch()).abort_handle();
         let (told, died) = watch::channel(None);
         let answering = tokio::spawn(answers_on(self.rest.clone(), told)).abort_handle();
@@ -224,6 +225,11 @@ pub struct Closing {
 }
 
 impl Closing {
+    /// Whether what mock services burnt was seen by the cluster, where they did.
+    pub async fn burnt(&self) -> Option<Check> {
+        self.pods.burnt().await
+    }
+
     /// Keeps what pods have logged: a file for each, in `folder`.
     pub async fn keep_logs(&self, folder: &Path) {
         self.pods.keep_logs(folder).await;
