@@ -29,6 +29,8 @@ pub enum Image {
     Redis,
     /// Every other service.
     MockService,
+    /// Who sends the load, where that does not come from this machine: this program.
+    Driver,
 }
 
 /// Why an image cannot be built.
@@ -66,7 +68,7 @@ pub enum ImageError {
 
 impl Image {
     /// All there are.
-    pub const ALL: [Self; 4] = [Self::Nginx, Self::Postgres, Self::Redis, Self::MockService];
+    pub const ALL: [Self; 5] = [Self::Nginx, Self::Postgres, Self::Redis, Self::MockService, Self::Driver];
 
     /// Its name, as `rehearse images build NAME` knows it.
     pub const fn name(self) -> &'static str {
@@ -75,6 +77,7 @@ impl Image {
             Self::Postgres => "postgres",
             Self::Redis => "redis",
             Self::MockService => "mock-service",
+            Self::Driver => "driver",
         }
     }
 
@@ -84,7 +87,7 @@ impl Image {
             Self::Nginx => "nginx-light",
             Self::Postgres => "postgresql-15",
             Self::Redis => "redis-server",
-            Self::MockService => "rehearse",
+            Self::MockService | Self::Driver => "rehearse",
         }
     }
 

@@ -30,6 +30,7 @@ pub(crate) fn recipe(image: Image, mock_service: Option<&Path>) -> Result<Recipe
         Image::Postgres => postgres(),
         Image::Redis => redis(),
         Image::MockService => mock(mock_service),
+        Image::Driver => driver(),
     }
 }
 
@@ -118,6 +119,14 @@ fn mock(given: Option<&Path>) -> Result<Recipe, ImageError> {
     root.program(&mock, Path::new("/mock-service"))?;
     let dockerfile = format!("USER {NOBODY}:{NOBODY}\nENTRYPOINT [\"/mock-service\"]\n");
     Ok(Recipe { root, dockerfile, version: version(Image::MockService, &mock, "--version")? })
+}
+
+fn driver() -> Result<Recipe, ImageError> {
+    let own = std::env::current_exe().map_err(DockerError::file(Path::new("rehearse")))?;
+    let mut root = base();
+    root.program(&own, Path::new("/rehearse"))?;
+    let dockerfile = format!("USER {NOBODY}:{NOBODY}\nENTRYPOINT [\"/rehearse\", \"drive\"]\n");
+    Ok(Recipe { root, dockerfile, version: version(Image::Driver, &own, "--version")? })
 }
 
 /// What every image has: who is who, and a place to write.

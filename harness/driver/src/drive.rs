@@ -1,13 +1,14 @@
 //! The child's life: orders in, observations out, gone when its parent is.
 
 use std::fs::File;
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Write};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 use std::thread;
 
 use clock::Clock;
 use rustix::process::{Resource, Rlimit};
+use rustix::time::ClockId;
 use tokio::sync::oneshot;
 
 use crate::exchange::Player;
@@ -60,9 +61,15 @@ pub fn drive() -> Result<(), DriveError> {
     // was there before stays.
     drop(ctrlc::set_handler(|| {}));
 
+    let mut out = File::from(out);
     let mut first = String::new();
-    if io::stdin().lock().read_line(&mut first)? == 0 {
-        return Ok(()); // the parent thought better of it
+    loop {
+        first.clear();
+        if io::stdin().lock().read_line(&mut first)? == 0 {
+            return Ok(()); // the parent thought better of it
+        }
+        let Ok(Update::Ping(question)) = serde_json::from_str(&first) else { break };
+        out.write_all(&pong(question).encode())?;
     }
     let Orders { plan, part, epoch_ns, clients, workers, proof, sender } =
         serde_json::from_str(&first).map_err(DriveError::Orders)?;
@@ -77,8 +84,7 @@ pub fn drive() -> Result<(), DriveError> {
     let player: &'static Player =
         Box::leak(Box::new(Player::new((plan, part), Clock::with_epoch(epoch_ns), (clients, proof), &lanes, sender)?));
 
-    let writer =
-        thread::Builder::new().name("frames".to_owned()).spawn(move || player.sink.write(&mut File::from(out)));
+    let writer = thread::Builder::new().name("frames".to_owned()).spawn(move || player.sink.write(&mut out));
     let writer = writer?;
     let (hang_up, hung_up) = oneshot::channel();
     thread::Builder::new().name("orders".to_owned()).spawn(move || hang_up.send(follow(player)))?;
@@ -112,9 +118,16 @@ fn follow(player: &'static Player) -> Result<(), DriveError> {
             Update::Doors(doors) => player.clients.set_doors(doors),
             Update::Start { load_start } => schedule::start(player, load_start),
             Update::Stop => player.backlog.stop(),
+            Update::Ping(question) => player.sink.urgent(pong(question)),
         }
     }
     Ok(())
+}
+
+/// What our clock says.
+fn pong(question: u64) -> Frame {
+    let now = rustix::time::clock_gettime(ClockId::Monotonic);
+    Frame::Pong { question, monotonic_ns: now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64 }
 }
 
 /// Keeps stdout for frames, and gives `/dev/null` to whoever prints: goose does.

@@ -6,10 +6,12 @@
 use std::path::Path;
 use std::task::Poll;
 
+use clock::Clock;
 use futures_util::future::try_join_all;
 use scenarios::Part;
 
-use crate::parent::{Driver, DriverError};
+use crate::apart::Clocks;
+use crate::parent::{Driver, DriverError, Line};
 use crate::protocol::{Orders, Pulse, Report, Summary, Update};
 
 /// Drivers that stand ready or play. Dropping them ends them.
@@ -33,6 +35,27 @@ impl Drivers {
     pub async fn spawn(exe: &Path, orders: &Orders, count: u32) -> Result<Self, DriverError> {
         let spawn = |part| async move { Driver::spawn(exe, &Orders { part, ..orders.clone() }).await };
         Ok(Self::of(try_join_all(Part::all(count).map(spawn)).await?))
+    }
+
+    /// Has drivers that somebody else has started play, at the other end of these lines: each a part of what is ordered.
+    pub async fn over(lines: Vec<Line>, orders: &Orders, clock: &Clock) -> Result<Self, DriverError> {
+        let parts = Part::all(lines.len() as u32);
+        let over =
+            |(line, part)| async move { Driver::over(line, &Orders { part, ..orders.clone() }, clock.clone()).await };
+        Ok(Self::of(try_join_all(lines.into_iter().zip(parts).map(over)).await?))
+    }
+
+    /// Asks those on other machines what their clocks say. Not cancel-safe.
+    pub async fn ask_clocks(&mut self) -> Result<(), DriverError> {
+        for member in self.all.iter_mut().filter(|member| member.summary.is_none()) {
+            member.driver.ask_clock().await?;
+        }
+        Ok(())
+    }
+
+    /// How well their clocks are known, at the worst; `None` if all of them read ours.
+    pub fn clocks(&self) -> Option<Clocks> {
+        self.all.iter().filter_map(|member| member.driver.clocks()).reduce(Clocks::worst)
     }
 
     fn of(drivers: Vec<Driver>) -> Self {

@@ -9,7 +9,8 @@
 //! |---|---|
 //! | `protocol` | what crosses the pipes |
 //! | `parent` | the child's life as its parent sees it |
-//! | `drivers` | several children as one |
+//! | `drivers` | several drivers as one |
+//! | `apart` | how far the clock of one on another machine is from ours |
 //! | `drive` | the child's life as it sees it itself |
 //! | `schedule` | arrivals and thinking users: what becomes due when |
 //! | `backlog` | requests that are due, workers that are idle |
@@ -21,6 +22,7 @@
 //! | `wire` | one HTTP/1.1 connection, polled by whoever uses it |
 //! | `sink` | observation frames on their way out |
 
+mod apart;
 mod backlog;
 mod client;
 mod crew;
@@ -35,8 +37,9 @@ mod schedule;
 mod sink;
 mod wire;
 
+pub use apart::{Apart, Clocks};
 pub use crew::workers_for;
 pub use drive::{DriveError, drive};
 pub use drivers::Drivers;
-pub use parent::{Driver, DriverError};
+pub use parent::{Driver, DriverError, Line};
 pub use protocol::{Door, Orders, Pulse, Report, Sender, Summary, Update};

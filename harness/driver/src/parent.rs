@@ -1,15 +1,19 @@
-//! The child's life as its parent sees it.
+//! A driver's life as its parent sees it: a child of this process, or one at the other end of a line.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use clock::Clock;
 use record::{Observation, ObservationError};
 use serde::Serialize;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::process::{Child, Command};
 
+use crate::apart::{Apart, Clocks, Watched};
 use crate::protocol::{Frame, Orders, Report, Update};
 
 /// What is kept of the end of the child's stderr, bytes.
@@ -36,6 +40,14 @@ pub enum DriverError {
         /// The end of its stderr.
         stderr: String,
     },
+    /// One that somebody else has started ended before its load was over, or its line broke.
+    #[error("load driver {name} ended early: {how}")]
+    Gone {
+        /// Its name.
+        name: String,
+        /// What is known.
+        how: String,
+    },
     /// A pipe to it failed.
     #[error("lost the load driver")]
     Pipe(#[from] io::Error),
@@ -47,19 +59,53 @@ pub enum DriverError {
     Orders(#[from] serde_json::Error),
 }
 
-/// A driver that stands ready or plays. Dropping it kills the child.
-#[derive(Debug)]
+/// A driver that somebody else has started, as the child of another machine perhaps, and the way to its pipes.
+pub struct Line {
+    /// Its name, for messages.
+    pub name: String,
+    /// Its stdin.
+    pub orders: Box<dyn AsyncWrite + Send + Unpin>,
+    /// Its stdout.
+    pub frames: Box<dyn AsyncRead + Send + Unpin>,
+    /// Ends when it has ended, or when nothing is heard of it any more: what is known of that.
+    pub ended: Ended,
+}
+
+type Ended = Pin<Box<dyn Future<Output = String> + Send>>;
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// A driver that stands ready or plays. Dropping it kills the child, or closes the line, which ends it.
 pub struct Driver {
-    child: Child,
-    orders: ChildStdin,
-    frames: ChildStdout,
+    owner: Owner,
+    orders: Box<dyn AsyncWrite + Send + Unpin>,
+    frames: Box<dyn AsyncRead + Send + Unpin>,
     buffer: Vec<u8>,
     /// Start of what is not yet decoded in `buffer`.
     read: usize,
-    stderr: Arc<Mutex<Vec<u8>>>,
-    listener: tokio::task::JoinHandle<()>,
     over: bool,
 }
+
+/// Who has started it.
+enum Owner {
+    /// We.
+    Child { child: Child, stderr: Arc<Mutex<Vec<u8>>>, listener: tokio::task::JoinHandle<()> },
+    /// Somebody else.
+    Far { name: String, ended: Ended, clock: Clock, watched: Option<Watched> },
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver").field("over", &self.over).finish_non_exhaustive()
+    }
+}
+
+/// A clock on another machine is asked so often before the orders are given.
+const PINGS: u64 = 20;
 
 impl Driver {
     /// Starts `exe drive` in a process group of its own, which Ctrl-C does not reach, and waits until its workers
@@ -78,20 +124,83 @@ impl Driver {
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(input), Some(frames), Some(words)) = pipes else { unreachable!("all three are piped above") };
         let listener = tokio::spawn(keep_tail(words, Arc::clone(&stderr)));
-        let buffer = Vec::with_capacity(READ);
-        let mut driver = Self { child, orders: input, frames, buffer, read: 0, stderr, listener, over: false };
-        if let Err(error) = driver.send(orders).await {
-            return Err(driver.cause_of(error).await);
+        Self::new(Owner::Child { child, stderr, listener }, Box::new(input), Box::new(frames)).stand(orders).await
+    }
+
+    /// The same of a driver that stands at the other end of a line: its clock is asked first, and its orders are told by
+    /// that one. `clock`: the run's.
+    pub async fn over(line: Line, orders: &Orders, clock: Clock) -> Result<Self, DriverError> {
+        let Line { name, orders: input, frames, ended } = line;
+        let owner = Owner::Far { name, ended, clock, watched: None };
+        let mut driver = Self::new(owner, input, frames);
+        let mut best: Option<Apart> = None;
+        for question in 0..PINGS {
+            let asked = driver.monotonic();
+            if let Err(error) = driver.send(&Update::Ping(question)).await {
+                return Err(driver.cause_of(error).await);
+            }
+            match driver.frame().await? {
+                Some(Frame::Pong { question: of, monotonic_ns }) if of == question => {
+                    best = Some(Apart::of(asked, monotonic_ns, driver.monotonic()).or(best));
+                }
+                _ => return Err(driver.died().await),
+            }
         }
-        match driver.frame().await? {
-            Some(Frame::Ready) => Ok(driver),
-            _ => Err(driver.died().await),
+        let first = best.unwrap_or(Apart::of(0, 0, 0));
+        if let Owner::Far { watched, .. } = &mut driver.owner {
+            *watched = Some(Watched::new(first));
+        }
+        driver.stand(&Orders { epoch_ns: first.theirs(orders.epoch_ns), ..orders.clone() }).await
+    }
+
+    fn new(
+        owner: Owner,
+        orders: Box<dyn AsyncWrite + Send + Unpin>,
+        frames: Box<dyn AsyncRead + Send + Unpin>,
+    ) -> Self {
+        Self { owner, orders, frames, buffer: Vec::with_capacity(READ), read: 0, over: false }
+    }
+
+    async fn stand(mut self, orders: &Orders) -> Result<Self, DriverError> {
+        if let Err(error) = self.send(orders).await {
+            return Err(self.cause_of(error).await);
+        }
+        match self.frame().await? {
+            Some(Frame::Ready) => Ok(self),
+            _ => Err(self.died().await),
         }
     }
 
-    /// Process id, while it runs.
+    /// Our own `CLOCK_MONOTONIC`.
+    fn monotonic(&self) -> u64 {
+        match &self.owner {
+            Owner::Far { clock, .. } => clock.epoch() + clock.now().get(),
+            Owner::Child { .. } => 0,
+        }
+    }
+
+    /// Asks one on another machine what its clock says. Not cancel-safe.
+    pub(crate) async fn ask_clock(&mut self) -> Result<(), DriverError> {
+        let now = self.monotonic();
+        let Owner::Far { watched: Some(watched), .. } = &mut self.owner else { return Ok(()) };
+        let question = watched.ask(now);
+        self.update(&Update::Ping(question)).await
+    }
+
+    /// How well its clock is known; `None` if it reads ours.
+    pub(crate) fn clocks(&self) -> Option<Clocks> {
+        match &self.owner {
+            Owner::Far { watched, .. } => watched.as_ref().map(Watched::told),
+            Owner::Child { .. } => None,
+        }
+    }
+
+    /// Process id, while it runs here.
     pub fn id(&self) -> Option<u32> {
-        self.child.id()
+        match &self.owner {
+            Owner::Child { child, .. } => child.id(),
+            Owner::Far { .. } => None,
+        }
     }
 
     /// Tells the driver what changed. Not cancel-safe.
@@ -112,6 +221,12 @@ impl Driver {
                 Some(Frame::Summary(summary)) => {
                     self.over = true;
                     return Ok(Some(Report::Summary(summary)));
+                }
+                Some(Frame::Pong { question, monotonic_ns }) => {
+                    let now = self.monotonic();
+                    if let Owner::Far { watched: Some(watched), .. } = &mut self.owner {
+                        watched.heard(question, monotonic_ns, now);
+                    }
                 }
                 Some(Frame::Ready) => {}
                 None => return Err(self.died().await),
@@ -152,13 +267,18 @@ impl Driver {
     }
 
     async fn died(&mut self) -> DriverError {
-        let status = match self.child.wait().await {
-            Ok(status) => status,
-            Err(error) => return error.into(),
-        };
-        drop((&mut self.listener).await); // ends with the pipe; a panic in it would only shorten the text
-        let tail = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
-        DriverError::Died { status, stderr: String::from_utf8_lossy(&tail).trim().to_owned() }
+        match &mut self.owner {
+            Owner::Child { child, stderr, listener } => {
+                let status = match child.wait().await {
+                    Ok(status) => status,
+                    Err(error) => return error.into(),
+                };
+                drop(listener.await); // ends with the pipe; a panic in it would only shorten the text
+                let tail = stderr.lock().unwrap_or_else(PoisonError::into_inner);
+                DriverError::Died { status, stderr: String::from_utf8_lossy(&tail).trim().to_owned() }
+            }
+            Owner::Far { name, ended, .. } => DriverError::Gone { name: name.clone(), how: ended.as_mut().await },
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What crosses the pipes between the parent and the driver.
 //!
-//! Down, on the child's stdin: one JSON document a line, first [`Orders`], then [`Update`]s; the end of input means
-//! *stop at once*. Up, on its stdout: frames of 88 bytes, most of them observations. A frame whose cause byte is no
+//! Down, on the child's stdin: one JSON document a line, first [`Orders`], then [`Update`]s; [`Update::Ping`] may come
+//! before everything else; the end of input means *stop at once*. Up, on its stdout: frames of 88 bytes, most of them observations. A frame whose cause byte is no
 //! [`Cause`](record::Cause) is a message of the driver about itself.
 
 use std::net::{IpAddr, SocketAddr};
@@ -59,6 +59,8 @@ pub enum Update {
     },
     /// No new arrivals and no further steps; what is due or under way ends by its own timeout.
     Stop,
+    /// What does its clock say? The only one that may come before the orders.
+    Ping(u64),
 }
 
 /// A gateway pod that takes connections.
@@ -132,9 +134,15 @@ pub(crate) enum Frame {
     Ready,
     Pulse(Pulse),
     Summary(Summary),
+    /// The clock, in answer to a question.
+    Pong {
+        question: u64,
+        monotonic_ns: u64,
+    },
 }
 
 const CAUSE: usize = 44; // offset of the cause byte in an observation frame
+const PONG: u8 = 0xfc;
 const PULSE: u8 = 0xfd;
 const READY: u8 = 0xfe;
 const SUMMARY: u8 = 0xff;
@@ -145,6 +153,10 @@ impl Frame {
         match self {
             Self::Observation(observation) => return observation.encode(),
             Self::Ready => frame[CAUSE] = READY,
+            Self::Pong { question, monotonic_ns } => {
+                fill(&mut frame[..16], [question, monotonic_ns].map(u64::to_le_bytes));
+                frame[CAUSE] = PONG;
+            }
             Self::Pulse(pulse) => {
                 fill(&mut frame[..24], [pulse.due, pulse.ended, pulse.cpu_us].map(u64::to_le_bytes));
                 fill(&mut frame[48..60], [pulse.busy, pulse.waiting, pulse.late_us].map(u32::to_le_bytes));
@@ -168,6 +180,7 @@ impl Frame {
         let narrow = |index: usize| u32_at(48 + index * 4);
         match frame[CAUSE] {
             READY => Ok(Self::Ready),
+            PONG => Ok(Self::Pong { question: wide(0), monotonic_ns: wide(1) }),
             PULSE => Ok(Self::Pulse(Pulse {
                 due: wide(0),
                 ended: wide(1),
@@ -218,7 +231,9 @@ mod tests {
         };
         let pulse = Pulse { due: 1, ended: u64::MAX, cpu_us: 3, busy: 4, waiting: 5, late_us: u32::MAX };
         let observation = Observation { arrival: 9, status: 200, ..Observation::default() };
-        for frame in [Frame::Ready, Frame::Pulse(pulse), Frame::Summary(summary), Frame::Observation(observation)] {
+        let pong = Frame::Pong { question: 3, monotonic_ns: u64::MAX - 1 };
+        let told = [Frame::Pulse(pulse), Frame::Summary(summary), Frame::Observation(observation)];
+        for frame in [Frame::Ready, pong].into_iter().chain(told) {
             assert_eq!(Frame::decode(&frame.encode()), Ok(frame));
         }
     }
@@ -226,7 +241,7 @@ mod tests {
     #[test]
     fn a_frame_of_another_version_is_refused() {
         let mut frame = Frame::Ready.encode();
-        frame[CAUSE] = 0xfc;
-        assert_eq!(Frame::decode(&frame), Err(ObservationError::UnknownCause(0xfc)));
+        frame[CAUSE] = 0xfb;
+        assert_eq!(Frame::decode(&frame), Err(ObservationError::UnknownCause(0xfb)));
     }
 }

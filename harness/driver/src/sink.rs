@@ -25,6 +25,8 @@ pub(crate) struct Sink {
 struct Waiting {
     bytes: Vec<u8>,
     closed: bool,
+    /// Somebody measures how long this takes.
+    urgent: bool,
 }
 
 impl Sink {
@@ -41,6 +43,13 @@ impl Sink {
         }
     }
 
+    /// The same, and out at once.
+    pub(crate) fn urgent(&self, frame: Frame) {
+        self.push(frame);
+        self.lock().urgent = true;
+        self.full.notify_one();
+    }
+
     /// The last frame: [`write`](Self::write) returns when it is out.
     pub(crate) fn close(&self, last: Frame) {
         let mut waiting = self.lock();
@@ -55,10 +64,11 @@ impl Sink {
         loop {
             let closed = {
                 let waiting = self.lock();
-                let idle = |waiting: &mut Waiting| waiting.bytes.len() < FULL && !waiting.closed;
+                let idle = |waiting: &mut Waiting| waiting.bytes.len() < FULL && !waiting.closed && !waiting.urgent;
                 let (mut waiting, _) =
                     self.full.wait_timeout_while(waiting, FLUSH, idle).unwrap_or_else(PoisonError::into_inner);
                 std::mem::swap(&mut waiting.bytes, &mut batch);
+                waiting.urgent = false;
                 waiting.closed
             };
             to.write_all(&batch)?;

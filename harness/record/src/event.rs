@@ -211,6 +211,11 @@ pub enum EventKind {
         /// For how long, microseconds.
         stalled_us: u64,
     },
+    /// The API server answers again. What it decided meanwhile, if anything, is told from now on.
+    ControlSilent {
+        /// For how long it did not, microseconds.
+        silent_us: u64,
+    },
     /// An autoscaler looked, and what came of it.
     Scaling(ScalingDecision),
     /// Something the run had to do differently from what was asked, such as another port.

@@ -1,12 +1,13 @@
 //! The embedded backend: control, place and edge in this process, load from a child.
 
 use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use alerts::Scraper;
 use cluster::{ClusterConfig, Host};
-use driver::{Drivers, Pulse, Report, Sender, Update};
+use driver::{Door, Drivers, Pulse, Report, Sender, Update};
 use record::{
     Cause, DriverState, EventKind, Expected, Listener, Observation, Observed, Recorder, RecorderPlan, Sample, Second,
     Watch,
@@ -87,11 +88,21 @@ pub async fn play_under(
 ) -> Result<Observed, StageError> {
     check(&plan, &settings)?;
     let real_gateway = settings.runtime.is_some();
+    let far = settings.runtime.as_ref().and_then(|runtime| runtime.drivers());
     let mut standing = Standing::begin_in(Arc::clone(&plan), control, settings.runtime, listener)?;
-    let orders = standing.orders(settings.sender, None);
+    let mut orders = standing.orders(settings.sender, None);
     // The driver starts while the pods do. Whatever ends this early kills it, as it is dropped.
     let driver = async {
-        let driver = standing.during(Drivers::spawn(&settings.driver, &orders, settings.drivers)).await??;
+        let driver = match &far {
+            None => standing.during(Drivers::spawn(&settings.driver, &orders, settings.drivers)).await??,
+            Some(far) => {
+                // Each sends from the one address that it has there.
+                orders.clients.fill(Ipv4Addr::UNSPECIFIED.into());
+                let lines = standing.during(far.open()).await?.map_err(StageError::NoDrivers)?;
+                let clock = standing.clock.clone();
+                standing.during(Drivers::over(lines, &orders, &clock)).await??
+            }
+        };
         standing.ready().await?;
         let contract = standing.contract().await?;
         Ok((driver, contract))
@@ -102,7 +113,8 @@ pub async fn play_under(
     }?;
     let observations = settings.keep_observations.then(Sample::default);
     let workers = |part| driver::workers_for(&plan.load, part) as u32;
-    let workers = Part::all(settings.drivers).map(workers).sum();
+    let drivers = far.as_ref().map_or(settings.drivers, |far| far.count());
+    let workers = Part::all(drivers).map(workers).sum();
     let state = DriverState { workers, ..DriverState::default() };
     let lag_allowed = settings.lag_allowed;
     let ending = Ending::default();
@@ -117,6 +129,7 @@ pub async fn play_under(
         observations,
         scraper,
         real_gateway,
+        door: far.map(|far| far.door()),
         ending,
     };
     run.load(&mut interrupt).await
@@ -169,6 +182,8 @@ struct Run<'a> {
     scraper: Option<&'a mut Scraper>,
     /// It does not say why it refuses.
     real_gateway: bool,
+    /// Where load drivers find every gateway that do not stand beside this process.
+    door: Option<SocketAddr>,
     ending: Ending,
 }
 
@@ -247,6 +262,10 @@ impl Run<'_> {
                             break;
                         }
                     }
+                    if driving && let Err(error) = self.driver.ask_clocks().await {
+                        self.ending.driver = Some(error);
+                        break;
+                    }
                     second += Nanos::from_secs(1);
                 }
                 report = self.driver.next(), if driving => match report {
@@ -294,6 +313,7 @@ impl Run<'_> {
         let ended = self.ending.interrupted.unwrap_or(now).clamp(load_start, load_end);
         let recording = recorder.finish();
         self.ending.judge(&recording, self.lag_allowed, ended - load_start);
+        self.ending.clocks = self.driver.clocks();
         Ok(Observed {
             expectations: self.contract.into_iter().chain(referee.finish()).collect(),
             aborted: self.ending.aborted.clone(),
@@ -343,7 +363,13 @@ impl Run<'_> {
     /// The gateway pods as the driver is told of them.
     fn doors(&mut self) -> Update {
         self.standing.host.doors_changed = false;
-        Update::Doors(self.standing.doors())
+        let mut doors = self.standing.doors();
+        if let Some(addr) = self.door {
+            // Behind it kube-proxy chooses, so nobody knows which one it was.
+            doors.truncate(1);
+            doors.iter_mut().for_each(|door| *door = Door { pod: 0, addr });
+        }
+        Update::Doors(doors)
     }
 }
 

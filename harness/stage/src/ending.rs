@@ -1,6 +1,6 @@
 //! How the load came to its end, and what that says about the run.
 
-use driver::{DriverError, Summary};
+use driver::{Clocks, DriverError, Summary};
 use record::{Check, Limit, Recording};
 use units::Nanos;
 
@@ -25,12 +25,20 @@ pub(crate) struct Ending {
     pub(crate) limited_by: Option<Limit>,
     /// For how long load was on.
     pub(crate) lasted: Nanos,
+    /// How well the clocks of drivers on other machines are known.
+    pub(crate) clocks: Option<Clocks>,
 }
 
 /// A request that holds its worker for longer is the platform's doing: the pool is made for this.
 const PATIENCE: Nanos = Nanos::from_secs(2);
+/// How far the clocks of drivers may be off: phases and faults begin by ours. Latencies are not touched, since both ends
+/// of each are read from one clock.
+const CLOCKS: Nanos = Nanos::from_millis(50);
 /// Of the time of the load, as much as the processes may have stood still: one part in so many.
 const STALLS: u64 = 100;
+
+/// The name of the check that fails when whoever decides is lost.
+pub const CONTROL_LOST: &str = "the control plane ran to the end";
 
 impl Ending {
     /// Whether it ends before its plan does.
@@ -88,9 +96,17 @@ impl Ending {
             measured: format!("{:.1} s", stood.as_secs_f64()),
             limit: format!("at most {:.1} s (1 % of the load)", most.as_secs_f64()),
         });
+        if let Some(Clocks { within, drift }) = self.clocks {
+            checks.push(Check {
+                name: "clocks of the load drivers".into(),
+                ok: within + drift <= CLOCKS,
+                measured: format!("known within {within}, {drift} further apart at the end"),
+                limit: format!("at most {CLOCKS} together"),
+            });
+        }
         if let Some(error) = &self.stage {
             let (name, limit) = match error {
-                StageError::ControlLost(_) => ("the control plane ran to the end", "until then"),
+                StageError::ControlLost(_) => (CONTROL_LOST, "until then"),
                 _ => ("every pod could be started", "all of them"),
             };
             checks.push(Check { name: name.into(), ok: false, measured: told(error), limit: limit.into() });

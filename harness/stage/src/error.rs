@@ -59,6 +59,9 @@ pub enum StageError {
         /// What is known of the reason.
         why: String,
     },
+    /// Load drivers that stand elsewhere cannot be had.
+    #[error("the load drivers cannot be had: {0}")]
+    NoDrivers(String),
     /// The control plane, which runs elsewhere, is gone.
     #[error("the control plane is lost: {0}")]
     ControlLost(String),

@@ -31,15 +31,17 @@ mod standing;
 mod tls;
 
 pub use budget::open_files_needed;
+pub use driver::Line;
 pub use embedded::{EmbeddedSettings, check, play, play_scraped, play_under};
+pub use ending::CONTROL_LOST;
 pub use error::StageError;
 pub use front::FrontDoor;
 pub use lease::{AddressLease, ONE_ADDRESS};
 pub use members::{Member, members};
 pub use probe::carries;
 pub use runtime::{
-    BackedUp, ContainerNews, ContainerRuntime, ContainerUsage, FailedOver, Followed, Follows, Hear, Later, Network,
-    PodStart, Promoted,
+    BackedUp, ContainerNews, ContainerRuntime, ContainerUsage, FailedOver, FarDrivers, Followed, Follows, Hear, Later,
+    Network, PodStart, Promoted,
 };
 pub use server::Writes;
 pub use standing::{ControlMaker, Standing, StandingPod, Teller, rules};

@@ -94,6 +94,23 @@ pub trait ContainerRuntime: fmt::Debug + Send + Sync {
 
     /// Closes them.
     fn give_connections_back(&self);
+
+    /// The load drivers that stand beside the pods, if load is to come from there instead of from this machine.
+    fn drivers(&self) -> Option<Arc<dyn FarDrivers>> {
+        None
+    }
+}
+
+/// Load drivers that somebody else starts and that send from their own addresses.
+pub trait FarDrivers: fmt::Debug + Send + Sync {
+    /// How many there are.
+    fn count(&self) -> u32;
+
+    /// Where all of them find the gateway.
+    fn door(&self) -> SocketAddr;
+
+    /// A line to each of them, once all are there.
+    fn open(&self) -> Later<Result<Vec<driver::Line>, String>>;
 }
 
 /// A standby that was promoted.
