@@ -34,6 +34,10 @@ fn said(kind: &EventKind) -> Option<String> {
         EventKind::RolloutStarted { workload, .. } => format!("{workload} rolls out"),
         EventKind::RolloutComplete { workload, .. } => format!("{workload} rolled out"),
         EventKind::DeadlineExceeded { workload, .. } => format!("rollout of {workload} stuck"),
+        EventKind::CreateFailed { workload, reason } => format!("no pod of {workload}: {reason}"),
+        EventKind::ControlSilent { silent_us } => {
+            format!("the API server answers again after {:.0} s", *silent_us as f64 / 1e6)
+        }
         EventKind::LoadAborted { reason } => format!("given up: {reason}"),
         _ => return None,
     })

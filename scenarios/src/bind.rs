@@ -14,6 +14,15 @@ use crate::{Expectation, ExpectationKind, Fault, FaultKind, LoadPlan, Party, Req
 
 const ZONE: &str = "topology.kubernetes.io/zone";
 
+/// The only node whose name ends so, after a dash: kind's are called `CLUSTER-worker`, and a cluster that is made for a run
+/// has the run's name.
+fn node_by_its_end(nodes: &[Node], end: &str) -> Option<usize> {
+    let ends = |node: &Node| node.name.strip_suffix(end).is_some_and(|start| start.ends_with('-'));
+    let mut found = (0..nodes.len()).filter(|index| ends(&nodes[*index]));
+    let first = found.next()?;
+    found.next().is_none().then_some(first)
+}
+
 /// A platform to find things on.
 pub(crate) struct Binder<'a> {
     pub(crate) platform: &'a Platform,
@@ -38,6 +47,7 @@ impl Binder<'_> {
     fn node(&mut self, word: &At<String>) -> Option<usize> {
         let name = |node: &Node| node.name.clone();
         let found = self.nodes.iter().position(|node| name(node) == word.text);
+        let found = found.or_else(|| node_by_its_end(self.nodes, &word.text));
         if found.is_none() {
             let names: Vec<_> = self.nodes.iter().map(name).collect();
             let hint = nearest(&word.text, names.iter().map(String::as_str));

@@ -3,6 +3,7 @@
 //! Owns the requests and their repetitions. What they lead to comes back by the watches; only what no object shows is
 //! told from here ([`Outcome`]).
 
+mod nodes;
 mod policy;
 
 use std::sync::Arc;
@@ -12,9 +13,11 @@ use cluster::Flaw;
 use platform::{Workload, WorkloadKind};
 use serde_json::{Value, json};
 
+pub(crate) use nodes::Loss;
 pub(crate) use policy::quota_path;
 
 use crate::apply::MANAGER;
+use crate::elsewhere::Journal;
 use crate::rest::{Patch, Rest, pod, refusal, told};
 use crate::watching::{Post, Word};
 use crate::writer::PodRef;
@@ -46,6 +49,8 @@ pub(crate) enum Outcome {
 pub(crate) struct Operator {
     pub(crate) rest: Rest,
     pub(crate) post: Post,
+    /// Where it is noted what is to be undone about nodes, if the cluster outlives the run.
+    pub(crate) journal: Option<Journal>,
 }
 
 impl Operator {
@@ -78,20 +83,6 @@ impl Operator {
         }
     }
 
-    /// Stops every process of a node that is a container of this machine, or lets it go on.
-    pub(crate) async fn pause(self, node: &str, paused: bool) {
-        if let Err(error) = crate::elsewhere::pause(node, paused).await {
-            let what = format!("{} node {node}", if paused { "stop" } else { "wake" });
-            self.tell(Outcome::Failed { what, why: error.to_string() });
-        }
-    }
-
-    /// `kubectl cordon` and `uncordon`.
-    pub(crate) async fn cordon(self, node: String, cordoned: bool) {
-        let body = json!({ "spec": { "unschedulable": cordoned } });
-        self.patch("cordon", &format!("/api/v1/nodes/{node}"), Patch::Merge, &body).await;
-    }
-
     /// Asks the eviction subresource once. Whether it was taken; `None`: the pod has gone.
     pub(crate) async fn evict(&self, target: &PodRef) -> Option<bool> {
         let PodRef { namespace, name, uid } = target;
@@ -120,27 +111,6 @@ impl Operator {
                 self.tell(Outcome::Refused { pod: name.clone(), status, message });
                 Some(false)
             }
-        }
-    }
-
-    /// `kubectl drain`: evicts what is on a node, again and again where that is refused, until nothing is left but what
-    /// DaemonSets made. It is cordoned already.
-    pub(crate) async fn drain(self, index: usize, pods: Vec<PodRef>) {
-        let leaving = pods.iter().map(|target| self.leave(target));
-        futures_util::future::join_all(leaving).await;
-        self.tell(Outcome::Drained { node: index });
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "kubectl's own pauses, which are as coarse")]
-    async fn leave(&self, target: &PodRef) {
-        while self.evict(target).await == Some(false) {
-            tokio::time::sleep(DRAIN_RETRY).await;
-        }
-        while let Ok(found) = self.rest.get(&pod(&target.namespace, &target.name, "")).await {
-            if found["metadata"]["uid"].as_str() != Some(&target.uid) {
-                return;
-            }
-            tokio::time::sleep(LOOK).await;
         }
     }
 

@@ -240,7 +240,9 @@ impl KubeError {
     /// With its causes, in one line.
     pub fn told(&self) -> String {
         let causes = std::iter::successors(std::error::Error::source(self), |cause| cause.source());
-        causes.fold(self.to_string(), |told, cause| format!("{told}: {cause}"))
+        causes.map(ToString::to_string).fold(self.to_string(), |told, cause| {
+            if told.ends_with(&cause) { told } else { format!("{told}: {cause}") }
+        })
     }
 
     pub(crate) fn api(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {

@@ -30,7 +30,8 @@ mod writer;
 pub use apply::Applied;
 pub use child::{Launcher, become_child};
 pub use elsewhere::{
-    Cleaned, Closing, Cluster, ClusterOrder, Deployed, Layered, Maker, Stood, Whose, clean_clusters, find_kind,
+    Cleaned, Closing, Cluster, ClusterOrder, Deployed, KIND_CLUSTER, Layered, Maker, Stood, Whose, clean_clusters,
+    find_kind,
 };
 pub use error::KubeError;
 pub use ledger::{Left, clean, left};

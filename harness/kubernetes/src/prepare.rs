@@ -94,7 +94,7 @@ impl Prepared {
             nodes,
             config,
             answers: self.answers,
-            died: self.died,
+            died: Some(self.died),
             wall: self.wall,
             offset,
             run,

@@ -1,10 +1,17 @@
 //! Requests to the API server, by their paths: what is sent here is the raw document, and what comes back is read no
 //! further than it is needed.
 
+use std::time::Duration;
+
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request};
 use kube::Client;
 use serde_json::{Value, json};
+
+/// How long an answer is waited for: an API server that stands still keeps connections open. A change may have to wait for
+/// webhooks, which have up to 30 s (`admissionregistration/v1`, `timeoutSeconds`).
+const READ: Duration = Duration::from_secs(10);
+const WRITE: Duration = Duration::from_secs(35);
 
 /// A client that speaks JSON.
 #[derive(Clone)]
@@ -82,7 +89,7 @@ impl Rest {
     pub(crate) async fn text(&self, path: &str) -> Result<String, kube::Error> {
         let mut request = Request::new(Vec::new());
         *request.uri_mut() = path.parse().unwrap_or_default();
-        self.0.request_text(request).await
+        within(READ, self.0.request_text(request)).await
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<&Value>, content_type: &'static str) -> Answer {
@@ -90,8 +97,16 @@ impl Rest {
         *request.method_mut() = method;
         *request.uri_mut() = path.parse().unwrap_or_default();
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        self.0.request(request).await
+        within(if body.is_some() { WRITE } else { READ }, self.0.request(request)).await
     }
+}
+
+async fn within<T>(limit: Duration, asked: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
+    let silence = |_| {
+        let told = format!("no answer within {} s", limit.as_secs());
+        Err(kube::Error::Service(std::io::Error::new(std::io::ErrorKind::TimedOut, told).into()))
+    };
+    tokio::time::timeout(limit, asked).await.unwrap_or_else(silence)
 }
 
 /// HTTP status of a refusal, with its words; `None` if nobody answered.
@@ -108,7 +123,10 @@ pub(crate) fn told(error: &kube::Error) -> String {
         return message.to_owned();
     }
     let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
-    causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"))
+    // Some say what their cause does.
+    causes.map(ToString::to_string).fold(error.to_string(), |told, cause| {
+        if told.ends_with(&cause) { told } else { format!("{told}: {cause}") }
+    })
 }
 
 /// The path of a pod, and of what is below it.

@@ -11,6 +11,7 @@ use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject};
 use kube::runtime::{WatchStreamExt, watcher};
 use tokio::sync::mpsc::UnboundedSender;
+use units::Nanos;
 
 use crate::view::{Claim, Event, Key, Node, Owner, Pod, Scaler, Seen, Slice};
 
@@ -32,6 +33,8 @@ pub(crate) enum Word {
     Claim(Box<Seen<Claim>>),
     /// Something that was done on our behalf ended so.
     Deed(crate::deeds::Outcome),
+    /// The API server answers again, after so long.
+    Silent(Nanos),
     /// The control plane is lost, and why.
     Lost(String),
 }

@@ -226,6 +226,10 @@ pub(crate) struct ClusterArgs {
     /// it: for expectations of autoscalers in a cluster that is not ours
     #[arg(long)]
     pub(crate) burn: bool,
+    /// Send the load from so many pods of the cluster, instead of from this machine: for more than one machine can send
+    #[arg(long, value_name = "N", requires = "somewhere", conflicts_with = "workers",
+          value_parser = clap::value_parser!(u32).range(1..=200))]
+    pub(crate) workers_in_cluster: Option<u32>,
     /// The registry and folder that the stand-ins' images were pushed to, such as registry.example.com/rehearse
     #[arg(long, value_name = "PREFIX")]
     pub(crate) registry: Option<String>,
@@ -250,6 +254,7 @@ impl ClusterArgs {
         words.extend(self.deploy.iter().map(|command| format!(" --deploy '{}'", command.replace('\'', "'\\''"))));
         words.extend(self.keep_image.iter().map(|name| format!(" --keep-image {name}")));
         words.extend(self.burn.then(|| " --burn".to_owned()));
+        words.extend(self.workers_in_cluster.iter().map(|count| format!(" --workers-in-cluster {count}")));
         words.extend(self.registry.iter().map(|prefix| format!(" --registry {prefix}")));
         words.extend(self.allow_production.iter().map(|name| format!(" --allow-production {name}")));
         words.extend(self.max_rate.iter().map(|rate| format!(" --max-rate {rate}")));

@@ -77,7 +77,7 @@ impl Backend {
                 Emulated("its pod is deleted by force and comes back empty; nobody fails over")
             }
             (Self::Kubernetes, FaultKind::Partition { .. }) => {
-                Refused("nothing in the cluster is known to cut a node off, and a NetworkPolicy does not")
+                Emulated("all packets are dropped at the interface of kind's node, a container")
             }
             (
                 Self::Kubernetes,

@@ -1,6 +1,6 @@
 //! `--backend kubernetes`: a cluster of kind's or any other, from the command line's side.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use alerts::Scraper;
@@ -117,7 +117,7 @@ impl ClusterSide {
         if let Some(why) = cluster.unmeasured(plan, self.args.burn) {
             return Err(Failure::usage(why));
         }
-        cluster.permits(plan).await?;
+        cluster.permits(plan, self.args.workers_in_cluster.is_some()).await?;
         rehearsal.stand_ins.extend(self.within_limits(plan)?);
         let keep_images: BTreeSet<String> = self.args.keep_image.iter().cloned().collect();
         let known = |name: &&String| plan.platform.workloads.iter().any(|workload| workload.name == **name);
@@ -132,6 +132,7 @@ impl ClusterSide {
             burn: self.args.burn,
             registry: self.args.registry.clone(),
             deploy: self.args.deploy.clone(),
+            workers: self.args.workers_in_cluster,
         };
         let layered = cluster.layer(order)?;
         if let Some(most) = self.args.max_affected_pods {
@@ -248,6 +249,48 @@ impl ClusterSide {
             Err(error) => told::aside(&format!("{}\n", error.told())),
         }
     }
+}
+
+/// The nodes of the cluster that kind will make, so that a scenario is refused before that takes its minute. Each is as
+/// large as this machine: that is what they share.
+pub(crate) fn nodes_of_kind() -> Result<Vec<Node>, Failure> {
+    #[derive(serde::Deserialize)]
+    struct Config {
+        nodes: Vec<Role>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Role {
+        role: String,
+        #[serde(default)]
+        labels: BTreeMap<String, String>,
+    }
+    let broken = |error: serde_saphyr::Error| Failure::usage(format!("kind-config/cluster.yaml: {error}"));
+    let config: Config = serde_saphyr::from_str(kubernetes::KIND_CLUSTER).map_err(broken)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut counts = BTreeMap::<&str, u32>::new();
+    let node = |Role { role, labels }: &Role, nth: u32| {
+        // As kind numbers them from the second on.
+        let name = if nth == 1 { format!("kind-{role}") } else { format!("kind-{role}{nth}") };
+        let taints = if role == "control-plane" {
+            serde_json::json!([{ "key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule" }])
+        } else {
+            serde_json::json!([])
+        };
+        serde_json::json!({
+            "apiVersion": "v1", "kind": "Node", "metadata": { "name": name, "labels": labels }, "spec": { "taints": taints },
+            "status": { "allocatable": { "cpu": cores.to_string(), "memory": "64Gi", "pods": "110" } },
+        })
+    };
+    let documents: Vec<String> = config
+        .nodes
+        .iter()
+        .map(|one| {
+            let nth = counts.entry(&one.role).or_default();
+            *nth += 1;
+            node(one, *nth).to_string()
+        })
+        .collect();
+    Ok(manifests::nodes_of(&documents.join("\n---\n"), "kind-config/cluster.yaml")?)
 }
 
 /// Tells what a script did where it was not meant to, and keeps what it said.

@@ -53,11 +53,14 @@ pub(crate) fn clean(dry_run: bool) -> Result<ExitCode, Failure> {
     let mut all: Vec<String> =
         if dry_run { kubernetes::left()? } else { kubernetes::clean()? }.iter().map(ToString::to_string).collect();
     all.extend(crate::containers::clean(dry_run)?);
-    let kubernetes::Cleaned { things, troubles } = crate::clusters::clean(dry_run)?;
+    let kubernetes::Cleaned { things, spared, troubles } = crate::clusters::clean(dry_run)?;
     all.extend(things);
     let done = if dry_run { "would remove" } else { "removed" };
     for what in &all {
         told::out(&format!("{done} {what}\n"));
+    }
+    for what in &spared {
+        told::out(&format!("{what}\n"));
     }
     if let Some((first, more)) = troubles.split_first() {
         let of = |trouble: &KubeError| Failure::new(ExitCode::Backend, trouble);

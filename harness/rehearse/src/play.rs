@@ -23,7 +23,7 @@ use crate::live::Head;
 use crate::machine::{self, Began};
 use crate::progress::{Progress, Show, colored};
 use crate::resolve::Rehearsal;
-use crate::{recover, told};
+use crate::{clusters, recover, told};
 
 /// Where a rehearsal is played, ready to play it.
 pub(crate) enum Stage {
@@ -105,7 +105,14 @@ fn command(args: &PlayArgs, backend: Backend, live: &LiveArgs) -> Result<ExitCod
         rehearsal.asked.command += &live.means.repeated();
         Ok::<_, Failure>(rehearsal)
     };
-    let mut rehearsal = resolve(args, None)?;
+    // Faults name nodes, and where a cluster has its own, those are the ones that are meant.
+    let mut reached = None;
+    let on = match (backend, live.means.cluster.kind) {
+        (Backend::Kubernetes, true) => Some(clusters::nodes_of_kind()?),
+        (Backend::Kubernetes, false) => reached.insert(Stage::of(backend, live)?).nodes(),
+        _ => None,
+    };
+    let mut rehearsal = resolve(args, on)?;
     if let Some(most) = args.extend {
         let steady = rehearsal.steady();
         if most <= steady {
@@ -115,8 +122,12 @@ fn command(args: &PlayArgs, backend: Backend, live: &LiveArgs) -> Result<ExitCod
         }
         rehearsal.look(Look { nth: 1, of: 2, steady_us: steady.as_micros(), before: None });
     }
-    let mut stage = Stage::of(backend, live)?;
-    if let Some(nodes) = stage.nodes() {
+    let known = reached.is_some();
+    let mut stage = match reached {
+        Some(stage) => stage,
+        None => Stage::of(backend, live)?,
+    };
+    if let Some(nodes) = stage.nodes().filter(|_| !known) {
         let look = rehearsal.look.take();
         rehearsal = resolve(args, Some(nodes))?;
         rehearsal.look = look;
@@ -160,7 +171,9 @@ fn played(
         let began = Began::now();
         let mut progress = begin(args, rehearsal, &began, show, name)?;
         let ended = play(rehearsal, stage, &mut progress, &began, true)?;
-        if ended.result.conclusion != Conclusion::Invalid || !again {
+        // Where nobody answers any more, nothing is to be had by asking again.
+        let lost = |check: &record::Check| !check.ok && check.name == stage::CONTROL_LOST;
+        if ended.result.conclusion != Conclusion::Invalid || !again || ended.result.checks.iter().any(lost) {
             return Ok((progress, ended));
         }
         write(args, &progress, &ended)?;

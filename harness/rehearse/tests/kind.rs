@@ -30,7 +30,13 @@ impl Place {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("shop.yaml"), include_str!("kind/shop.yaml")).unwrap();
-        fs::write(folder.path().join("week.yaml"), include_str!("kind/week.yaml")).unwrap();
+        for (name, text) in [
+            ("week.yaml", include_str!("kind/week.yaml")),
+            ("lost.yaml", include_str!("kind/lost.yaml")),
+            ("crowd.yaml", include_str!("kind/crowd.yaml")),
+        ] {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
         let (programs, image) = testing::kind().unwrap();
         Self { folder, programs, image }
     }
@@ -50,8 +56,18 @@ impl Place {
 
     /// Plays the week in the shop, somewhere.
     fn run(&self, somewhere: &[&str]) -> Command {
-        let words = ["run", "week.yaml", "--platform", "shop.yaml", "--errors", "tell", "--no-tui"];
+        self.play("week.yaml", somewhere)
+    }
+
+    fn play(&self, scenario: &str, somewhere: &[&str]) -> Command {
+        let words = ["run", scenario, "--platform", "shop.yaml", "--errors", "tell", "--no-tui"];
         self.command(REHEARSE, &[&words, somewhere].concat())
+    }
+
+    /// Has Docker do something to a node of the cluster.
+    fn docker(&self, words: &[&str]) -> String {
+        let output = self.command("docker", words).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
     }
 
     fn kubectl(&self, words: &[&str]) -> Output {
@@ -109,7 +125,7 @@ fn a_cluster_decides_and_serves_is_used_by_permission_alone_and_keeps_nothing() 
     if !needs("a_cluster_decides_and_serves_is_used_by_permission_alone_and_keeps_nothing", Need::Kind) {
         return;
     }
-    let built = as_root(REHEARSE).args(["images", "build", "nginx", "mock-service"]).output().unwrap();
+    let built = as_root(REHEARSE).args(["images", "build", "nginx", "mock-service", "driver"]).output().unwrap();
     assert!(built.status.success(), "{}", told(&built));
     let place = Place::new();
     let output = place.run(&["--kind", "--keep-cluster", "--node-image", &place.image]).output().unwrap();
@@ -125,7 +141,9 @@ fn a_cluster_decides_and_serves_is_used_by_permission_alone_and_keeps_nothing() 
         assert!(!left, "{what} are left: {}\n{}\n{said}", told(&there), Place::routes());
     }
     assert_eq!(place.ledgers(), Vec::<PathBuf>::new(), "{said}");
+    crowded(&place, &context);
     killed(&place, &context);
+    lost(&place, &context);
     refused(&place, &context);
     drop(ends);
     let clusters = place.command(place.programs.join("kind"), &["get", "clusters"]).output().unwrap();
@@ -161,27 +179,100 @@ fn played(folder: &Path, said: &str) {
     assert!(access.contains(" 429 "), "nobody was limited:\n{access}");
 }
 
-/// A run that is killed leaves what its ledger names, and `clean` removes exactly that.
-fn killed(place: &Place, context: &str) {
-    let mut child = place.run(&["--context", context]).spawn().unwrap();
+/// Load from pods is that of one driver, in parts.
+fn crowded(place: &Place, context: &str) {
+    let output = place.play("crowd.yaml", &["--context", context, "--workers-in-cluster", "2"]).output().unwrap();
+    let said = told(&output);
+    assert!(matches!(output.status.code(), Some(0 | 91)), "{said}");
+    let folder = newest(place.folder.path());
+    let result: Value = serde_json::from_str(&fs::read_to_string(folder.join("result.json")).unwrap()).unwrap();
+    assert_eq!(result["steps"][0]["n"], 600, "all that is due of both parts: {said}");
+    let checks = result["checks"].as_array().unwrap();
+    let clocks = checks.iter().find(|check| check["name"] == "clocks of the load drivers").unwrap();
+    assert_eq!(clocks["ok"], true, "{clocks}");
+    assert!(result["stand_ins"].to_string().contains("2 pods of Job rehearse-drivers"), "{}", result["stand_ins"]);
+    // nginx saw the addresses of pods, and not one of ours.
+    let logs = fs::read_dir(folder.join("logs")).unwrap().map(|entry| entry.unwrap().path());
+    let gateways = logs.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("gateway-"));
+    let access: String = gateways.map(|path| fs::read_to_string(path).unwrap()).collect();
+    assert!(!access.contains("198.18.") && access.contains("/catalog/all"), "{access}");
+    assert!(!told(&place.kubectl(&["get", "namespaces"])).contains("shop"), "{said}");
+}
+
+/// A cluster that does not answer for a while is told so; one that does not answer any more ends the run, and what the run
+/// did to its nodes is undone when it answers again.
+fn lost(place: &Place, context: &str) {
+    let cluster = context.trim_start_matches("kind-");
+    let node = |role: &str| format!("{cluster}-{role}");
+    let mut child = place.play("lost.yaml", &["--context", context]).spawn().unwrap();
     let mut said = String::new();
     let mut lines = BufReader::new(child.stderr.take().unwrap());
-    while !said.contains("objects applied") {
-        assert!(lines.read_line(&mut said).unwrap() > 0, "it never applied anything: {said}");
+    let mut until = |want: &str| {
+        while !said.contains(want) {
+            assert!(lines.read_line(&mut said).unwrap() > 0, "`{want}` was never said: {said}");
+        }
+    };
+    until(&format!("node {} is cordoned", node("worker")));
+    until(&format!("node {} is cut off", node("worker2")));
+    place.docker(&["pause", &node("control-plane")]);
+    std::thread::sleep(std::time::Duration::from_secs(8));
+    place.docker(&["unpause", &node("control-plane")]);
+    until("the API server did not answer for");
+    place.docker(&["pause", &node("control-plane")]);
+    until("stays noted in");
+    let ended = child.wait().unwrap();
+    place.docker(&["unpause", &node("control-plane")]);
+    assert_eq!(ended.code(), Some(92), "nothing is known of such a run, and it is not repeated: {said}");
+    assert!(!said.contains("it is repeated once"), "{said}");
+    // For this no API server is needed.
+    let rules = place.docker(&["exec", &node("worker2"), "iptables", "-t", "raw", "-S"]);
+    assert!(!rules.contains("rehearse"), "{rules}");
+    let dry = place.command(REHEARSE, &["clean", "--dry-run"]).output().unwrap();
+    for word in [format!("would remove the cordon of node {}", node("worker")), "deployments/orders".to_owned()] {
+        assert!(told(&dry).contains(&word), "`{word}` is not in {}", told(&dry));
     }
+    let clean = place.command(REHEARSE, &["clean"]).output().unwrap();
+    assert!(clean.status.success(), "{}", told(&clean));
+    let nodes = told(&place.kubectl(&["get", "nodes"]));
+    assert!(!nodes.contains("SchedulingDisabled"), "{nodes}");
+    assert!(!told(&place.kubectl(&["get", "namespaces"])).contains("shop"), "{}", told(&clean));
+    assert!(place.ledgers().is_empty() && Place::routes().is_empty(), "{}", told(&clean));
+}
+
+/// A run that is killed leaves what its ledger names, and `clean` removes exactly that.
+fn killed(place: &Place, context: &str) {
+    let cluster = context.trim_start_matches("kind-");
+    let mut child = place.play("lost.yaml", &["--context", context]).spawn().unwrap();
+    let mut said = String::new();
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    while !(said.contains("is cordoned") && said.contains("worker2 is cut off\n")) {
+        assert!(lines.read_line(&mut said).unwrap() > 0, "no node was ever cut off: {said}");
+    }
+    std::thread::sleep(std::time::Duration::from_secs(2)); // until that is done
     // Under sudo the run is a child of the child.
     let pid = pid_of(place, child.id());
     kill_process(pid, Signal::KILL).unwrap();
     child.wait().unwrap();
     let dry = place.command(REHEARSE, &["clean", "--dry-run"]).output().unwrap();
-    for word in
-        ["would remove", "/apis/apps/v1/namespaces/shop/deployments/orders", "apiservices/v1beta1.metrics.k8s.io"]
-    {
+    for word in [
+        &format!("would remove the cordon of node {cluster}-worker\n"),
+        &format!("would remove the rules that cut off node {cluster}-worker2"),
+        "/apis/apps/v1/namespaces/shop/deployments/orders",
+        "apiservices/v1beta1.metrics.k8s.io",
+    ] {
         assert!(told(&dry).contains(word), "{word} is not in {}", told(&dry));
     }
     assert!(told(&place.kubectl(&["get", "namespaces"])).contains("shop"), "a dry run removes nothing");
+    // Somebody is quicker with the one node, and only with that.
+    place.done(&["uncordon", &format!("{cluster}-worker")]);
     let clean = place.command(REHEARSE, &["clean"]).output().unwrap();
     assert!(clean.status.success(), "{}", told(&clean));
+    for word in [
+        format!("the cordon of node {cluster}-worker is let be: it takes pods again"),
+        format!("removed the rules that cut off node {cluster}-worker2"),
+    ] {
+        assert!(told(&clean).contains(&word), "{word} is not in {}", told(&clean));
+    }
     assert!(!told(&place.kubectl(&["get", "namespaces"])).contains("shop"), "{}", told(&clean));
     assert!(Place::routes().is_empty() && place.ledgers().is_empty(), "{}", told(&clean));
 }

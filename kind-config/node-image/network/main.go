@@ -2,8 +2,8 @@
 // configuration for the node's pod range; for every other node it keeps a route to that node's range; and its firewall
 // rules say under which address pods leave the cluster.
 //
-// It takes the place of kindnet, which is published as an image only. What it lacks: it enforces no NetworkPolicy,
-// knows IPv4 only and restores no rule that somebody deletes.
+// It takes the place of kindnet, which is published as an image only. NetworkPolicies are firewall rules of the node that a
+// pod is on (policy.go). What it lacks: it knows IPv4 only and restores no rule that somebody deletes.
 package main
 
 import (
@@ -199,6 +199,9 @@ func run(ctx context.Context) error {
 		},
 	})
 	if err != nil {
+		return err
+	}
+	if err := enforce(ctx, factory, s.hostIP); err != nil {
 		return err
 	}
 	factory.Start(ctx.Done())

@@ -176,11 +176,19 @@ pub(crate) fn needed_by(namespace: &str, faults: &[Fault]) -> BTreeSet<Permissio
             FaultKind::AutoscalerEdit { .. } => {
                 each(&["get", "patch"], "autoscaling", &["horizontalpodautoscalers"], here).collect()
             }
+            FaultKind::NodeDrain { .. } => each(&["get", "patch"], "", &["nodes"], None).collect(),
             FaultKind::Quota(_) => each(&["get", "create", "patch", "delete"], "", &["resourcequotas"], here).collect(),
             _ => Vec::new(),
         }
     };
     faults.iter().flat_map(by).collect()
+}
+
+/// What load from pods needs, beyond that.
+pub(crate) fn needed_by_drivers(namespace: &str) -> BTreeSet<Permission> {
+    let jobs = each(&["get", "create", "patch", "delete"], "batch", &["jobs"], Some(namespace));
+    // Attaching by a WebSocket is a GET, which asks for `get` before 1.35 and for `create` since.
+    jobs.chain(each(&["get", "create"], "", &["pods/attach"], Some(namespace))).collect()
 }
 
 /// What every run does in a namespace, whatever it applies.

@@ -11,8 +11,8 @@ use tokio::process::Command;
 
 use crate::KubeError;
 
-/// Three nodes, the workers in zones; the gateway's port on loopback.
-const CLUSTER: &str = include_str!("../../../../kind-config/cluster.yaml");
+/// What kind makes: three nodes, the workers in zones; the gateway's port on loopback.
+pub const CLUSTER: &str = include_str!("../../../../kind-config/cluster.yaml");
 /// Of `kind create cluster`: until the control plane is ready.
 const WAIT: &str = "180s";
 /// Clients' addresses: half of the block for measurements between networks (RFC 2544), which is nobody's.
@@ -107,6 +107,45 @@ pub(crate) async fn pause(node: &str, paused: bool) -> Result<(), KubeError> {
     let mut command = Command::new("docker");
     command.args([if paused { "pause" } else { "unpause" }, node]);
     run(command).await.map(drop)
+}
+
+/// Whether a node stands still.
+pub(crate) async fn is_paused(node: &str) -> bool {
+    let mut command = Command::new("docker");
+    command.args(["inspect", "--format", "{{.State.Paused}}", node]);
+    run(command).await.is_ok_and(|told| told.trim() == "true")
+}
+
+/// Where packets of a node are dropped, before any rule of the cluster's own sees them: of itself and of its pods. By the
+/// comment nobody takes them for somebody else's.
+const CUTS: [[&str; 5]; 2] = [["raw", "PREROUTING", "-i", "eth0", "-m"], ["mangle", "POSTROUTING", "-o", "eth0", "-m"]];
+
+fn iptables(node: &str, change: &str, [table, chain, way, interface, module]: [&str; 5]) -> Command {
+    let mut command = Command::new("docker");
+    command.args(["exec", node, "iptables", "-w", "-t", table, change, chain, way, interface]);
+    command.args([module, "comment", "--comment", "rehearse", "-j", "DROP"]);
+    command
+}
+
+/// Has all packets of a node dropped at its interface, or lets them pass again.
+pub(crate) async fn cut_off(node: &str, cut: bool) -> Result<(), KubeError> {
+    for rule in CUTS {
+        let there = run(iptables(node, "-C", rule)).await.is_ok();
+        if there != cut {
+            run(iptables(node, if cut { "-I" } else { "-D" }, rule)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether any of a node's packets are dropped by us.
+pub(crate) async fn is_cut_off(node: &str) -> bool {
+    for rule in CUTS {
+        if run(iptables(node, "-C", rule)).await.is_ok() {
+            return true;
+        }
+    }
+    false
 }
 
 /// The address by which this machine speaks to a node, which is where the node finds it. Nothing is sent.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::context::{self, Context};
 use super::kind;
 use super::objects::{self, Thing};
+use super::remedy::{self, Journal, Remedy};
 use crate::KubeError;
 
 const LOCK: &str = "lock";
@@ -71,8 +72,14 @@ impl Ledger {
         written.map_err(|source| KubeError::Folder { path, source })
     }
 
+    /// The list of what is to be put right about nodes.
+    pub(crate) fn journal(&self) -> Journal {
+        Journal::open(&self.note.run, &self.folder)
+    }
+
     /// Removes everything, and the folder.
     pub(crate) async fn settle(self) -> Result<(), KubeError> {
+        wake(&self.note, &self.folder).await?;
         Left::of(&self.note, &self.folder).await?.remove().await
     }
 }
@@ -93,46 +100,77 @@ pub(crate) fn left() -> Vec<(Note, PathBuf, File)> {
     left
 }
 
+/// Lets nodes run and be heard again that a run left otherwise: without them its cluster may not even answer. What has been
+/// taken away.
+pub(crate) async fn wake(note: &Note, folder: &Path) -> Result<Vec<String>, KubeError> {
+    if note.kind.is_some() {
+        return Ok(Vec::new()); // they go with their cluster
+    }
+    remedy::wake(&Journal::open(&note.run, folder)).await.map_err(|error| kept(note, folder, error))
+}
+
 /// What is there of all that a note tells of.
 pub(crate) struct Left<'a> {
     note: &'a Note,
     folder: &'a Path,
-    objects: Option<(Context, Vec<Thing>)>,
+    there: Option<There>,
+    /// What is let be, and why.
+    spared: Vec<String>,
     routed: bool,
+}
+
+/// What is there in a cluster that outlives its runs.
+struct There {
+    context: Context,
+    objects: Vec<Thing>,
+    remedies: Vec<Remedy>,
 }
 
 impl<'a> Left<'a> {
     /// Looks for it, and changes nothing.
     pub(crate) async fn of(note: &'a Note, folder: &'a Path) -> Result<Self, KubeError> {
         let look = async {
-            let there = match note.context.as_ref().filter(|_| note.kind.is_none() && !note.objects.is_empty()) {
-                Some(name) => {
-                    let context = context::connect(note.kubeconfig.as_deref(), name).await?;
-                    let things = objects::there(&context.rest, &note.run, &note.objects).await?;
-                    Some((context, things))
+            let noted = remedy::noted(folder);
+            let (mut there, mut spared) = (None, Vec::new());
+            let outlives = note.kind.is_none() && !(note.objects.is_empty() && noted.is_empty());
+            if let Some(name) = note.context.as_ref().filter(|_| outlives) {
+                let context = context::connect(note.kubeconfig.as_deref(), name).await?;
+                let mut remedies = Vec::new();
+                for remedy in noted {
+                    match remedy.spared(&context.rest, &note.run).await? {
+                        Some(why) => spared.push(format!("{} is let be: {why}", remedy.told())),
+                        None => remedies.push(remedy),
+                    }
                 }
-                None => None,
-            };
+                let objects = objects::there(&context.rest, &note.run, &note.objects).await?;
+                there = Some(There { context, objects, remedies });
+            }
             let routed = note.routed && kind::clients_are_routed().await;
-            Ok(Self { note, folder, objects: there, routed })
+            Ok(Self { note, folder, there, spared, routed })
         };
         look.await.map_err(|error| kept(note, folder, error))
+    }
+
+    /// What somebody has undone since.
+    pub(crate) fn spared(&self) -> &[String] {
+        &self.spared
     }
 
     /// Each thing, in the order in which it is removed.
     pub(crate) fn told(&self) -> Vec<String> {
         let routes = self.routed.then(|| format!("the route of clients' addresses, {}", kind::CLIENT_RANGE));
         let cluster = self.note.kind.iter().map(|name| format!("cluster {name} of kind"));
-        let objects = self.objects.iter().flat_map(|(context, things)| {
-            things.iter().map(|thing| format!("object {} in context {}", thing.path, context.name))
+        let remedies = self.there.iter().flat_map(|there| &there.remedies).map(Remedy::told);
+        let objects = self.there.iter().flat_map(|There { context, objects, .. }| {
+            objects.iter().map(|thing| format!("object {} in context {}", thing.path, context.name))
         });
         let folder = format!("folder {}", self.folder.display());
-        routes.into_iter().chain(cluster).chain(objects).chain([folder]).collect()
+        routes.into_iter().chain(cluster).chain(remedies).chain(objects).chain([folder]).collect()
     }
 
     /// Removes it.
     pub(crate) async fn remove(self) -> Result<(), KubeError> {
-        let Self { note, folder, objects, routed } = self;
+        let Self { note, folder, there, routed, .. } = self;
         let remove = async {
             if routed {
                 kind::route_clients(false).await?;
@@ -140,7 +178,8 @@ impl<'a> Left<'a> {
             if let Some(name) = &note.kind {
                 kind::Kind::find(name)?.delete().await?;
             }
-            if let Some((context, mut things)) = objects {
+            if let Some(There { context, objects: mut things, .. }) = there {
+                remedy::put_back(&context.rest, &Journal::open(&note.run, folder)).await?;
                 // Until nothing comes any more: requests of a run that was broken off may still be under way.
                 while !things.is_empty() {
                     objects::remove(&context.rest, &note.run, &things).await?;

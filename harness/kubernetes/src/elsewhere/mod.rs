@@ -14,7 +14,9 @@ mod node_image;
 mod objects;
 mod order;
 mod pods;
+mod remedy;
 mod standing;
+mod workers;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -23,10 +25,12 @@ use scenarios::{FaultKind, Plan};
 use serde_json::Value;
 
 pub use deploy::Deployed;
-pub(crate) use kind::pause;
+pub use kind::CLUSTER as KIND_CLUSTER;
+pub(crate) use kind::{cut_off, pause};
 pub(crate) use objects::pause as look_again;
 pub use order::{ClusterOrder, Layered};
 pub(crate) use pods::{ClusterPods, Place};
+pub(crate) use remedy::{CORDONED_BY, Journal, Remedy, node_path, uncordon};
 pub use standing::{Closing, Maker, Stood};
 
 use crate::KubeError;
@@ -81,8 +85,9 @@ impl Cluster {
     /// run's id, a label's value. `say` hears what takes long.
     pub async fn reach(whose: &Whose, run: &str, say: &mut dyn FnMut(&str)) -> Result<Self, KubeError> {
         server::tls::aws_lc_rs::default_provider().install_default().ok();
-        let Cleaned { things, troubles } = clean_clusters(false).await;
+        let Cleaned { things, spared, troubles } = clean_clusters(false).await;
         things.iter().for_each(|thing| say(&format!("removed {thing} of a run that was killed")));
+        spared.iter().for_each(|thing| say(thing));
         // Another cluster's trouble keeps nobody from this one.
         troubles.iter().for_each(|trouble| say(&trouble.told()));
         let mut ledger = Ledger::open(run)?;
@@ -179,14 +184,20 @@ impl Cluster {
 
     /// Why a fault cannot be played here, if it cannot.
     pub fn refuses(&self, fault: &FaultKind) -> Option<&'static str> {
-        let loses = matches!(fault, FaultKind::NodeLoss { .. } | FaultKind::ZoneLoss { .. });
-        (loses && self.kind.is_none()).then_some("nodes of a cluster that is not kind's are not switched off")
+        use FaultKind::{NodeLoss, Partition, ZoneLoss};
+        let loses = matches!(fault, NodeLoss { .. } | ZoneLoss { .. } | Partition { .. });
+        (loses && self.kind.is_none())
+            .then_some("nodes of a cluster that is not kind's are neither switched off nor cut off")
     }
 
-    /// Asks whether we may do what the plan's faults do, beyond what every run does.
-    pub async fn permits(&self, plan: &Plan) -> Result<(), KubeError> {
+    /// Asks whether we may do what the plan's faults do, beyond what every run does; `drivers`: load comes from pods.
+    pub async fn permits(&self, plan: &Plan, drivers: bool) -> Result<(), KubeError> {
         let Some(namespace) = &self.namespace else { return Ok(()) };
-        context::granted(&self.rest, context::needed_by(namespace, &plan.faults)).await
+        let mut needed = context::needed_by(namespace, &plan.faults);
+        if drivers {
+            needed.extend(context::needed_by_drivers(namespace));
+        }
+        context::granted(&self.rest, needed).await
     }
 
     /// Why what is expected of autoscalers cannot come true here, if it cannot. `burn`: mock services use what they account
@@ -235,6 +246,8 @@ fn short(run: &str) -> String {
 pub struct Cleaned {
     /// Each thing that was removed, or would be, in the order in which it goes.
     pub things: Vec<String>,
+    /// What a run did to nodes and somebody has undone since, with why it is let be.
+    pub spared: Vec<String>,
     /// What could not be looked at or removed.
     pub troubles: Vec<KubeError>,
 }
@@ -245,15 +258,20 @@ pub async fn clean_clusters(dry_run: bool) -> Cleaned {
     let mut cleaned = Cleaned::default();
     for (note, folder, _held) in ledger::left() {
         let removed = async {
+            let woken = if dry_run { Vec::new() } else { ledger::wake(&note, &folder).await? };
             let left = ledger::Left::of(&note, &folder).await?;
-            let told = left.told();
+            let told: Vec<String> = woken.into_iter().chain(left.told()).collect();
+            let spared = left.spared().to_vec();
             if !dry_run {
                 left.remove().await?;
             }
-            Ok(told)
+            Ok((told, spared))
         };
         match removed.await {
-            Ok(told) => cleaned.things.extend(told),
+            Ok((told, spared)) => {
+                cleaned.things.extend(told);
+                cleaned.spared.extend(spared);
+            }
             Err(trouble) => cleaned.troubles.push(trouble),
         }
     }

@@ -12,7 +12,7 @@ use platform::{Node, WorkloadId};
 use scenarios::Plan;
 use serde_json::{Value, json};
 
-use super::{Cluster, DOOR, NODE_PORT, deploy, layer};
+use super::{Cluster, DOOR, NODE_PORT, deploy, layer, workers};
 use crate::KubeError;
 
 /// What is stood up in it.
@@ -32,6 +32,8 @@ pub struct ClusterOrder {
     pub registry: Option<String>,
     /// The command that makes the objects, instead of us.
     pub deploy: Option<String>,
+    /// Load comes from so many pods, if not from this machine.
+    pub workers: Option<u32>,
 }
 
 /// What is to be applied.
@@ -52,6 +54,8 @@ pub struct Layered {
     /// Those that nodes are to have.
     pub(super) images: Vec<String>,
     pub(super) deploy: Option<Deploy>,
+    /// Load comes from so many pods.
+    pub(super) workers: Option<u32>,
 }
 
 /// How somebody else's script deploys.
@@ -90,7 +94,7 @@ const OURS_OF_NODES: f64 = 0.85;
 impl Cluster {
     /// Makes the layer between the manifests and what is applied. Nothing is done yet.
     pub fn layer(&self, order: ClusterOrder) -> Result<Layered, KubeError> {
-        let ClusterOrder { plan, objects, config, keep_images, burn, registry, deploy } = order;
+        let ClusterOrder { plan, objects, config, keep_images, burn, registry, deploy, workers } = order;
         let platform = &plan.platform;
         let edges = |id: WorkloadId| alerts::Edges::of(platform, platform.workload(id)).edges;
         let programs = containers::programs(&plan, &self.ledger.folder.join("files"), edges)?;
@@ -118,10 +122,22 @@ impl Cluster {
             let used = if burn { "mock services really use" } else { "is next to nothing of mock services" };
             made.told.push(format!("autoscalers see what the cluster's own metrics server does, which {used}"));
         }
-        let direct = self.kind.is_some() && cfg!(target_os = "linux") && containers::permitted().is_ok();
-        made.objects.push(self.door(&plan, direct)?);
+        let linux = cfg!(target_os = "linux") && containers::permitted().is_ok();
+        let direct = self.kind.is_some() && linux && workers.is_none();
+        let door = self.door(&plan, direct)?;
+        if let Some(count) = workers {
+            let namespace = door["metadata"]["namespace"].as_str().unwrap_or_default();
+            made.objects.push(workers::job(namespace, count, recipe.registry));
+            made.told.push(format!(
+                "load comes from {count} pods of Job {}: each has one address, and what counts by address takes their \
+                 clients for one",
+                workers::DRIVERS
+            ));
+        }
+        made.objects.push(door);
         let kept = platform.workload_ids().filter(|id| keep_images.contains(&platform.workload(*id).name)).collect();
-        let images: BTreeSet<Image> = programs.iter().map(|program| program.image).collect();
+        let mut images: BTreeSet<Image> = programs.iter().map(|program| program.image).collect();
+        images.extend(workers.map(|_| Image::Driver));
         let images = if registry.is_none() { images.into_iter().map(Image::tag).collect() } else { Vec::new() };
         let layer::Layer { objects: mut applied, mut told } = made;
         if deploy.is_some() {
@@ -143,7 +159,21 @@ impl Cluster {
             let swap = deploy::Swap { platform, programs: programs.clone(), kept: keep_images, registry, share, burn };
             Deploy { command, swap, theirs, secrets }
         });
-        Ok(Layered { plan, config, objects: applied, told, programs, kept, share, only, direct, burn, images, deploy })
+        Ok(Layered {
+            plan,
+            config,
+            objects: applied,
+            told,
+            programs,
+            kept,
+            share,
+            only,
+            direct,
+            burn,
+            images,
+            deploy,
+            workers,
+        })
     }
 
     /// A Service of our own in front of the gateway: the manifests' stays as it is.

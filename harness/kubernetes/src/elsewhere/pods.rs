@@ -18,10 +18,12 @@ use futures_util::{StreamExt, stream};
 use platform::WorkloadId;
 use record::Check;
 use stage::{
-    BackedUp, ContainerNews, ContainerRuntime, ContainerUsage, Followed, Hear, Later, Network, PodStart, Promoted,
+    BackedUp, ContainerNews, ContainerRuntime, ContainerUsage, FarDrivers, Followed, Hear, Later, Network, PodStart,
+    Promoted,
 };
 use units::{Bytes, Nanos};
 
+use super::workers::Workers;
 use crate::rest::{self, Rest};
 
 /// How often each pod is asked. The metrics server's own period is three times as long.
@@ -89,6 +91,8 @@ pub(crate) struct ClusterPods {
     /// Mock services use what they account for.
     burn: bool,
     door: Door,
+    /// Who sends the load, if not this machine.
+    drivers: Option<Arc<Workers>>,
     state: Mutex<State>,
 }
 
@@ -99,8 +103,15 @@ impl std::fmt::Debug for ClusterPods {
 }
 
 impl ClusterPods {
-    pub(crate) fn new(rest: Rest, programs: Vec<Program>, kept: BTreeSet<WorkloadId>, burn: bool, door: Door) -> Self {
-        Self { rest, programs, kept, burn, door, state: Mutex::default() }
+    pub(crate) fn new(
+        rest: Rest,
+        programs: Vec<Program>,
+        kept: BTreeSet<WorkloadId>,
+        burn: bool,
+        door: Door,
+        drivers: Option<Arc<Workers>>,
+    ) -> Self {
+        Self { rest, programs, kept, burn, door, drivers, state: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -338,6 +349,10 @@ impl ContainerRuntime for ClusterPods {
     }
 
     fn give_connections_back(&self) {}
+
+    fn drivers(&self) -> Option<Arc<dyn FarDrivers>> {
+        self.drivers.clone().map(|drivers| drivers as Arc<dyn FarDrivers>)
+    }
 }
 
 #[cfg(test)]

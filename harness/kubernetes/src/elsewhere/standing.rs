@@ -4,10 +4,9 @@
 //! deploys, routes, the metrics APIs; and what goes on beside a platform that stands.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clock::Clock;
 use cluster::{ControlInput, ControlSide};
@@ -16,12 +15,13 @@ use scenarios::{Fault, FaultKind, Plan};
 use serde_json::Value;
 use server::Listening;
 use stage::ContainerRuntime;
-use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use super::ledger::Note;
 use super::order::{Deploy, Layered};
 use super::pods::{ClusterPods, Door};
-use super::{Cluster, DOOR, Deployed, NODE_PORT, deploy, kind, objects};
+use super::workers::Workers;
+use super::{Cluster, DOOR, Deployed, NODE_PORT, deploy, kind, objects, remedy};
 use crate::KubeError;
 use crate::answers::{self, Answers, Registrar};
 use crate::apply::{self, Applied};
@@ -29,7 +29,6 @@ use crate::deeds::quota_path;
 use crate::pki::Authority;
 use crate::plane::{METRICS_NAMESPACE, METRICS_SERVICE};
 use crate::remote::{Hands, Parts, Remote};
-use crate::rest::Rest;
 use crate::wall::Wall;
 
 /// A platform whose objects are applied.
@@ -50,10 +49,6 @@ impl std::fmt::Debug for Stood {
         f.debug_struct("Stood").field("applied", &self.applied).finish_non_exhaustive()
     }
 }
-
-/// How often an API server is asked whether it is ready, and how many times it may say nothing.
-const ASK_EVERY: Duration = Duration::from_secs(5);
-const SILENCES: u32 = 6;
 
 impl Cluster {
     /// Has the script of a layer deploy without anything being kept, and tells what it would have done.
@@ -120,11 +115,14 @@ impl Cluster {
     /// Applies a layer, after what stood before was removed. Needs a tokio runtime. `say` hears what takes long.
     pub async fn stand(&mut self, layered: Layered, say: &mut dyn FnMut(&str)) -> Result<Stood, KubeError> {
         let namespaces = layered.namespaces();
-        let Layered { plan, config, objects, programs, kept, share, only, direct, burn, images, deploy, .. } = layered;
-        let before = std::mem::take(&mut self.ledger.note.objects);
+        let Layered {
+            plan, config, objects, programs, kept, share, only, direct, burn, images, deploy, workers, ..
+        } = layered;
+        remedy::put_back(&self.rest, &self.ledger.journal()).await?;
+        let Note { run, objects: before, .. } = &self.ledger.note;
         if !before.is_empty() {
-            let run = &self.ledger.note.run;
-            objects::remove(&self.rest, run, &objects::there(&self.rest, run, &before).await?).await?;
+            objects::remove(&self.rest, run, &objects::there(&self.rest, run, before).await?).await?;
+            self.ledger.write(|note| note.objects.clear())?;
         }
         if let Some(kind) = self.kind.as_ref().filter(|_| !images.is_empty() && !self.loaded) {
             say(&format!("{} images are loaded into the nodes", images.len()));
@@ -157,17 +155,20 @@ impl Cluster {
         let names = nodes.iter().map(|node| node.name.clone()).collect();
         let answers = Arc::new(Answers::new(Arc::clone(&plan.platform), names, &config, clock.clone(), wall));
         let listening = self.serve(&answers).await?;
-        let pods = Arc::new(ClusterPods::new(rest.clone(), programs, kept, burn, door));
+        let drivers = match workers {
+            Some(count) => Some(Arc::new(self.workers(&plan, count).await?)),
+            None => None,
+        };
+        let pods = Arc::new(ClusterPods::new(rest.clone(), programs, kept, burn, door, drivers));
         let watching = tokio::spawn(Arc::clone(&pods).watch()).abort_handle();
-        let (told, died) = watch::channel(None);
-        let answering = tokio::spawn(answers_on(self.rest.clone(), told)).abort_handle();
-        let hands = Hands::Real { pods: Arc::clone(&pods), share, pauses: self.kind.is_some() };
+        let hands = Hands::Real { pods: Arc::clone(&pods), share, journal: self.ledger.journal() };
         let run = self.ledger.note.run.clone();
         let platform = Arc::clone(&plan.platform);
         let offset = units::Nanos::ZERO;
-        let parts = Parts { rest, platform, nodes, config, answers, died, wall, offset, listening, hands, only, run };
+        let parts =
+            Parts { rest, platform, nodes, config, answers, died: None, wall, offset, listening, hands, only, run };
         let runtime = Arc::clone(&pods) as Arc<dyn ContainerRuntime>;
-        let closing = Closing { pods, tasks: [watching, answering] };
+        let closing = Closing { pods, watching };
         Ok(Stood { runtime, applied, deployed, closing, parts, clock })
     }
 
@@ -179,16 +180,30 @@ impl Cluster {
         if self.ours {
             return Ok(Door::At(SocketAddr::from((Ipv4Addr::LOCALHOST, NODE_PORT))));
         }
-        let gateway = plan.platform.gateway.as_ref().ok_or(KubeError::NoGateway)?;
-        let namespace = &plan.platform.service(gateway.service).namespace;
-        let path = format!("/api/v1/namespaces/{namespace}/services/{DOOR}");
-        let found = self.rest.get(&path).await.map_err(KubeError::api("tell about our Service"))?;
+        let (_, found) = self.our_service(plan).await?;
         let port = found["spec"]["ports"][0]["nodePort"].as_u64().and_then(|port| u16::try_from(port).ok());
         let address = ["ExternalIP", "InternalIP"].iter().find_map(|kind| self.address(kind));
         match (address, port) {
             (Some(address), Some(port)) => Ok(Door::At(SocketAddr::from((address, port)))),
             _ => Err(KubeError::NoGateway),
         }
+    }
+
+    /// Our own Service in front of the gateway, and its namespace.
+    async fn our_service(&self, plan: &Plan) -> Result<(String, Value), KubeError> {
+        let gateway = plan.platform.gateway.as_ref().ok_or(KubeError::NoGateway)?;
+        let namespace = plan.platform.service(gateway.service).namespace.clone();
+        let path = format!("/api/v1/namespaces/{namespace}/services/{DOOR}");
+        let found = self.rest.get(&path).await.map_err(KubeError::api("tell about our Service"))?;
+        Ok((namespace, found))
+    }
+
+    /// The load drivers in the cluster, which find the gateway by our Service's own address.
+    async fn workers(&self, plan: &Plan, count: u32) -> Result<Workers, KubeError> {
+        let (namespace, found) = self.our_service(plan).await?;
+        let address: Option<IpAddr> = found["spec"]["clusterIP"].as_str().and_then(|text| text.parse().ok());
+        let door = SocketAddr::from((address.ok_or(KubeError::NoGateway)?, 80));
+        Ok(Workers { rest: self.rest.clone(), namespace, count, door })
     }
 
     /// Serves `metrics.k8s.io` to the API server from this machine, where that can be reached.
@@ -220,8 +235,8 @@ impl Cluster {
 #[derive(Debug)]
 pub struct Closing {
     pods: Arc<ClusterPods>,
-    /// What goes on as long as the platform stands.
-    tasks: [AbortHandle; 2],
+    /// Goes on as long as the platform stands.
+    watching: AbortHandle,
 }
 
 impl Closing {
@@ -238,7 +253,7 @@ impl Closing {
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        self.tasks.iter().for_each(AbortHandle::abort);
+        self.watching.abort();
     }
 }
 
@@ -265,18 +280,4 @@ fn quotas(plan: &Plan) -> Vec<String> {
         _ => None,
     };
     plan.faults.iter().filter_map(of).collect()
-}
-
-/// Asks the API server whether it is ready, again and again, and tells when it has not said so for too long. A shorter
-/// silence is nobody's end: watches are taken up again.
-#[expect(clippy::disallowed_methods, reason = "a pause between two questions; nothing is measured by it")]
-async fn answers_on(rest: Rest, died: watch::Sender<Option<String>>) {
-    let mut silent = 0;
-    while silent < SILENCES {
-        tokio::time::sleep(ASK_EVERY).await;
-        let asked = tokio::time::timeout(ASK_EVERY, rest.text("/readyz")).await;
-        silent = if matches!(asked, Ok(Ok(_))) { 0 } else { silent + 1 };
-    }
-    let silence = (ASK_EVERY * SILENCES).as_secs();
-    died.send(Some(format!("the cluster's API server has not answered for {silence} s or more"))).ok();
 }

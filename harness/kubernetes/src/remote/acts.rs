@@ -8,7 +8,7 @@ use record::NodeState;
 use units::Nanos;
 
 use super::{Hands, Remote};
-use crate::deeds::quota_path;
+use crate::deeds::{Loss, quota_path};
 use crate::writer::PodRef;
 
 impl Remote {
@@ -57,7 +57,7 @@ impl Remote {
             Action::LoseNode(node) | Action::CutOff(node) | Action::ReturnNode(node)
                 if matches!(self.hands, Hands::Real { .. }) =>
             {
-                self.pause(node, !matches!(action, Action::ReturnNode(_)), host);
+                self.lose_container(node, action, host);
             }
             Action::LoseNode(node) => self.lose_node(node, true, host),
             Action::CutOff(node) => self.lose_node(node, false, host),
@@ -65,15 +65,23 @@ impl Remote {
         }
     }
 
-    /// Stops every process of a node that is a container here, or lets it go on. The control plane finds out by itself.
-    fn pause(&mut self, node: usize, paused: bool, host: &mut dyn Host) {
-        let Hands::Real { pauses: true, .. } = self.hands else {
-            self.lost.get_or_insert("nodes of this cluster cannot be switched off".to_owned());
-            return;
-        };
-        self.tell_node(node, if paused { NodeState::Lost } else { NodeState::Returned }, host);
+    /// Loses a node that is a container here, or gives it back. The control plane finds out by itself.
+    fn lose_container(&self, node: usize, action: &Action, host: &mut dyn Host) {
         let (name, operator) = (self.nodes[node].name.clone(), self.operator());
-        tokio::spawn(async move { operator.pause(&name, paused).await });
+        match action {
+            Action::LoseNode(_) => {
+                self.tell_node(node, NodeState::Lost, host);
+                tokio::spawn(operator.lose(name, Loss::Power));
+            }
+            Action::CutOff(_) => {
+                self.tell_node(node, NodeState::CutOff, host);
+                tokio::spawn(operator.lose(name, Loss::Network));
+            }
+            _ => {
+                self.tell_node(node, NodeState::Returned, host);
+                tokio::spawn(operator.give_back(name));
+            }
+        }
     }
 
     fn reference(&self, pod: cluster::PodId) -> Option<PodRef> {
@@ -84,7 +92,8 @@ impl Remote {
         if let Some(drain) = self.ground[node].drain.take() {
             drain.abort();
         }
-        tokio::spawn(self.operator().cordon(self.nodes[node].name.clone(), cordoned));
+        let (operator, name) = (self.operator(), self.nodes[node].name.clone());
+        tokio::spawn(async move { operator.cordon(&name, cordoned).await });
     }
 
     fn drain(&mut self, node: usize, host: &mut dyn Host) {
@@ -98,7 +107,7 @@ impl Remote {
         let pods: Vec<PodRef> = there.map(|(_, pod)| pod.reference.clone()).collect();
         let (operator, name) = (self.operator(), self.nodes[node].name.clone());
         let drain = tokio::spawn(async move {
-            operator.clone().cordon(name, true).await;
+            operator.cordon(&name, true).await;
             operator.drain(node, pods).await;
         });
         self.ground[node].drain = Some(drain.abort_handle());

@@ -5,6 +5,7 @@
 //! of the run. The API server's word is the only truth: a pod is ready when it says so, not when a probe has passed.
 
 mod acts;
+mod health;
 mod nodes;
 mod pods;
 mod scaling;
@@ -28,7 +29,7 @@ use units::{Nanos, Wake};
 
 use crate::answers::Answers;
 use crate::deeds::{Operator, Outcome};
-use crate::elsewhere::ClusterPods;
+use crate::elsewhere::{ClusterPods, Journal};
 use crate::ground::{self, LEASE_EVERY, Silent};
 use crate::rest::Rest;
 use crate::view::{Key, ScalerStatus, Seen, Slice};
@@ -54,8 +55,8 @@ pub(crate) enum Hands {
         pods: Arc<ClusterPods>,
         /// The share of the manifests' CPU requests that pods have: autoscalers are shown the same share of usage.
         share: f64,
-        /// Whether nodes are containers of this machine, which can be paused.
-        pauses: bool,
+        /// Where it is noted what is to be undone about nodes.
+        journal: Journal,
     },
 }
 
@@ -66,7 +67,8 @@ pub(crate) struct Parts {
     pub(crate) nodes: Vec<Node>,
     pub(crate) config: ClusterConfig,
     pub(crate) answers: Arc<Answers>,
-    pub(crate) died: watch::Receiver<Option<String>>,
+    /// Tells that a component has ended, where we started them. An API server of somebody else's is asked.
+    pub(crate) died: Option<watch::Receiver<Option<String>>>,
     /// The control plane's own clock.
     pub(crate) wall: Wall,
     /// How far the run's clock is behind the one that `wall` and `answers` were made with.
@@ -140,7 +142,10 @@ impl Remote {
             silent.clone(),
             LEASE_EVERY,
         );
-        let mut tasks = vec![tokio::spawn(tell_end(died, post.clone()))];
+        let mut tasks = vec![match died {
+            Some(died) => tokio::spawn(tell_end(died, post.clone())),
+            None => tokio::spawn(health::watch(rest.clone(), clock.clone(), post.clone())),
+        }];
         if matches!(hands, Hands::Played) {
             tasks.push(tokio::spawn(beats));
         }
@@ -179,7 +184,11 @@ impl Remote {
     }
 
     fn operator(&self) -> Operator {
-        Operator { rest: self.rest.clone(), post: self.post.clone() }
+        let journal = match &self.hands {
+            Hands::Real { journal, .. } => Some(journal.clone()),
+            Hands::Played => None,
+        };
+        Operator { rest: self.rest.clone(), post: self.post.clone(), journal }
     }
 
     fn begin(&mut self, now: Nanos, host: &mut dyn Host) {
@@ -215,6 +224,9 @@ impl Remote {
                 Word::Claim(claim) if matches!(self.hands, Hands::Played) => self.claim_seen(&claim),
                 Word::Claim(_) => {} // provisioned by the cluster, if by anybody
                 Word::Deed(outcome) => self.deed_done(outcome, host),
+                Word::Silent(silence) => {
+                    host.note(record::EventKind::ControlSilent { silent_us: silence.as_micros() });
+                }
                 Word::Lost(why) => drop(self.lost.get_or_insert(why)),
             }
         }

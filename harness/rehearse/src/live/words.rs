@@ -46,6 +46,10 @@ pub(crate) fn words(event: &Event) -> Option<(Tone, String)> {
             let span = *stalled_us as f64 / 1e6;
             (Tone::Bad, format!("{who} stood still for {span:.1} s: its process was stopped, or had no CPU"))
         }
+        EventKind::ControlSilent { silent_us } => {
+            let span = *silent_us as f64 / 1e6;
+            (Tone::Bad, format!("the API server did not answer for {span:.0} s; what came of that is told late"))
+        }
         EventKind::Substituted { what, by } => {
             (Tone::Plain, format!("{what} became {by}, and so for others of its kind"))
         }
