@@ -254,7 +254,7 @@ impl Binder<'_> {
             }
             Hit::AutoscalerEdit { workload, edit, place } => self.edit(workload, *edit, *place)?,
             Hit::Quota { namespace, pods, requests } => FaultKind::Quota(Quota {
-                name: quota_name(&planned.name),
+                name: object_name(&planned.name),
                 namespace: self.namespace(namespace.as_ref(), planned.place)?,
                 requests: *requests,
                 limits: Resources::default(),
@@ -358,7 +358,7 @@ impl Binder<'_> {
 }
 
 /// A name that an object may have (RFC 1123), from a fault's.
-fn quota_name(fault: &str) -> String {
+pub(crate) fn object_name(fault: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     let name: String = fault.chars().map(plain).collect();
     format!("rehearse-{}", name.trim_matches('-'))

@@ -8,7 +8,8 @@ use model::data::DataInput;
 use platform::{Quota, WorkloadId};
 use units::{Millicores, Nanos, Purpose};
 
-use crate::{FaultKind, Plan};
+use crate::bind::object_name;
+use crate::{FaultKind, Party, Plan};
 
 /// One thing to do when a fault begins or ends.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,13 +104,17 @@ impl Plan {
             (FaultKind::Quota(Quota { namespace, name, .. }), true) => {
                 act(Action::DropQuota { namespace: namespace.clone(), name: name.clone() })
             }
+            (FaultKind::Blackhole { from, to }, over) => {
+                let (Some(from), Some(to)) = (self.of_party(*from), self.of_party(*to)) else { return Vec::new() };
+                let name = object_name(&self.faults[fault].name);
+                act(if over { Action::Allow { name, to } } else { Action::Deny { name, from, to } })
+            }
             // The network asks the scenario's faults itself, by their time.
             (
                 FaultKind::Latency { .. }
                 | FaultKind::Errors { .. }
                 | FaultKind::Reset { .. }
                 | FaultKind::PacketLoss { .. }
-                | FaultKind::Blackhole { .. }
                 | FaultKind::DnsFailure { .. },
                 _,
             )
@@ -122,6 +127,15 @@ impl Plan {
                 | FaultKind::Rollback { .. },
                 true,
             ) => Vec::new(),
+        }
+    }
+
+    /// The workload of a party; clients are none.
+    fn of_party(&self, party: Party) -> Option<WorkloadId> {
+        match (party, &self.platform.gateway) {
+            (Party::Workload(id), _) => Some(id),
+            (Party::Gateway, Some(gateway)) => Some(gateway.workload),
+            (Party::Gateway, None) | (Party::Clients, _) => None,
         }
     }
 

@@ -89,6 +89,23 @@ pub enum Action {
         /// Its name.
         name: String,
     },
+    /// A `NetworkPolicy` by which pods of `to` take nothing from pods of `from`. Only a cluster with a network of its own
+    /// heeds it; elsewhere whoever carries requests knows the fault itself.
+    Deny {
+        /// The policy's name.
+        name: String,
+        /// Who asks.
+        from: WorkloadId,
+        /// Who hears nothing of it.
+        to: WorkloadId,
+    },
+    /// `kubectl delete networkpolicy`.
+    Allow {
+        /// Its name.
+        name: String,
+        /// Whose pods it selects.
+        to: WorkloadId,
+    },
     /// `kubectl cordon`.
     Cordon(usize),
     /// `kubectl uncordon`.

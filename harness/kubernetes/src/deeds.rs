@@ -3,6 +3,7 @@
 //! Owns the requests and their repetitions. What they lead to comes back by the watches; only what no object shows is
 //! told from here ([`Outcome`]).
 
+mod network;
 mod nodes;
 mod policy;
 
@@ -13,6 +14,7 @@ use cluster::Flaw;
 use platform::{Workload, WorkloadKind};
 use serde_json::{Value, json};
 
+pub(crate) use network::{known_by, network_policy, network_policy_path};
 pub(crate) use nodes::Loss;
 pub(crate) use policy::quota_path;
 

@@ -176,6 +176,27 @@ pub enum KubeError {
         /// Where.
         path: String,
     },
+    /// A black hole that would be none.
+    #[error("fault {fault} cannot be played in this cluster: {why}")]
+    Unheeded {
+        /// The fault.
+        fault: String,
+        /// What was seen.
+        why: &'static str,
+    },
+    /// Policies only say what may come, and another one says so of what ours would keep out.
+    #[error(
+        "fault {fault} cannot be played in this cluster: network policy {policy} may select pods of {workload}, and what one \
+         policy lets in, another cannot keep out"
+    )]
+    Admitted {
+        /// The fault.
+        fault: String,
+        /// Whose pods are to hear nothing.
+        workload: String,
+        /// The policy that is there.
+        policy: String,
+    },
     /// What was deleted does not go.
     #[error(
         "objects of run {run} are still there {seconds} s after they were deleted: see what their finalizers wait for"

@@ -124,9 +124,9 @@ pub(crate) fn told(error: &kube::Error) -> String {
     }
     let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
     // Some say what their cause does.
-    causes.map(ToString::to_string).fold(error.to_string(), |told, cause| {
-        if told.ends_with(&cause) { told } else { format!("{told}: {cause}") }
-    })
+    causes
+        .map(ToString::to_string)
+        .fold(error.to_string(), |told, cause| if told.ends_with(&cause) { told } else { format!("{told}: {cause}") })
 }
 
 /// The path of a pod, and of what is below it.

@@ -81,11 +81,17 @@ impl Backend {
             }
             (
                 Self::Kubernetes,
+                FaultKind::Blackhole { from: Party::Clients, .. } | FaultKind::Blackhole { to: Party::Gateway, .. },
+            ) => Refused("a NetworkPolicy that keeps some out of the gateway keeps all clients out"),
+            (Self::Kubernetes, FaultKind::Blackhole { .. }) => {
+                Emulated("a NetworkPolicy, after a pod of ours has shown that the cluster's network heeds one")
+            }
+            (
+                Self::Kubernetes,
                 FaultKind::Latency { .. }
                 | FaultKind::Errors { .. }
                 | FaultKind::Reset { .. }
                 | FaultKind::PacketLoss { .. }
-                | FaultKind::Blackhole { .. }
                 | FaultKind::DnsFailure { .. },
             ) => Refused("connections are the cluster's own, and nobody is in between"),
             (Self::Kubernetes, FaultKind::NoisyNeighbour { .. }) => {

@@ -144,6 +144,7 @@ fn a_cluster_decides_and_serves_is_used_by_permission_alone_and_keeps_nothing() 
     crowded(&place, &context);
     killed(&place, &context);
     lost(&place, &context);
+    unheeded(&place, &context);
     refused(&place, &context);
     drop(ends);
     let clusters = place.command(place.programs.join("kind"), &["get", "clusters"]).output().unwrap();
@@ -196,6 +197,9 @@ fn crowded(place: &Place, context: &str) {
     let gateways = logs.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("gateway-"));
     let access: String = gateways.map(|path| fs::read_to_string(path).unwrap()).collect();
     assert!(!access.contains("198.18.") && access.contains("/catalog/all"), "{access}");
+    // For three of fifteen seconds nobody answered, and afterwards everybody did.
+    let failed: u64 = result["steps"][0]["failed"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
+    assert!((60..300).contains(&failed), "{failed} of 600 fell into a black hole of 3 s: {said}");
     assert!(!told(&place.kubectl(&["get", "namespaces"])).contains("shop"), "{said}");
 }
 
@@ -237,6 +241,18 @@ fn lost(place: &Place, context: &str) {
     assert!(!nodes.contains("SchedulingDisabled"), "{nodes}");
     assert!(!told(&place.kubectl(&["get", "namespaces"])).contains("shop"), "{}", told(&clean));
     assert!(place.ledgers().is_empty() && Place::routes().is_empty(), "{}", told(&clean));
+}
+
+/// A network that does not hear of policies heeds none, and a black hole there would be none.
+fn unheeded(place: &Place, context: &str) {
+    let deaf = r#"[{"op": "remove", "path": "/rules/1"}]"#; // its agents may not read policies any more
+    place.done(&["patch", "clusterrole", "kindnet", "--type=json", "-p", deaf]);
+    place.done(&["delete", "pods", "-n", "kube-system", "-l", "k8s-app=kindnet", "--wait"]);
+    let output = place.play("crowd.yaml", &["--context", context]).output().unwrap();
+    assert_eq!(output.status.code(), Some(30), "{}", told(&output));
+    let want = "fault hole cannot be played in this cluster: the cluster's network does not heed a NetworkPolicy";
+    assert!(told(&output).contains(want), "`{want}` is not in {}", told(&output));
+    assert!(!told(&place.kubectl(&["get", "namespaces"])).contains("shop") && place.ledgers().is_empty());
 }
 
 /// A run that is killed leaves what its ledger names, and `clean` removes exactly that.

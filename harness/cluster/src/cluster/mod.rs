@@ -273,6 +273,7 @@ impl Cluster {
                 self.quotas.push(quota.clone());
             }
             Action::DropQuota { ref namespace, ref name } => self.quotas.retain(|other| !is(other, namespace, name)),
+            Action::Deny { .. } | Action::Allow { .. } => {} // no request passes through here
             Action::Cordon(node) => self.cordon(now, node, true, out),
             Action::Uncordon(node) => self.cordon(now, node, false, out),
             Action::Drain(node) => self.drain(now, node, out),

@@ -176,6 +176,11 @@ pub(crate) fn needed_by(namespace: &str, faults: &[Fault]) -> BTreeSet<Permissio
             FaultKind::AutoscalerEdit { .. } => {
                 each(&["get", "patch"], "autoscaling", &["horizontalpodautoscalers"], here).collect()
             }
+            FaultKind::Blackhole { .. } => {
+                let verbs = &["get", "list", "create", "patch", "delete"];
+                let policies = each(verbs, "networking.k8s.io", &["networkpolicies"], here);
+                policies.chain(each(&["create", "patch"], "", &["pods"], here)).collect() // one that tells whether it is heeded
+            }
             FaultKind::NodeDrain { .. } => each(&["get", "patch"], "", &["nodes"], None).collect(),
             FaultKind::Quota(_) => each(&["get", "create", "patch", "delete"], "", &["resourcequotas"], here).collect(),
             _ => Vec::new(),

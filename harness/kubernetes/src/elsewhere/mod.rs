@@ -6,6 +6,7 @@
 
 mod context;
 mod deploy;
+mod heeds;
 mod kind;
 mod layer;
 mod ledger;

@@ -56,6 +56,8 @@ pub struct Layered {
     pub(super) deploy: Option<Deploy>,
     /// Load comes from so many pods.
     pub(super) workers: Option<u32>,
+    /// The registry and folder that the stand-ins' images are in.
+    pub(super) registry: Option<String>,
 }
 
 /// How somebody else's script deploys.
@@ -144,6 +146,7 @@ impl Cluster {
             told.iter_mut()
                 .for_each(|line| *line = line.replace(", made up:", ", made up where the script makes none:"));
         }
+        let images_from = registry.clone();
         let deploy = deploy.map(|command| {
             let key =
                 |one: &Value| [&one["kind"], &one["metadata"]["name"], &one["metadata"]["namespace"]].map(Value::clone);
@@ -173,6 +176,7 @@ impl Cluster {
             images,
             deploy,
             workers,
+            registry: images_from,
         })
     }
 

@@ -21,7 +21,7 @@ use super::ledger::Note;
 use super::order::{Deploy, Layered};
 use super::pods::{ClusterPods, Door};
 use super::workers::Workers;
-use super::{Cluster, DOOR, Deployed, NODE_PORT, deploy, kind, objects, remedy};
+use super::{Cluster, DOOR, Deployed, NODE_PORT, deploy, heeds, kind, objects, remedy};
 use crate::KubeError;
 use crate::answers::{self, Answers, Registrar};
 use crate::apply::{self, Applied};
@@ -74,7 +74,7 @@ impl Cluster {
     }
 
     /// Applies objects that are nobody's yet, and notes them before.
-    async fn put(&mut self, objects: &[Value]) -> Result<Applied, KubeError> {
+    pub(super) async fn put(&mut self, objects: &[Value]) -> Result<Applied, KubeError> {
         let paths = apply::paths(&self.rest, objects).await?;
         if let Some(path) = objects::foreign(&self.rest, &self.ledger.note.run, &paths).await? {
             return Err(KubeError::Foreign { path });
@@ -115,6 +115,7 @@ impl Cluster {
     /// Applies a layer, after what stood before was removed. Needs a tokio runtime. `say` hears what takes long.
     pub async fn stand(&mut self, layered: Layered, say: &mut dyn FnMut(&str)) -> Result<Stood, KubeError> {
         let namespaces = layered.namespaces();
+        let asked = layered.clone();
         let Layered {
             plan, config, objects, programs, kept, share, only, direct, burn, images, deploy, workers, ..
         } = layered;
@@ -131,8 +132,9 @@ impl Cluster {
         }
         self.ledger.write(|note| note.routed = direct)?;
         let mut applied = self.put(&objects).await?;
+        self.heeds(&asked, say).await?;
         // A scenario makes them later, and they go with the rest.
-        let later = quotas(&plan);
+        let later: Vec<String> = quotas(&plan).into_iter().chain(heeds::policies(&plan)).collect();
         if let Some(path) = objects::foreign(&self.rest, &self.ledger.note.run, &later).await? {
             return Err(KubeError::Foreign { path });
         }
@@ -161,7 +163,12 @@ impl Cluster {
         };
         let pods = Arc::new(ClusterPods::new(rest.clone(), programs, kept, burn, door, drivers));
         let watching = tokio::spawn(Arc::clone(&pods).watch()).abort_handle();
-        let hands = Hands::Real { pods: Arc::clone(&pods), share, journal: self.ledger.journal() };
+        let hands = Hands::Real {
+            pods: Arc::clone(&pods),
+            share,
+            addresses: self.node_addresses(),
+            journal: self.ledger.journal(),
+        };
         let run = self.ledger.note.run.clone();
         let platform = Arc::clone(&plan.platform);
         let offset = units::Nanos::ZERO;

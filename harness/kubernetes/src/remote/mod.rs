@@ -13,6 +13,7 @@ mod services;
 mod workloads;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use clock::Clock;
@@ -55,6 +56,8 @@ pub(crate) enum Hands {
         pods: Arc<ClusterPods>,
         /// The share of the manifests' CPU requests that pods have: autoscalers are shown the same share of usage.
         share: f64,
+        /// Where its nodes are.
+        addresses: Vec<IpAddr>,
         /// Where it is noted what is to be undone about nodes.
         journal: Journal,
     },
