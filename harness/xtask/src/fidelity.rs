@@ -1,4 +1,4 @@
-//! `cargo xtask fidelity`: one scenario on our own overlay on several backends, side by side, as a part of docs/fidelity.md.
+//! `cargo xtask fidelity`: scenarios on several backends, side by side, as parts of docs/fidelity.md.
 //!
 //! Owns which runs are played, and how their folders become a table. The runs are those that anybody would type.
 
@@ -13,29 +13,71 @@ use crate::shell::{Workspace, arguments, output};
 
 /// All of them, in the order of the columns.
 const BACKENDS: [&str; 4] = ["simulated", "embedded", "control-plane", "kind"];
-const SCENARIO: &str = "smoke";
-const OVERLAY: &str = "development";
 const PAGE: &str = "docs/fidelity.md";
-/// Between these lines of the page everything is written anew.
-const BEGIN: &str = "<!-- cargo xtask fidelity: begin -->\n";
-const END: &str = "<!-- cargo xtask fidelity: end -->\n";
 
-/// Plays the scenario on each of the backends, all if none is named, and writes what came of it into the page.
-pub(crate) fn run(workspace: &Workspace, backends: &str) -> Result<bool> {
-    let named = |name: &&str| backends.is_empty() || backends.split(',').any(|one| one.trim() == *name);
-    let chosen: Vec<&str> = BACKENDS.into_iter().filter(|name| named(name)).collect();
-    ensure!(!chosen.is_empty(), "none of `{backends}` is a backend: choose of {}", BACKENDS.join(", "));
-    let page = workspace.root().join(PAGE);
-    let text = fs::read_to_string(&page).with_context(|| format!("cannot read {PAGE}"))?;
-    ensure!(text.contains(BEGIN) && text.contains(END), "{PAGE} has lost the lines between which the table goes");
+/// What is played, and where its table stands.
+struct Scene {
+    /// Its name, also in the lines between which the table goes.
+    name: &'static str,
+    /// Where it is played, from the root on.
+    folder: &'static str,
+    /// What anybody would type behind `run` or `simulate`.
+    words: &'static [&'static str],
+}
+
+const SCENES: [Scene; 2] = [
+    Scene {
+        name: "shop",
+        folder: "harness/rehearse/tests/kind",
+        words: &["week.yaml", "--platform", "shop.yaml", "--errors", "tell"],
+    },
+    Scene { name: "overlay", folder: ".", words: &["smoke", "--overlay", "development"] },
+];
+
+impl Scene {
+    /// Between these lines of the page everything is written anew.
+    fn lines(&self) -> [String; 2] {
+        ["begin", "end"].map(|which| format!("<!-- cargo xtask fidelity {}: {which} -->\n", self.name))
+    }
+
+    /// The page with this between its two lines.
+    fn replaced(&self, page: &str, table: &str) -> String {
+        let [begin, end] = self.lines();
+        let (before, rest) = page.split_once(&begin).unwrap_or((page, ""));
+        let (_, after) = rest.split_once(&end).unwrap_or((rest, ""));
+        format!("{before}{begin}{table}{end}{after}")
+    }
+}
+
+/// Of those that are named by a list the ones that it names; all if it is empty.
+fn chosen<T: Copy>(all: impl IntoIterator<Item = T>, name: impl Fn(T) -> &'static str, list: &str) -> Result<Vec<T>> {
+    let all: Vec<T> = all.into_iter().collect();
+    let named = |one: &T| list.is_empty() || list.split(',').any(|word| word.trim() == name(*one));
+    let chosen: Vec<T> = all.iter().copied().filter(named).collect();
+    let known: Vec<&str> = all.iter().map(|one| name(*one)).collect();
+    ensure!(!chosen.is_empty(), "`{list}` names none: choose of {}", known.join(", "));
+    Ok(chosen)
+}
+
+/// Plays scenes on backends, all if none is named, and writes what came of it into the page.
+pub(crate) fn run(workspace: &Workspace, backends: &str, scenes: &str) -> Result<bool> {
+    let backends = chosen(BACKENDS, |name| name, backends)?;
     let rehearse = built(workspace)?;
     let folder = std::env::temp_dir().join(format!("rehearse-fidelity-{}", std::process::id()));
-    let played = chosen.iter().map(|name| Ok((*name, Played::of(workspace, &rehearse, name, &folder.join(name))?)));
-    let played: Result<Vec<(&str, Played)>> = played.collect();
+    for scene in chosen(&SCENES, |scene| scene.name, scenes)? {
+        let played = backends.iter().map(|name| {
+            let out = folder.join(scene.name).join(name);
+            Ok((*name, Played::of(workspace, &rehearse, scene, name, &out)?))
+        });
+        let played: Vec<(&str, Played)> = played.collect::<Result<_>>()?;
+        let page = workspace.root().join(PAGE);
+        let text = fs::read_to_string(&page).with_context(|| format!("cannot read {PAGE}"))?;
+        let has = scene.lines().iter().all(|line| text.contains(line));
+        ensure!(has, "{PAGE} has lost the lines between which the table of {} goes", scene.name);
+        fs::write(&page, scene.replaced(&text, &table(&played))).with_context(|| format!("cannot write {PAGE}"))?;
+        println!("{PAGE} has the table of {} anew", scene.name);
+    }
     fs::remove_dir_all(&folder).ok(); // it is the system's to clean, too
-    let text = replaced(&text, &table(&played?));
-    fs::write(&page, text).with_context(|| format!("cannot write {PAGE}"))?;
-    println!("{PAGE} is written anew");
     Ok(true)
 }
 
@@ -56,8 +98,9 @@ struct Played {
 }
 
 impl Played {
-    fn of(workspace: &Workspace, rehearse: &str, backend: &str, folder: &Path) -> Result<Self> {
+    fn of(workspace: &Workspace, rehearse: &str, scene: &Scene, backend: &str, folder: &Path) -> Result<Self> {
         let mut command = workspace.command(rehearse);
+        command.current_dir(workspace.root().join(scene.folder));
         match backend {
             "simulated" => command.arg("simulate"),
             _ => command.args(["run", "--no-tui"]),
@@ -72,7 +115,7 @@ impl Played {
             }
             _ => {}
         }
-        command.arg(SCENARIO).args(["--overlay", OVERLAY, "--out"]).arg(folder);
+        command.args(scene.words).arg("--out").arg(folder);
         println!("rehearse {}", arguments(&command));
         let ended = command.stdout(std::process::Stdio::null()).status().context("cannot start rehearse")?;
         // Passed, undecided, invalid and broken runs all say something; the others were none.
@@ -121,7 +164,10 @@ impl Played {
         let told = self.events.iter().filter(changes).filter_map(|event| {
             let at = event["at_us"].as_u64()?.checked_sub(start)? / 1_000_000;
             let (workload, from, to) = (event["workload"].as_str()?, &event["current"], &event["desired"]);
-            Some(format!("{}:{:02} {workload} {from} → {to}", at / 60, at % 60))
+            let first = &event["metrics"][0];
+            let unit = first["unit"].as_str().unwrap_or_default();
+            let read = first["value"].as_u64().map_or_else(String::new, |value| format!(" at {value} {unit}"));
+            Some(format!("{}:{:02} {workload} {from} → {to}{read}", at / 60, at % 60))
         });
         let told: Vec<String> = told.collect();
         if told.is_empty() { "none".to_owned() } else { told.join("; ") }
@@ -173,13 +219,6 @@ fn named(step: &Value) -> String {
     step["step"].as_str().unwrap_or("?").to_owned()
 }
 
-/// The page with this between its two lines.
-fn replaced(page: &str, table: &str) -> String {
-    let (before, rest) = page.split_once(BEGIN).unwrap_or((page, ""));
-    let (_, after) = rest.split_once(END).unwrap_or((rest, ""));
-    format!("{before}{BEGIN}{table}{END}{after}")
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -203,7 +242,7 @@ mod tests {
                 { "objective": "told", "gating": false, "judgement": "fail" },
             ],
         });
-        let scaling = |at: u64, desired: u64| json!({ "event": "scaling", "at_us": at, "workload": "shop", "current": 2, "desired": desired });
+        let scaling = |at: u64, desired: u64| json!({ "event": "scaling", "at_us": at, "workload": "shop", "current": 2, "desired": desired, "metrics": [{ "value": 125, "unit": "%" }] });
         Played { result, events: vec![scaling(15_000_000, 9), scaling(69_900_000, desired), scaling(80_000_000, 2)] }
     }
 
@@ -219,7 +258,7 @@ mod tests {
 | `buy`, p50 / p95 / p99 | 10 / 20 / 100 ms | 10 / 31 / 100 ms |
 | requests due | 200 | 200 |
 | of them failed, by cause | none | 4 limited, 2 timeout |
-| autoscalers change | 0:27 shop 2 → 4 | 0:27 shop 2 → 3 |
+| autoscalers change | 0:27 shop 2 → 4 at 125 % | 0:27 shop 2 → 3 at 125 % |
 | verdict | fail (latency: fail) | fail (latency: fail) |
 ";
         assert_eq!(table(&runs), want);
@@ -227,11 +266,14 @@ mod tests {
 
     #[test]
     fn only_what_is_between_the_lines_is_written_anew() {
-        let page = format!("before\n{BEGIN}old\n{END}after\n");
-        let new = replaced(&page, "new\n");
-        assert_eq!(new, format!("before\n{BEGIN}new\n{END}after\n"));
-        assert_eq!(replaced(&new, "old\n"), page);
         let own = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(PAGE)).unwrap();
-        assert!(own.matches(BEGIN).count() == 1 && own.matches(END).count() == 1, "{PAGE} has its two lines");
+        for scene in &SCENES {
+            let [begin, end] = scene.lines();
+            let page = format!("before\n{begin}old\n{end}after\n");
+            let new = scene.replaced(&page, "new\n");
+            assert_eq!(new, format!("before\n{begin}new\n{end}after\n"));
+            assert_eq!(scene.replaced(&new, "old\n"), page);
+            assert!(own.matches(&begin).count() == 1 && own.matches(&end).count() == 1, "{PAGE} has its lines");
+        }
     }
 }

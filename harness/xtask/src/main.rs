@@ -34,8 +34,9 @@ cargo xtask rendered
     Renders kind-config/platform/overlays anew into kind-config/platform/rendered (kustomize or kubectl).
 cargo xtask prove [--cases N] [--releases 1.34,1.35,1.36] [--seed N]
     Asks Kubernetes' own controllers (kind-config/oracle, which needs Go) N cases of each release, and compares.
-cargo xtask fidelity [--backends simulated,embedded,control-plane,kind]
-    Plays one scenario on our own overlay on each backend, and writes how they compare into docs/fidelity.md.
+cargo xtask fidelity [--backends simulated,embedded,control-plane,kind] [--scenes shop,overlay]
+    Plays a week of a shop, and a scenario on our own overlay, on each backend, and writes how they compare into
+    docs/fidelity.md.
 
 -p CRATE narrows a command to some crates, for the inner loop.
 ";
@@ -51,8 +52,11 @@ enum Task {
     },
     Rendered,
     Prove(prove::Proof),
-    /// On these backends, all if empty.
-    Fidelity(String),
+    /// All of those whose list is empty.
+    Fidelity {
+        backends: String,
+        scenes: String,
+    },
 }
 
 fn main() -> ExitCode {
@@ -76,7 +80,9 @@ fn main() -> ExitCode {
         }
         Task::Prove(proof) => Workspace::find().and_then(|workspace| prove::run(&workspace, &proof)),
         Task::Rendered => Workspace::find().and_then(|workspace| rendered::run(&workspace)),
-        Task::Fidelity(backends) => Workspace::find().and_then(|workspace| fidelity::run(&workspace, &backends)),
+        Task::Fidelity { backends, scenes } => {
+            Workspace::find().and_then(|workspace| fidelity::run(&workspace, &backends, &scenes))
+        }
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -101,7 +107,7 @@ fn parse(words: &[String], environment: &str) -> Result<Task, String> {
         Some(other) => return Err(format!("there is no task `{other}`")),
     };
     let (mut required, mut scope) = (environment.to_owned(), Scope::default());
-    let (mut proof, mut backends) = (prove::Proof::default(), String::new());
+    let (mut proof, mut backends, mut scenes) = (prove::Proof::default(), String::new(), String::new());
     while let Some(word) = words.next() {
         let (option, attached) = match word.split_once('=') {
             Some((option, value)) => (option, Some(value)),
@@ -112,6 +118,7 @@ fn parse(words: &[String], environment: &str) -> Result<Task, String> {
             "-h" | "--help" => return Ok(Task::Help),
             "--require" if task == "test" => value()?.clone_into(&mut required),
             "--backends" if task == "fidelity" => value()?.clone_into(&mut backends),
+            "--scenes" if task == "fidelity" => value()?.clone_into(&mut scenes),
             "--cases" if task == "prove" => value()?.clone_into(&mut proof.cases),
             "--releases" if task == "prove" => value()?.clone_into(&mut proof.releases),
             "--seed" if task == "prove" => value()?.clone_into(&mut proof.seed),
@@ -129,7 +136,7 @@ fn parse(words: &[String], environment: &str) -> Result<Task, String> {
         "check" => Task::Check(scope),
         "test" => Task::Test { required, scope },
         "prove" => Task::Prove(proof),
-        "fidelity" => Task::Fidelity(backends),
+        "fidelity" => Task::Fidelity { backends, scenes },
         _ => Task::Rendered,
     })
 }
@@ -165,7 +172,11 @@ mod tests {
                 "",
                 Ok(Task::Prove(prove::Proof { cases: "5".into(), releases: "1.36".into(), ..prove::Proof::default() })),
             ),
-            ("fidelity --backends kind", "", Ok(Task::Fidelity("kind".to_owned()))),
+            (
+                "fidelity --backends kind --scenes=shop",
+                "",
+                Ok(Task::Fidelity { backends: "kind".to_owned(), scenes: "shop".to_owned() }),
+            ),
             ("tset", "", refused("there is no task `tset`")),
         ] {
             let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();

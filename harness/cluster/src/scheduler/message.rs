@@ -15,9 +15,10 @@ pub(super) fn fit_error(nodes: usize, reasons: &BTreeMap<&str, usize>) -> String
     }
 }
 
-/// With what preemption found.
+/// With what those plugins say that are asked whether something else could go in the pod's place: the one for devices, of
+/// which pods here claim none (`dynamicresources.go`, `PostFilter`; on by default since 1.34), and preemption.
 pub(super) fn with_preemption(error: &str, preemption: &str) -> String {
-    format!("{error} preemption: {preemption}")
+    format!("{error} no new claims to deallocate, preemption: {preemption}")
 }
 
 #[cfg(test)]
@@ -36,7 +37,7 @@ mod tests {
         );
         assert_eq!(
             with_preemption("0/1 nodes are available: 1 x.", "y."),
-            "0/1 nodes are available: 1 x. preemption: y."
+            "0/1 nodes are available: 1 x. no new claims to deallocate, preemption: y."
         );
     }
 }

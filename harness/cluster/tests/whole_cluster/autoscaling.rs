@@ -97,8 +97,8 @@ fn pods_without_room_wait_with_a_reason_until_room_is_made() {
         EventKind::PodUnschedulable { pod, reason } => Some((pod.clone(), reason.clone())),
         _ => None,
     });
-    let reason = "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: \
-                  1 No preemption victims found for incoming pod."
+    let reason = "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are \
+                  available: 1 No preemption victims found for incoming pod."
         .to_owned();
     assert_eq!(reasons, [(30_010, (world.name(2).to_owned(), reason))]);
     assert!(!world.cluster().settled());

@@ -10,6 +10,7 @@ use record::{EventKind, NodeState};
 use testing::{Need, needs};
 use units::Nanos;
 
+use crate::told::{evicted, finished, rolled, scaled};
 use crate::world::{Script, Told, load, under_kubernetes, under_rules};
 use crate::{settings, start};
 
@@ -105,47 +106,6 @@ metadata: { name: three, labels: { kubernetes.io/hostname: three } }
 status: { allocatable: { cpu: '8', memory: 32Gi, pods: '110' } }
 ";
 
-/// As decided, each decision once: replicas that the autoscaler wanted.
-fn scaled(told: &Told) -> Vec<u32> {
-    let mut wanted: Vec<u32> = told
-        .iter()
-        .filter_map(|(_, event)| match event {
-            EventKind::Scaling(decision) => Some(decision.desired),
-            _ => None,
-        })
-        .collect();
-    wanted.dedup();
-    wanted
-}
-
-/// The sizes that the ReplicaSets of a Deployment were given in its rollouts: the new ones are told from the old one by
-/// their order of appearance.
-fn rolled(told: &Told, of: &str) -> Vec<(usize, u32)> {
-    let mut sets: Vec<&str> = Vec::new();
-    let mut sizes = Vec::new();
-    for (_, event) in told {
-        if let EventKind::ReplicaSetScaled { workload, replica_set, to, .. } = event
-            && workload == of
-        {
-            let known = sets.iter().position(|known| known == replica_set);
-            let set = known.unwrap_or_else(|| {
-                sets.push(replica_set);
-                sets.len() - 1
-            });
-            sizes.push((set, *to));
-        }
-    }
-    sizes
-}
-
-fn finished(told: &Told, of: &str) -> bool {
-    told.iter().any(|(_, event)| matches!(event, EventKind::RolloutComplete { workload, .. } if workload == of))
-}
-
-fn evicted(told: &Told, of: &str) -> usize {
-    told.iter().filter(|(_, event)| matches!(event, EventKind::PodEvicted { pod, .. } if pod.starts_with(of))).count()
-}
-
 fn refused(told: &Told) -> Option<(u16, Option<String>)> {
     told.iter().find_map(|(_, event)| match event {
         EventKind::EvictionRefused { status, budget, .. } => Some((*status, budget.clone())),
@@ -214,7 +174,11 @@ async fn rules_and_kubernetes_decide_alike() {
             differing.push(format!("{what}, expected {want}\n  our rules  {ours}\n  Kubernetes {theirs}"));
         }
     };
-    both("four pods at a time up, half of them down", &|told| format!("{:?}", scaled(told)), "[2, 6, 10, 5, 2]");
+    both(
+        "four pods at a time up, half of them down",
+        &|told| format!("{:?}", scaled(told, "scaled")),
+        "[2, 6, 10, 5, 2]",
+    );
     let rolled = |of: &'static str| move |told: &Told| format!("{:?} {}", rolled(told, of), finished(told, of));
     both(
         "one more, none less",

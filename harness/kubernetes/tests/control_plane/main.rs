@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop where it is")]
 
 mod differential;
+mod grid;
 mod lifetime;
 mod measured;
 mod overlays;
 mod policy;
+mod told;
 mod world;
 
 use kubernetes::{Launcher, LocalControlPlane, PlaneSettings, Programs};

@@ -8,6 +8,7 @@ use record::{EventKind, MetricReading};
 use testing::{Need, needs};
 use units::Nanos;
 
+use crate::told::scaled;
 use crate::world::{Script, Told, load, under_kubernetes, under_rules};
 use crate::{settings, start};
 
@@ -73,19 +74,6 @@ kind: Node
 metadata: { name: one, labels: { kubernetes.io/hostname: one } }
 status: { allocatable: { cpu: '8', memory: 32Gi, pods: '110' } }
 ";
-
-/// Replicas that an autoscaler wanted, each decision once.
-fn scaled(told: &Told, of: &str) -> Vec<u32> {
-    let mut wanted: Vec<u32> = told
-        .iter()
-        .filter_map(|(_, event)| match event {
-            EventKind::Scaling(decision) if decision.workload == of => Some(decision.desired),
-            _ => None,
-        })
-        .collect();
-    wanted.dedup();
-    wanted
-}
 
 /// What it read at a decision to have the most.
 fn read(told: &Told, of: &str) -> Vec<MetricReading> {

@@ -150,9 +150,10 @@ fn refusals_name_the_rule() {
         bench.put("db", "a1");
         bench.refusal("web")
     };
-    let helpless = "preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.";
-    let nobody = "preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod.";
-    let one = "preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod.";
+    let helpless =
+        "no new claims to deallocate, preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.";
+    let nobody = "no new claims to deallocate, preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod.";
+    let one = "no new claims to deallocate, preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod.";
     for (term, mine, reason, preemption) in [
         (near("app=cache", "zone"), true, "2 node(s) didn't match pod affinity rules", helpless),
         (apart("app=db", "zone"), true, "2 node(s) didn't match pod anti-affinity rules", nobody),

@@ -70,12 +70,12 @@ fn reasons_read_as_kubectl_tells_them() {
     assert_eq!(
         bench.refusal("large"),
         "0/9 nodes are available: 3 node(s) had untolerated taint(s), 6 Insufficient cpu. \
-         preemption: 0/9 nodes are available: 9 Preemption is not helpful for scheduling."
+         no new claims to deallocate, preemption: 0/9 nodes are available: 9 Preemption is not helpful for scheduling."
     );
     assert_eq!(
         bench.refusal("picky"),
         "0/9 nodes are available: 9 node(s) didn't match Pod's node affinity/selector. \
-         preemption: 0/9 nodes are available: 9 Preemption is not helpful for scheduling."
+         no new claims to deallocate, preemption: 0/9 nodes are available: 9 Preemption is not helpful for scheduling."
     );
     for i in 0..6 {
         bench.put("medium", &format!("app-{i}"));
@@ -84,7 +84,7 @@ fn reasons_read_as_kubectl_tells_them() {
     assert_eq!(
         bench.refusal("medium"),
         "0/9 nodes are available: 1 node(s) were unschedulable, 3 node(s) had untolerated taint(s), \
-         5 Insufficient cpu. preemption: 0/9 nodes are available: 4 Preemption is not helpful for scheduling, \
+         5 Insufficient cpu. no new claims to deallocate, preemption: 0/9 nodes are available: 4 Preemption is not helpful for scheduling, \
          5 No preemption victims found for incoming pod."
     );
     assert_eq!(Bench::new(vec![], workloads()).refusal("large"), "no nodes available to schedule pods");
@@ -198,7 +198,7 @@ fn a_daemon_goes_to_its_node_or_nowhere() {
     assert_eq!(to(&mut bench, 1), (true, Outcome::Bound(1)), "a DaemonSet does not mind a cordon");
     bench.put("web", "a");
     let reason = "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) didn't satisfy plugin(s) [NodeAffinity]. \
-                  preemption: 0/3 nodes are available: 1 No preemption victims found for incoming pod, \
+                  no new claims to deallocate, preemption: 0/3 nodes are available: 1 No preemption victims found for incoming pod, \
                   2 Preemption is not helpful for scheduling.";
     assert_eq!(to(&mut bench, 0), (true, Outcome::Refused { reason: reason.into(), victims: vec![] }));
     let taint = Taint { key: "gone".into(), value: String::new(), effect: Effect::NoSchedule };

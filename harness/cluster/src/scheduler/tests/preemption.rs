@@ -130,7 +130,7 @@ fn anti_affinity_can_be_cleared_away_but_a_missing_affinity_cannot() {
     lonely.pod_affinity = vec![term(false, "app=friend")];
     let (_, outcome) = preempt(vec![lonely, ranked("low", 100, 10)], "a", "low@a");
     let reason = "0/1 nodes are available: 1 node(s) didn't match pod affinity rules. \
-                  preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
+                  no new claims to deallocate, preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
     assert_eq!(outcome, Outcome::Refused { reason: reason.into(), victims: vec![] });
 }
 
@@ -143,7 +143,7 @@ fn the_room_is_kept_while_the_victims_end() {
     bench.scheduler.ending(0, PodId(1));
     bench.scheduler.ending(0, PodId(2));
     let reason = "0/1 nodes are available: 1 Insufficient cpu. \
-                  preemption: not eligible due to a terminating pod on the nominated node.";
+                  no new claims to deallocate, preemption: not eligible due to a terminating pod on the nominated node.";
     assert_eq!(bench.schedule(&high), Outcome::Refused { reason: reason.into(), victims: vec![] });
     bench.scheduler.release(0, PodId(1));
     assert!(bench.bind("low").starts_with("0/1 nodes"), "the room is promised to somebody more important");

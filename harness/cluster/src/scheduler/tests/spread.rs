@@ -155,7 +155,7 @@ fn refusals_tell_a_missing_label_from_too_much_skew() {
         bench.refusal("web"),
         "0/3 nodes are available: 1 Insufficient cpu, 1 node(s) didn't match pod topology spread constraints, \
          1 node(s) didn't match pod topology spread constraints (missing required label). \
-         preemption: 0/3 nodes are available: 1 Preemption is not helpful for scheduling, \
+         no new claims to deallocate, preemption: 0/3 nodes are available: 1 Preemption is not helpful for scheduling, \
          2 No preemption victims found for incoming pod."
     );
 }

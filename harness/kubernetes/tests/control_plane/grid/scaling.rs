@@ -1,0 +1,143 @@
+//! Autoscalers that differ in their behavior and their metrics, all under the same load.
+
+use cluster::ClusterConfig;
+use testing::{Need, needs};
+use units::Nanos;
+
+use super::{NAMESPACE, both, deployment, node};
+use crate::told::{Compared, scaled};
+use crate::world::{Script, Told};
+
+const CPU: &str = "{ type: Resource, resource: { name: cpu, target: { type: Utilization, averageUtilization: 70 } } }";
+/// Ten at once, and no more: what follows is about going down.
+const AT_ONCE: &str = "scaleUp: { policies: [{ type: Pods, value: 8, periodSeconds: 60 }] }";
+const STAYS: &str = "scaleDown: { selectPolicy: Disabled }";
+
+/// Name, metrics, behavior, and the sizes that are wanted one after the other. Load is 0.7 of the target, then 2.9 times,
+/// then a seventh: the second step of a policy comes before the load goes, the third after it.
+fn cases() -> Vec<(&'static str, String, String, &'static str)> {
+    let of_cpu = |target: u32| CPU.replace("70", &target.to_string());
+    let policies = |select: &str, period: u32| {
+        let (pods, share) = ("type: Pods, value: 1", "type: Percent, value: 100");
+        format!(
+            "{{ {select} policies: [{{ {pods}, periodSeconds: {period} }}, {{ {share}, periodSeconds: {period} }}] }}"
+        )
+    };
+    let up = |select: &str| format!("scaleUp: {}\n    {STAYS}", policies(select, 12));
+    let down = |select: &str| {
+        let slow = policies(&format!("stabilizationWindowSeconds: 0, {select}"), 12).replace("value: 100", "value: 50");
+        format!("{AT_ONCE}\n    scaleDown: {slow}")
+    };
+    let memory = "{ type: Resource, resource: { name: memory, target: { type: AverageValue, averageValue: 1100Ki } } }";
+    let nobody =
+        "{ type: Pods, pods: { metric: { name: nobody_counts }, target: { type: AverageValue, averageValue: '1' } } }";
+    let free =
+        "scaleDown: { stabilizationWindowSeconds: 0, policies: [{ type: Percent, value: 100, periodSeconds: 5 }] }";
+    vec![
+        ("the-larger-step", CPU.into(), up("selectPolicy: Max,"), "[2, 4, 8]"),
+        ("the-larger-step-by-default", CPU.into(), up(""), "[2, 4, 8]"),
+        ("the-smaller-step", CPU.into(), up("selectPolicy: Min,"), "[2, 3, 4]"),
+        ("no-way-up", CPU.into(), format!("scaleUp: {{ selectPolicy: Disabled }}\n    {STAYS}"), "[2]"),
+        (
+            "not-before-a-window",
+            CPU.into(),
+            format!(
+                "scaleUp: {{ stabilizationWindowSeconds: 30, policies: [{{ type: Pods, value: 8, periodSeconds: 60 }}] \
+                 }}\n    {STAYS}"
+            ),
+            "[2]",
+        ),
+        (
+            "after-a-window",
+            CPU.into(),
+            format!("{}\n    {STAYS}", AT_ONCE.replace("{ pol", "{ stabilizationWindowSeconds: 6, pol")),
+            "[2, 6, 10]",
+        ),
+        ("the-larger-step-down", CPU.into(), down("selectPolicy: Max,"), "[2, 6, 10, 5, 2]"),
+        ("the-smaller-step-down", CPU.into(), down("selectPolicy: Min,"), "[2, 6, 10, 9, 8]"),
+        ("no-way-down", CPU.into(), format!("{AT_ONCE}\n    {STAYS}"), "[2, 6, 10]"),
+        (
+            "down-after-a-window",
+            CPU.into(),
+            format!("{AT_ONCE}\n    {}", free.replace("Seconds: 0", "Seconds: 8")),
+            "[2, 6, 10], at last 2",
+        ),
+        ("one-of-two-metrics-is-content", format!("{CPU}, {memory}"), format!("{AT_ONCE}\n    {free}"), "[2, 6, 10]"),
+        (
+            "up-without-one-metric-but-not-down",
+            format!("{CPU}, {nobody}"),
+            format!("{AT_ONCE}\n    {free}"),
+            "[2, 6, 10]",
+        ),
+        ("within-the-tolerance", of_cpu(190), format!("{AT_ONCE}\n    {STAYS}"), "[2]"),
+        ("beyond-the-tolerance", of_cpu(180), up("selectPolicy: Min,").replace("Seconds: 12", "Seconds: 60"), "[2, 3]"),
+    ]
+}
+
+fn manifests() -> String {
+    let one = |(name, metrics, behavior, _): &(&str, String, String, &str)| {
+        format!(
+            "{}
+---
+apiVersion: v1
+kind: Service
+metadata: {{ name: {name}, namespace: shop }}
+spec: {{ selector: {{ app: {name} }}, ports: [{{ port: 80, targetPort: 8000 }}] }}
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {{ name: {name}, namespace: shop }}
+spec:
+  scaleTargetRef: {{ apiVersion: apps/v1, kind: Deployment, name: {name} }}
+  minReplicas: 2
+  maxReplicas: 10
+  metrics: [{metrics}]
+  behavior:
+    {behavior}
+",
+            deployment(name, "replicas: 2", "", "100m")
+        )
+    };
+    format!("{NAMESPACE}{}", cases().iter().map(one).collect::<String>())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_field_of_a_behavior_decides_alike() {
+    if !needs("every_field_of_a_behavior_decides_alike", Need::ControlPlane) {
+        return;
+    }
+    let sec = Nanos::from_secs;
+    let config = ClusterConfig {
+        hpa_sync: sec(1),
+        downscale_stabilization: sec(6),
+        cpu_initialization: sec(2),
+        initial_readiness_delay: sec(1),
+        metrics_resolution: sec(3),
+        monitoring: None,
+        ..ClusterConfig::default()
+    };
+    let flags = [
+        "--horizontal-pod-autoscaler-sync-period=1s",
+        "--horizontal-pod-autoscaler-downscale-stabilization=6s",
+        "--horizontal-pod-autoscaler-cpu-initialization-period=2s",
+        "--horizontal-pod-autoscaler-initial-readiness-delay=1s",
+        "--concurrent-horizontal-pod-autoscaler-syncs=14",
+    ];
+    let script =
+        || Script { acts: Vec::new(), load: vec![(Nanos::ZERO, 50), (sec(4), 200), (sec(24), 10)], lasts: sec(46) };
+    let (ours, theirs) = both(&manifests(), &node("one", "a: b", ""), &config, &flags, |_| script()).await;
+    let mut compared = Compared::default();
+    for (name, _, _, want) in cases() {
+        let of = |told: &Told| {
+            let steps = scaled(told, name);
+            // How far it goes first hangs on which samples a scrape took before the load changed.
+            let top = steps.iter().position(|size| *size == 10).unwrap_or_default();
+            match steps.last() {
+                Some(last) if want.contains("at last") => format!("{:?}, at last {last}", &steps[..=top]),
+                _ => format!("{steps:?}"),
+            }
+        };
+        compared.both(name, (&ours, &theirs), of, want);
+    }
+    compared.end();
+}
