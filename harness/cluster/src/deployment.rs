@@ -16,7 +16,7 @@ use units::Nanos;
 
 use crate::Flaw;
 pub use status::{Condition, DeploymentStatus, ReplicaSetStatus};
-pub(crate) use status::{Counts, Told};
+pub(crate) use status::{Counts, Look, Told};
 use status::{Progress, Reason};
 
 /// `revisionHistoryLimit` where nothing is said (`pkg/apis/apps/v1/defaults.go`).
@@ -234,7 +234,7 @@ impl Deployment {
             Annotated::ReplicaSet if !self.paused => return Synced::Refused,
             Annotated::ReplicaSet | Annotated::Deployment => outdated = true,
         }
-        if self.paused || self.sets.iter().any(|set| set.replicas > 0 && set.desired != self.desired) {
+        if self.only_scales() {
             let before = self.sets.clone();
             self.scale(counts, told);
             let mut counts = counts.to_vec();
@@ -268,6 +268,11 @@ impl Deployment {
             return if writes { Synced::Refused } else { Synced::Changed };
         }
         Synced::of(self.report(now, &counts, told) || changed)
+    }
+
+    /// Whether a sync is `sync`, which neither rolls nor judges progress: while paused, and at a scaling event.
+    fn only_scales(&self) -> bool {
+        self.paused || self.sets.iter().any(|set| set.replicas > 0 && set.desired != self.desired)
     }
 
     /// `getNewReplicaSet` of one that exists: it has the highest revision, also after a rollback, and the Deployment's

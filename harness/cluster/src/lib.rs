@@ -32,6 +32,7 @@ mod pod;
 mod quota;
 mod reach;
 mod replica_set;
+mod retries;
 mod scheduler;
 pub mod service_proxy;
 pub mod stateful_set;

@@ -14,7 +14,7 @@ use platform::WorkloadKind;
 use super::pods::NewPod;
 use super::{Cluster, Controller, Task};
 use crate::daemon_set::{self, Member as Daemon};
-use crate::deployment::{Counts, Left, ReplicaSet, Synced, Told};
+use crate::deployment::{Counts, Left, Look, ReplicaSet, Synced, Told};
 use crate::replica_set::{self, BURST_REPLICAS};
 use crate::stateful_set::{self, Step};
 use crate::{DeploymentStatus, Effect, Flaw, Patch, PodId, PodRecord, Release, ReplicaSetStatus};
@@ -161,13 +161,22 @@ impl Cluster {
             self.tell(index, told, out);
             match synced {
                 Synced::Settled => {
-                    if let Some(at) = again {
-                        self.plan_once(at, index);
+                    match again {
+                        Look::Never => {}
+                        Look::At(at) => self.plan_once(at, index),
+                        Look::Soon => {
+                            let at = self.retries.take(now);
+                            self.plan_once(at, index);
+                        }
                     }
                     return;
                 }
                 Synced::Changed => {}
-                Synced::Refused => self.deadlines[index] = None,
+                Synced::Refused => {
+                    // What the sync wrote before wakes the controller earlier than the retry.
+                    self.retries.take(now);
+                    self.deadlines[index] = None;
+                }
             }
             asked = true;
         }

@@ -26,6 +26,7 @@ use crate::hpa::{FedMetrics, Hpa};
 use crate::metrics_server::MetricsServer;
 use crate::monitoring::Prometheus;
 use crate::node_lifecycle::NodeLifecycle;
+use crate::retries::Retries;
 use crate::scheduler::Scheduler;
 use crate::scheduler::queue::Queue;
 use crate::{Action, BudgetStatus, ClusterConfig, DeploymentStatus, Effect, Input, PodId, PodRecord, Scraper};
@@ -72,6 +73,8 @@ pub struct Cluster {
     dirty: BTreeSet<usize>,
     /// When each Deployment looks again whether its deadline has passed.
     deadlines: Vec<Option<Nanos>>,
+    /// The Deployment controller's.
+    retries: Retries,
     autoscalers: Vec<Hpa>,
     quotas: Vec<Quota>,
     services_of: Vec<Vec<ServiceId>>,
@@ -118,6 +121,7 @@ impl Cluster {
             owners: owners.collect(),
             dirty: BTreeSet::new(),
             deadlines: vec![None; platform.workloads.len()],
+            retries: Retries::default(),
             autoscalers: autoscalers.collect(),
             quotas: platform.quotas.clone(),
             services_of,

@@ -35,6 +35,15 @@ pub(crate) enum Told {
     Stalled,
 }
 
+/// When a sync that changed nothing is repeated though nothing happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    Never,
+    At(Nanos),
+    /// As soon as the rate limits of the queue let it.
+    Soon,
+}
+
 /// Reason of condition Progressing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
@@ -287,30 +296,33 @@ impl Deployment {
         (old, before) != (new, self.progress.progressing)
     }
 
-    /// When the deadline is reached, where one is watched.
+    /// When the deadline is reached, where one is counted. A rollout that has succeeded passes none, but one is counted
+    /// from its end, too.
     fn deadline_at(&self) -> Option<Nanos> {
-        let waits = |condition: &Progressing| {
-            !matches!(condition.reason, Reason::Available | Reason::DeadlineExceeded | Reason::Paused)
-        };
+        let waits = |condition: &Progressing| !matches!(condition.reason, Reason::DeadlineExceeded | Reason::Paused);
         let condition = self.progress.progressing.filter(waits)?;
         self.deadline.map(|deadline| condition.updated + deadline)
     }
 
     /// `DeploymentTimedOut`.
     fn has_timed_out(&self, now: Nanos) -> bool {
-        self.deadline_at().is_some_and(|at| at < now)
+        self.progress.reason() != Some(Reason::Available) && self.deadline_at().is_some_and(|at| at < now)
     }
 
     /// When a sync that changed nothing looks again whether the deadline has passed (`requeueStuckDeployment`): a
-    /// second after it, or every 5 ms while less than a second is left.
-    pub(crate) fn looks_again(&self, now: Nanos) -> Option<Nanos> {
-        let at = self.deadline_at().filter(|_| !self.is_complete())?;
+    /// second after it, or as soon as the queue lets it while less than a second is left. One that was complete and is
+    /// not now has nothing left for ever, so it looks until it is complete again.
+    pub(crate) fn looks_again(&self, now: Nanos) -> Look {
         let second = Nanos::from_secs(1);
-        if at >= now + second {
-            return Some(at + second);
+        match self.deadline_at() {
+            Some(at) if !self.is_complete() && !self.only_scales() => {
+                if at >= now + second {
+                    Look::At(at + second)
+                } else {
+                    Look::Soon
+                }
+            }
+            _ => Look::Never,
         }
-        let step = Nanos::from_millis(5);
-        let left = at.get().saturating_sub(now.get());
-        Some(now + step * (left / step.get() + 1))
     }
 }

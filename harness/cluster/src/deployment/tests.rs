@@ -87,3 +87,32 @@ fn resizing_gives_every_set_its_share() {
         assert_eq!(sizes, want, "{case}");
     }
 }
+
+/// `requeueStuckDeployment` asks only whether the deadline has passed already, `DeploymentTimedOut` also whether there
+/// is a rollout that could miss it.
+#[test]
+fn a_rollout_that_was_complete_is_looked_at_until_it_is_again() {
+    let (second, half) = (Nanos::from_secs(1), Nanos::from_millis(500));
+    let deadline = second * 10;
+    let mut deployment = Deployment::new(Strategy::Recreate, Some(deadline), Nanos::ZERO, 2);
+    settle(&mut deployment, &[2]);
+    assert_eq!(deployment.looks_again(NOW + second * 60), Look::Never, "complete");
+    settle(&mut deployment, &[1]);
+    for (case, at, want) in [
+        ("a second after the deadline", NOW, Look::At(NOW + deadline + second)),
+        ("as long as a second is left", NOW + deadline - second, Look::At(NOW + deadline + second)),
+        ("soon where less is", NOW + deadline - half, Look::Soon),
+        ("for ever", NOW + second * 3_600, Look::Soon),
+    ] {
+        assert_eq!(deployment.looks_again(at), want, "{case}");
+    }
+    let counts = |available| [Counts { replicas: 2, ready: available, available, terminating: 0 }];
+    let left = Left { old: false, none: false };
+    let mut told = Vec::new();
+    deployment.sync(NOW + second * 60, &counts(1), left, &mut told);
+    assert_eq!(told, [], "no deadline is missed");
+
+    deployment.patch(&Patch { paused: Some(true), ..Patch::default() });
+    settle(&mut deployment, &[1]);
+    assert_eq!(deployment.looks_again(NOW + second * 60), Look::Never, "paused");
+}

@@ -1,6 +1,6 @@
 //! Deployments that get a new template.
 
-use cluster::{Action, Flaw};
+use cluster::{Action, Flaw, Patch, ProbeKind};
 use platform::{CountOrPercent, Strategy};
 use record::EventKind;
 use units::Nanos;
@@ -97,6 +97,28 @@ fn recreate_waits_until_nothing_old_is_left() {
     world.run_until(300);
     assert_eq!(scaled(&world), [(100, 'a', 2, 0), (101, 'b', 0, 2)], "old pods drain for a second");
     assert!(world.cluster().settled());
+}
+
+/// A rollback to a ReplicaSet that is there leaves the condition as it was, and with it the instant that the deadline
+/// counts from. The new pod never gets ready, and while it is there the end of the old ones is no news.
+#[test]
+fn a_switch_to_recreate_midway_goes_on_by_itself_once_an_old_deadline_is_past() {
+    for (case, at, looks) in [
+        ("complete for two minutes", 200, &[(661, 1), (665, 4)][..]),
+        ("complete for longer than the deadline", 700, &[(701, 1), (703, 4)][..]),
+    ] {
+        let mut world = world(4, rolling(CountOrPercent::Count(1), CountOrPercent::Count(0)));
+        world.place.healthy = |pod, kind, _| pod.0 < 8 || kind != ProbeKind::Readiness;
+        world.act(50, ROLLOUT(Flaw::None));
+        world.act(at, Action::Rollback(WEB));
+        let patch = Patch { strategy: Some(Strategy::Recreate), ..Patch::default() };
+        world.act(at + 1, Action::Patch { workload: WEB, patch });
+        for (then, living) in looks {
+            world.run_until(*then);
+            let new = world.living().filter(|(_, record)| record.template == 0).count();
+            assert_eq!(new, *living, "{case}, at {then} s");
+        }
+    }
 }
 
 #[test]
