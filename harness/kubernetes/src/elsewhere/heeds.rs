@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use containers::Image;
 use containers::images::TAG;
+use platform::WorkloadId;
 use scenarios::{FaultKind, Party, Plan};
 use serde_json::{Value, json};
 
 use super::objects::{self, pause};
-use super::order::Layered;
 use super::{Cluster, layer};
 use crate::KubeError;
 use crate::deeds::{known_by, network_policy_path};
@@ -51,10 +51,10 @@ fn closed(namespace: &str) -> Value {
     })
 }
 
-/// The plan's black holes: name, from, to.
-fn holes(plan: &Plan) -> impl Iterator<Item = (&str, Party, Party)> {
+/// The plan's black holes: their names, and whose pods are to hear nothing.
+fn holes(plan: &Plan) -> impl Iterator<Item = (&str, WorkloadId)> {
     plan.faults.iter().filter_map(|fault| match fault.kind {
-        FaultKind::Blackhole { from, to } => Some((fault.name.as_str(), from, to)),
+        FaultKind::Blackhole { to: Party::Workload(to), .. } => Some((fault.name.as_str(), to)),
         _ => None,
     })
 }
@@ -81,16 +81,24 @@ impl Cluster {
     }
 
     /// Refuses black holes that would be none: where a policy is not heeded, or another one lets in what ours keeps out.
-    pub(super) async fn heeds(&mut self, layered: &Layered, say: &mut dyn FnMut(&str)) -> Result<(), KubeError> {
-        let plan = std::sync::Arc::clone(&layered.plan);
-        let mut namespaces = std::collections::BTreeSet::new();
-        for (fault, _, to) in holes(&plan) {
-            let Party::Workload(to) = to else { continue };
+    /// `registry`: where our own images are, if they are not in the nodes.
+    pub(super) async fn heeds(
+        &mut self,
+        plan: &Plan,
+        registry: Option<&str>,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<(), KubeError> {
+        let mut first = None;
+        for (fault, to) in holes(plan) {
             let workload = plan.platform.workload(to);
             let path = network_policy_path(&workload.namespace, "");
             let found = self.rest.get(path.trim_end_matches('/')).await;
             let found = found.map_err(KubeError::api("list network policies"))?;
-            let admits = |policy: &&Value| may_select(&policy["spec"]["podSelector"], known_by(workload));
+            let admits = |policy: &&Value| {
+                let kinds = policy["spec"]["policyTypes"].as_array(); // the API server fills it in
+                let of_ingress = kinds.is_none_or(|kinds| kinds.iter().any(|kind| kind == "Ingress"));
+                of_ingress && may_select(&policy["spec"]["podSelector"], known_by(workload))
+            };
             if let Some(policy) = found["items"].as_array().into_iter().flatten().find(admits) {
                 return Err(KubeError::Admitted {
                     fault: fault.to_owned(),
@@ -98,12 +106,11 @@ impl Cluster {
                     policy: policy["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
                 });
             }
-            namespaces.insert(workload.namespace.clone());
+            first.get_or_insert((fault.to_owned(), &workload.namespace));
         }
-        let Some(namespace) = namespaces.first() else { return Ok(()) };
-        let first = holes(&plan).next().map(|(name, ..)| name.to_owned()).unwrap_or_default();
+        let Some((fault, namespace)) = first else { return Ok(()) };
         say("a pod of our own is shut off, to see whether the network heeds policies");
-        let registry = layered.registry.as_deref().unwrap_or(layer::NO_REGISTRY);
+        let registry = registry.unwrap_or(layer::NO_REGISTRY);
         let objects = [pod(namespace, registry), closed(namespace)];
         self.put(&objects[..1]).await?;
         let reached = self.reached(namespace, LOOKS, true).await;
@@ -118,11 +125,9 @@ impl Cluster {
         objects::remove(&self.rest, run, &objects::there(&self.rest, run, &paths).await?).await?;
         match (reached, heeded) {
             (true, true) => Ok(()),
-            (false, _) => {
-                Err(KubeError::Unheeded { fault: first, why: "a pod of ours there cannot be reached at all" })
-            }
+            (false, _) => Err(KubeError::Unheeded { fault, why: "a pod of ours there cannot be reached at all" }),
             (true, false) => {
-                Err(KubeError::Unheeded { fault: first, why: "the cluster's network does not heed a NetworkPolicy" })
+                Err(KubeError::Unheeded { fault, why: "the cluster's network does not heed a NetworkPolicy" })
             }
         }
     }

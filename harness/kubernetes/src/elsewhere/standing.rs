@@ -115,9 +115,21 @@ impl Cluster {
     /// Applies a layer, after what stood before was removed. Needs a tokio runtime. `say` hears what takes long.
     pub async fn stand(&mut self, layered: Layered, say: &mut dyn FnMut(&str)) -> Result<Stood, KubeError> {
         let namespaces = layered.namespaces();
-        let asked = layered.clone();
         let Layered {
-            plan, config, objects, programs, kept, share, only, direct, burn, images, deploy, workers, ..
+            plan,
+            config,
+            objects,
+            programs,
+            kept,
+            share,
+            only,
+            direct,
+            burn,
+            images,
+            deploy,
+            workers,
+            registry,
+            ..
         } = layered;
         remedy::put_back(&self.rest, &self.ledger.journal()).await?;
         let Note { run, objects: before, .. } = &self.ledger.note;
@@ -132,7 +144,6 @@ impl Cluster {
         }
         self.ledger.write(|note| note.routed = direct)?;
         let mut applied = self.put(&objects).await?;
-        self.heeds(&asked, say).await?;
         // A scenario makes them later, and they go with the rest.
         let later: Vec<String> = quotas(&plan).into_iter().chain(heeds::policies(&plan)).collect();
         if let Some(path) = objects::foreign(&self.rest, &self.ledger.note.run, &later).await? {
@@ -147,6 +158,7 @@ impl Cluster {
             self.behind(deploy, &mut applied).await?;
             deployed = Some(done);
         }
+        self.heeds(&plan, registry.as_deref(), say).await?;
         if direct {
             kind::route_clients(true).await?;
         }

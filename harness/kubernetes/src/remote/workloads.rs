@@ -114,8 +114,10 @@ impl Remote {
         let Some(id) = self.platform.workload_of("Deployment", namespace, deployment) else { return };
         let to = seen.body.spec.replicas.unwrap_or(0);
         let (_, before) = self.sets.insert(seen.uid().to_owned(), (id, to)).unwrap_or((id, 0));
-        // A size that changes without another template is the workload's own.
-        if before != to && self.rolls[usize::from(id.0)].changed {
+        // A size that changes without another template is the workload's own. Another watch tells of the Deployment, and may
+        // be behind: a second set is word enough.
+        let several = || self.sets.values().filter(|(of, _)| *of == id).count() > 1;
+        if before != to && (self.rolls[usize::from(id.0)].changed || several()) {
             let (workload, replica_set) = (deployment.to_owned(), seen.name().to_owned());
             host.note(EventKind::ReplicaSetScaled { workload, replica_set, from: before, to });
         }
