@@ -5,8 +5,7 @@
 //! are those that ReplicaSets are told to have; ending pods count nowhere, so that more pods than the surge allows can
 //! be there for a while. Nothing is rolled back by itself.
 //!
-//! Left out: hash collisions, and creations that the API server refuses. `revisionHistoryLimit` is Kubernetes' default,
-//! 10.
+//! Left out: hash collisions, and creations that the API server refuses.
 
 mod scale;
 mod status;
@@ -20,7 +19,7 @@ pub(crate) use status::{Counts, Look, Told};
 use status::{Progress, Reason};
 
 /// `revisionHistoryLimit` where nothing is said (`pkg/apis/apps/v1/defaults.go`).
-const REVISION_HISTORY: usize = 10;
+const REVISION_HISTORY: u32 = 10;
 
 /// One ReplicaSet, as its Deployment writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,10 +37,11 @@ pub(crate) struct ReplicaSet {
     max: u32,
 }
 
-/// Which of a Deployment's pods are left, ending ones included.
+/// Which of a Deployment's pods are left, ending ones included. Those whose ReplicaSet has gone are nobody's
+/// (`getPodMapForDeployment`).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Left {
-    /// Any of another template than the wanted one.
+    /// Any of a ReplicaSet other than the wanted template's.
     pub(crate) old: bool,
     /// None at all.
     pub(crate) none: bool,
@@ -78,6 +78,8 @@ enum Annotated {
 pub(crate) struct Deployment {
     strategy: Strategy,
     deadline: Option<Nanos>,
+    /// `revisionHistoryLimit`.
+    history: u32,
     min_ready: Nanos,
     paused: bool,
     desired: u32,
@@ -99,6 +101,7 @@ impl Deployment {
         Self {
             strategy,
             deadline,
+            history: REVISION_HISTORY,
             min_ready,
             paused: false,
             desired,
@@ -111,6 +114,12 @@ impl Deployment {
         }
     }
 
+    /// Keeps this many old ReplicaSets instead of Kubernetes' default.
+    pub(crate) fn with_history(mut self, limit: Option<u32>) -> Self {
+        self.history = limit.unwrap_or(REVISION_HISTORY);
+        self
+    }
+
     /// Whether its informers would have told it of anything since the last sync: a change of its own spec, or of what
     /// its ReplicaSets report. That a pod has gone is no news of its own but for `Recreate`, and then only if it was the
     /// last of all (`deletePod`).
@@ -121,7 +130,7 @@ impl Deployment {
 
     /// A new pod template is applied.
     pub(crate) fn roll_out(&mut self, flaw: Flaw) {
-        self.seen = None;
+        self.respecify();
         self.wanted = self.templates.len() as u32;
         self.templates.push(flaw);
     }
@@ -140,7 +149,7 @@ impl Deployment {
         let found = found.filter(|set| !self.paused && set.template != self.wanted);
         let Some(found) = found else { return false };
         self.wanted = found.template;
-        self.seen = None;
+        self.respecify();
         true
     }
 
@@ -153,19 +162,24 @@ impl Deployment {
         self.deadline = progress_deadline.unwrap_or(self.deadline);
         self.paused = paused.unwrap_or(self.paused);
         if before != (self.strategy, self.min_ready, self.deadline, self.paused) {
-            self.seen = None;
+            self.respecify();
         }
     }
 
     pub(crate) fn resize(&mut self, desired: u32) {
         if desired != self.desired {
-            self.seen = None;
+            self.respecify();
         }
         self.desired = desired;
     }
 
     pub(crate) fn sets(&self) -> &[ReplicaSet] {
         &self.sets
+    }
+
+    /// Whether the ReplicaSet of a template is still there.
+    pub(crate) fn keeps(&self, template: u32) -> bool {
+        self.sets.iter().any(|set| set.template == template)
     }
 
     pub(crate) fn flaw(&self, template: u32) -> Flaw {
@@ -399,7 +413,7 @@ impl Deployment {
     /// `cleanupDeployment`.
     fn forget_old(&mut self, counts: &mut Vec<Counts>) -> bool {
         let mut old = self.old();
-        let excess = old.len().saturating_sub(REVISION_HISTORY);
+        let excess = old.len().saturating_sub(self.history as usize);
         old.sort_by_key(|index| self.sets[*index].revision);
         let mut drop: Vec<usize> = old
             .into_iter()

@@ -27,7 +27,7 @@ pub(crate) enum Controller {
     None,
     /// One that has a scale (Deployment, StatefulSet), by its index.
     Scaled(usize, u32),
-    /// One that has none (DaemonSet, Job): the budget cannot be calculated, hence allows nothing.
+    /// One that has none (DaemonSet, Job) or has gone: the budget cannot be calculated, hence allows nothing.
     Unscaled,
 }
 
@@ -42,6 +42,8 @@ pub struct BudgetStatus {
     pub healthy: u32,
     /// `disruptionsAllowed`.
     pub allowed: u32,
+    /// `SyncFailed`: it could not be calculated. Kubernetes leaves the counts as they were, here they are zero.
+    pub failed: bool,
 }
 
 /// Why an eviction is refused.
@@ -81,9 +83,9 @@ pub(crate) fn status(bound: DisruptionBound, members: &[Member]) -> BudgetStatus
     match expected_and_desired {
         Some((expected, desired_healthy)) => {
             let allowed = if expected == 0 { 0 } else { healthy.saturating_sub(desired_healthy) };
-            BudgetStatus { expected, desired_healthy, healthy, allowed }
+            BudgetStatus { expected, desired_healthy, healthy, allowed, failed: false }
         }
-        None => BudgetStatus { healthy, ..BudgetStatus::default() }, // `failSafe`
+        None => BudgetStatus { healthy, failed: true, ..BudgetStatus::default() }, // `failSafe`
     }
 }
 
@@ -160,8 +162,13 @@ mod tests {
 
     #[test]
     fn evictions_are_answered_in_the_words_of_the_api_server() {
-        let status =
-            |healthy, desired_healthy, allowed| BudgetStatus { expected: 3, desired_healthy, healthy, allowed };
+        let status = |healthy, desired_healthy, allowed| BudgetStatus {
+            expected: 3,
+            desired_healthy,
+            healthy,
+            allowed,
+            failed: false,
+        };
         let (strict, lax) = (budget(false), budget(true));
         for (case, healthy, budgets, refused) in [
             ("no budget", true, vec![], None),

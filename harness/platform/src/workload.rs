@@ -33,6 +33,8 @@ pub struct Workload {
     pub min_ready: Nanos,
     /// `progressDeadlineSeconds`, default 600 s. `None`: none, as for anything but a Deployment.
     pub progress_deadline: Option<Nanos>,
+    /// `revisionHistoryLimit` of a Deployment: how many old ReplicaSets are kept. `None`: Kubernetes' default, 10.
+    pub revision_history: Option<u32>,
     /// `terminationGracePeriodSeconds`, default 30 s.
     pub grace_period: Nanos,
     /// `nodeSelector`.

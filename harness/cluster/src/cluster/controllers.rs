@@ -148,9 +148,9 @@ impl Cluster {
             let Controller::Deployment(deployment) = &self.owners[index].controller else { return };
             let wanted = deployment.wanted();
             let counts: Vec<Counts> = deployment.sets().iter().map(|set| self.counts(now, index, set)).collect();
-            let pods = &self.owners[index].pods;
-            let old = pods.iter().any(|pod| self.record(*pod).template != wanted);
-            let left = Left { old, none: pods.is_empty() };
+            let pods = self.owners[index].pods.iter().map(|pod| self.record(*pod).template);
+            let own: BTreeSet<u32> = pods.filter(|template| deployment.keeps(*template)).collect();
+            let left = Left { old: own.iter().any(|template| *template != wanted), none: own.is_empty() };
             if !asked && !deployment.has_news(&counts, left) {
                 return;
             }

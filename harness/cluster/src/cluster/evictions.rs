@@ -27,14 +27,19 @@ impl Cluster {
             .filter(|(_, owner)| disruption::covers(budget, self.platform.workload(owner.workload)));
         let members: Vec<Member> = covered
             .flat_map(|(index, owner)| {
-                let controller = match owner.controller {
+                let controller = move |template| match &owner.controller {
+                    // Ending pods may outlive their ReplicaSet, through which the controller finds the Deployment.
+                    Controller::Deployment(deployment) if !deployment.keeps(template) => {
+                        disruption::Controller::Unscaled
+                    }
                     Controller::Deployment(_) | Controller::StatefulSet { .. } => {
                         disruption::Controller::Scaled(index, owner.desired)
                     }
                     Controller::DaemonSet(_) | Controller::Job { .. } => disruption::Controller::Unscaled,
                     Controller::Pod { .. } => disruption::Controller::None,
                 };
-                owner.pods.iter().map(move |pod| Member { healthy: self.record(*pod).is_serving(), controller })
+                let records = owner.pods.iter().map(|pod| self.record(*pod));
+                records.map(move |pod| Member { healthy: pod.is_serving(), controller: controller(pod.template) })
             })
             .collect();
         disruption::status(budget.bound, &members)

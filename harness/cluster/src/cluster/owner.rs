@@ -104,7 +104,7 @@ impl Owner {
             WorkloadKind::Deployment => {
                 let deployment =
                     Deployment::new(workload.strategy, workload.progress_deadline, workload.min_ready, replicas);
-                (replicas, Controller::Deployment(deployment))
+                (replicas, Controller::Deployment(deployment.with_history(workload.revision_history)))
             }
             WorkloadKind::StatefulSet { .. } => {
                 (replicas, Controller::StatefulSet { revisions: Revisions::new(), current: 0 })

@@ -157,6 +157,8 @@ pub(crate) struct Status {
     terminating: u32,
     /// Condition Available: `None` before the first sync.
     minimum: Option<bool>,
+    /// `observedGeneration` is that of the spec: it has not changed since.
+    observed: bool,
 }
 
 /// Status and condition Progressing.
@@ -188,6 +190,12 @@ impl Progress {
 }
 
 impl Deployment {
+    /// The spec is another one, which no status has observed.
+    pub(super) fn respecify(&mut self) {
+        self.seen = None;
+        self.progress.status.observed = false;
+    }
+
     /// The status as written last.
     pub(crate) fn status(&self) -> Status {
         self.progress.status
@@ -220,6 +228,7 @@ impl Deployment {
             unavailable: self.total().saturating_sub(available),
             terminating: sum(|c| c.terminating),
             minimum: Some(available + self.unavailable() >= self.desired),
+            observed: true,
         }
     }
 
@@ -234,7 +243,7 @@ impl Deployment {
     }
 
     fn completes(&self, status: Status) -> bool {
-        [status.updated, status.replicas, status.available] == [self.desired; 3]
+        status.observed && [status.updated, status.replicas, status.available] == [self.desired; 3]
     }
 
     /// `checkPausedConditions`. Whether the condition changed.

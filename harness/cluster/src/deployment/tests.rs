@@ -116,3 +116,27 @@ fn a_rollout_that_was_complete_is_looked_at_until_it_is_again() {
     settle(&mut deployment, &[1]);
     assert_eq!(deployment.looks_again(NOW + second * 60), Look::Never, "paused");
 }
+
+#[test]
+fn as_many_old_templates_are_kept_as_the_limit_says() {
+    for (limit, kept) in [(None, 10), (Some(2), 2), (Some(0), 0)] {
+        let mut deployment = Deployment::new(Strategy::Recreate, None, Nanos::ZERO, 1).with_history(limit);
+        for _ in 0..13 {
+            settle(&mut deployment, &[1; 14]);
+            deployment.roll_out(Flaw::None);
+        }
+        settle(&mut deployment, &[1; 14]);
+        assert_eq!(deployment.sets().len(), kept + 1, "{limit:?}");
+        assert_eq!(deployment.roll_back(None), kept > 0, "{limit:?}");
+    }
+}
+
+/// `DeploymentComplete` compares generations: the status of the old template looks like one of the new.
+#[test]
+fn nothing_is_forgotten_by_a_status_of_before() {
+    use CountOrPercent::{Count, Percent};
+    let mut deployment = deployment(1, rolling(Count(1), Percent(100))).with_history(Some(0));
+    deployment.roll_out(Flaw::None);
+    assert_eq!(settle(&mut deployment, &[1, 0]), [0, 1]);
+    assert_eq!(settle(&mut deployment, &[0, 1]), [1]);
+}

@@ -27,6 +27,7 @@ struct Declared {
     strategy: Strategy,
     min_ready: Option<i32>,
     progress_deadline: Option<i32>,
+    revision_history: Option<i32>,
 }
 
 impl Declared {
@@ -41,6 +42,7 @@ impl Declared {
             strategy: Strategy::default(),
             min_ready: None,
             progress_deadline: None,
+            revision_history: None,
         }
     }
 }
@@ -74,6 +76,7 @@ pub(super) fn workload(object: &Object, around: &Surroundings, platform: &mut Pl
         strategy: declared.strategy,
         min_ready: seconds("minReadySeconds", declared.min_ready)?.unwrap_or_default(),
         progress_deadline: seconds("progressDeadlineSeconds", declared.progress_deadline)?,
+        revision_history: number("revisionHistoryLimit", declared.revision_history)?,
         labels: declared.metadata.labels.unwrap_or_default(),
         annotations: declared.metadata.annotations.unwrap_or_default(),
         place: object.place.clone(),
@@ -112,6 +115,7 @@ fn deployment(object: &Object) -> Result<Declared, ManifestError> {
         strategy,
         min_ready: spec.min_ready_seconds,
         progress_deadline: Some(spec.progress_deadline_seconds.unwrap_or(PROGRESS_S)),
+        revision_history: spec.revision_history_limit,
         ..Declared::new(WorkloadKind::Deployment, Some(spec.selector), spec.template)
     })
 }

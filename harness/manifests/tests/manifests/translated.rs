@@ -38,6 +38,8 @@ fn strategies() {
         assert_eq!(platform(spec, CONTAINER, "").workloads[0].strategy, want, "{case}");
     }
     assert_eq!(platform("", CONTAINER, "").workloads[0].replicas, None);
+    assert_eq!(platform("", CONTAINER, "").workloads[0].revision_history, None);
+    assert_eq!(platform("  revisionHistoryLimit: 0", CONTAINER, "").workloads[0].revision_history, Some(0));
     assert_eq!(platform("", CONTAINER, "").workloads[0].grace_period, Nanos::from_secs(30));
 }
 

@@ -205,6 +205,11 @@ impl<'a> World<'a> {
     fn told_budgets(&self) -> Value {
         let budgets = self.case["budgets"].as_object().unwrap().keys().enumerate().map(|(index, name)| {
             let status = self.cluster.budget_status(index).unwrap();
+            if status.failed {
+                let mut told = self.budgets[name].clone();
+                (told["allowed"], told["reason"]) = (json!(0), json!("SyncFailed"));
+                return (name.clone(), told);
+            }
             let reason = if status.allowed > 0 { "SufficientPods" } else { "InsufficientPods" };
             let told = json!({
                 "expected": status.expected, "desired": status.desired_healthy, "healthy": status.healthy,
@@ -267,6 +272,7 @@ fn platform(case: &Value) -> Platform {
         strategy: strategy(&spec["strategy"]),
         min_ready: seconds(&spec["minReadySeconds"]),
         progress_deadline: deadline(&spec["progressDeadlineSeconds"]),
+        revision_history: Some(spec["revisionHistoryLimit"].as_u64().unwrap() as u32),
         grace_period: Nanos::from_secs(30),
         ..Workload::default()
     };
