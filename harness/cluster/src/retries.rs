@@ -41,7 +41,7 @@ mod tests {
         let mut now = millis(1_000);
         for _ in 0..100 {
             assert_eq!(retries.take(now), now + FIRST);
-            now = now + FIRST;
+            now += FIRST;
         }
         // At 1500 ms five have come back.
         for _ in 0..5 {
