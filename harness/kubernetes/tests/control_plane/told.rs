@@ -57,6 +57,7 @@ pub(crate) struct Compared(Vec<String>);
 
 impl Compared {
     /// Holds both sides against what is expected, and prints what Kubernetes did.
+    #[expect(clippy::print_stdout, reason = "the figures of docs/fidelity.md")]
     pub(crate) fn hold(&mut self, what: &str, want: &str, ours: &str, theirs: &str) {
         println!("{what}: {theirs}");
         if ours != want || theirs != want {

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use cluster::{Action, ClusterConfig};
+use cluster::Action;
+use platform::Platform;
 use record::{EventKind, NodeState};
 use testing::{Need, needs};
 use units::Nanos;
 
-use super::{NAMESPACE, both, deployment, id, node};
+use super::{deployment, id, node, played};
 use crate::told::{Compared, evicted, refusals};
-use crate::world::{Script, Told};
+use crate::world::Told;
 
 const SPREAD: &str = "topologySpreadConstraints: [{ maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule, \
                       labelSelector: { matchLabels: { app: spread } } }]";
@@ -22,7 +23,7 @@ const EVENLY: &str = "topologySpreadConstraints: [{ maxSkew: 1, topologyKey: kub
 const LOST: &str = "tolerations: [{ key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute, \
                     tolerationSeconds: 5 }]\n      nodeSelector: { pool: lost }";
 
-fn manifests() -> String {
+pub(super) fn manifests() -> String {
     let budget = |name: &str, allows: &str| {
         format!(
             "
@@ -37,7 +38,6 @@ spec: {{ {allows}, selector: {{ matchLabels: {{ app: {name} }} }} }}
     let one = |name: &str, pods: &str, cpu: &str| deployment(name, "replicas: 1", pods, cpu);
     let evenly = |name: &str| deployment(name, "replicas: 4", &EVENLY.replace("NAME", name), "10m");
     [
-        NAMESPACE.to_owned(),
         one("picked", "nodeSelector: { disk: ssd }", "10m"),
         one("spread", SPREAD, "10m"),
         one("apart", APART, "10m"),
@@ -59,7 +59,7 @@ spec: {{ {allows}, selector: {{ matchLabels: {{ app: {name} }} }} }}
 }
 
 /// Two nodes to drain, two to lose, and some that are special; in three zones.
-fn nodes() -> String {
+pub(super) fn nodes() -> String {
     [
         node("drained-1", "zone: a, pool: drained", ""),
         node("drained-2", "zone: b, pool: drained", ""),
@@ -127,32 +127,34 @@ fn moved(told: &Told, of: &str) -> f64 {
     last.map_or(f64::NAN, |(at, _)| at.as_secs_f64())
 }
 
+pub(super) fn acts(platform: &Platform) -> Vec<(Nanos, Action)> {
+    let sec = Nanos::from_secs;
+    let node_of = |name: &str| {
+        let nodes = nodes();
+        nodes.split("metadata: { name: ").skip(1).position(|text| text.starts_with(name)).unwrap()
+    };
+    let scale = |name: &str, replicas| (sec(2), Action::Scale(id(platform, name), replicas));
+    vec![
+        scale("picked", 3),
+        scale("spread", 6),
+        scale("apart", 7),
+        scale("together", 4),
+        scale("tolerant", 2),
+        scale("large", 4),
+        (DRAINED, Action::Drain(node_of("drained-1"))),
+        (sec(8), Action::LoseNode(node_of("lost-1"))),
+        (sec(8), Action::LoseNode(node_of("lost-2"))),
+        (sec(75), Action::ReturnNode(node_of("lost-2"))),
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pods_go_where_they_may_and_leave_nodes_alike() {
     if !needs("pods_go_where_they_may_and_leave_nodes_alike", Need::ControlPlane) {
         return;
     }
-    let sec = Nanos::from_secs;
-    let node_of =
-        |name: &str| nodes().split("metadata: { name: ").skip(1).position(|text| text.starts_with(name)).unwrap();
-    let (ours, theirs) = both(&manifests(), &nodes(), &ClusterConfig::default(), &[], |platform| {
-        let scale = |name: &str, replicas| (sec(2), Action::Scale(id(platform, name), replicas));
-        let acts = vec![
-            scale("picked", 3),
-            scale("spread", 6),
-            scale("apart", 7),
-            scale("together", 4),
-            scale("tolerant", 2),
-            scale("large", 4),
-            (DRAINED, Action::Drain(node_of("drained-1"))),
-            (sec(8), Action::LoseNode(node_of("lost-1"))),
-            (sec(8), Action::LoseNode(node_of("lost-2"))),
-            (sec(75), Action::ReturnNode(node_of("lost-2"))),
-        ];
-        Script { acts, load: vec![], lasts: sec(84) }
-    })
-    .await;
-    let sides = (&ours, &theirs);
+    let sides = played().await;
+    let (ours, theirs) = sides;
     let mut compared = Compared::default();
     let on_node = |node: &str| node.to_owned();
     for (name, want) in [
@@ -182,12 +184,12 @@ async fn pods_go_where_they_may_and_leave_nodes_alike() {
     for (name, want) in [
         (
             "apart",
-            "0/7 nodes are available: 1 node(s) had untolerated taint(s), 6 node(s) didn't match pod anti-affinity rules. no new \
+            "0/9 nodes are available: 3 node(s) had untolerated taint(s), 6 node(s) didn't match pod anti-affinity rules. no new \
              claims to deallocate,",
         ),
         (
             "large",
-            "0/7 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint(s), 5 node(s) didn't match Pod's node \
+            "0/9 nodes are available: 1 Insufficient cpu, 3 node(s) had untolerated taint(s), 5 node(s) didn't match Pod's node \
              affinity/selector. no new claims to deallocate,",
         ),
     ] {
@@ -215,7 +217,7 @@ async fn pods_go_where_they_may_and_leave_nodes_alike() {
         ("NotReady", (|told: &Told| when(told, "lost-1", NodeState::NotReady)) as fn(&Told) -> f64),
         ("a pod that tolerates it for 5 s goes elsewhere", |told| moved(told, "moves")),
     ] {
-        let (one, other) = (of(&ours), of(&theirs));
+        let (one, other) = (of(ours), of(theirs));
         println!("{what}: after {:.1} s by our rules, {:.1} s by Kubernetes", one - 8.0, other - 8.0);
         compared.hold(
             &format!("{what}: within 15 s of each other"),

@@ -1,13 +1,14 @@
 //! Rollouts over a grid of replicas, `maxSurge` and `maxUnavailable`, in numbers and in percents.
 
-use cluster::{Action, ClusterConfig, Flaw};
+use cluster::{Action, Flaw};
+use platform::Platform;
 use record::EventKind;
 use testing::{Need, needs};
 use units::Nanos;
 
-use super::{NAMESPACE, both, deployment, id, node};
+use super::{OWN_NODES, deployment, id, played};
 use crate::told::{Compared, finished, rolled};
-use crate::world::{Script, Told};
+use crate::world::Told;
 
 /// Replicas, `maxSurge`, `maxUnavailable`, and what the two come to: surge is rounded up, unavailability down, and where
 /// both are none, one may be unavailable (`pkg/controller/deployment/util/deployment_util.go`, `ResolveFenceposts`).
@@ -64,26 +65,29 @@ fn fewest_ready(told: &Told, of: &str) -> u32 {
     ready.min().unwrap_or(u32::MAX)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rollouts_keep_to_their_surge_and_unavailability_alike() {
-    if !needs("rollouts_keep_to_their_surge_and_unavailability_alike", Need::ControlPlane) {
-        return;
-    }
+pub(super) fn manifests() -> String {
     let one = |(index, (replicas, surge, unavailable, ..)): (usize, &(u32, &str, &str, u32, u32))| {
         let spec = format!(
             "replicas: {replicas}\n  strategy: {{ type: RollingUpdate, rollingUpdate: {{ maxSurge: {surge}, \
              maxUnavailable: {unavailable} }} }}"
         );
-        deployment(&name(index), &spec, "", "10m")
+        deployment(&name(index), &spec, OWN_NODES, "10m")
     };
-    let manifests = format!("{NAMESPACE}{}", GRID.iter().enumerate().map(one).collect::<String>());
-    let sec = Nanos::from_secs;
-    let nodes = format!("{}{}", node("one", "a: b", ""), node("two", "a: b", ""));
-    let (ours, theirs) = both(&manifests, &nodes, &ClusterConfig::default(), &[], |platform| {
-        let roll = |index| Action::Rollout { workload: id(platform, &name(index)), flaw: Flaw::None };
-        Script { acts: (0..GRID.len()).map(|index| (sec(1), roll(index))).collect(), load: vec![], lasts: sec(26) }
-    })
-    .await;
+    GRID.iter().enumerate().map(one).collect()
+}
+
+/// All of them at once.
+pub(super) fn acts(platform: &Platform) -> Vec<(Nanos, Action)> {
+    let roll = |index| Action::Rollout { workload: id(platform, &name(index)), flaw: Flaw::None };
+    (0..GRID.len()).map(|index| (Nanos::from_secs(1), roll(index))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rollouts_keep_to_their_surge_and_unavailability_alike() {
+    if !needs("rollouts_keep_to_their_surge_and_unavailability_alike", Need::ControlPlane) {
+        return;
+    }
+    let sides = played().await;
     let mut compared = Compared::default();
     for (index, case) in GRID.into_iter().enumerate() {
         let (replicas, surge, unavailable, most, gone) = case;
@@ -93,13 +97,13 @@ async fn rollouts_keep_to_their_surge_and_unavailability_alike() {
             let steps = rolled(told, &name);
             format!("{:?} {}", &steps[..steps.len().min(first.len())], finished(told, &name))
         };
-        compared.both(&format!("{what}: first steps"), (&ours, &theirs), began, &format!("{first:?} true"));
+        compared.both(&format!("{what}: first steps"), sides, began, &format!("{first:?} true"));
         let kept = |told: &Told| {
             let (top, bottom) = bounds(told, &name, replicas);
             let within = top <= replicas + most && bottom >= replicas - gone;
             format!("{within} {}", fewest_ready(told, &name) >= replicas - gone)
         };
-        compared.both(&format!("{what}: within its bounds"), (&ours, &theirs), kept, "true true");
+        compared.both(&format!("{what}: within its bounds"), sides, kept, "true true");
     }
     compared.end();
 }

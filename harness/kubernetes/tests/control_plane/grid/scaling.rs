@@ -1,12 +1,11 @@
 //! Autoscalers that differ in their behavior and their metrics, all under the same load.
 
-use cluster::ClusterConfig;
 use testing::{Need, needs};
 use units::Nanos;
 
-use super::{NAMESPACE, both, deployment, node};
+use super::{OWN_NODES, deployment, played};
 use crate::told::{Compared, scaled};
-use crate::world::{Script, Told};
+use crate::world::Told;
 
 const CPU: &str = "{ type: Resource, resource: { name: cpu, target: { type: Utilization, averageUtilization: 70 } } }";
 /// Ten at once, and no more: what follows is about going down.
@@ -80,7 +79,7 @@ fn cases() -> Vec<(&'static str, String, String, &'static str)> {
     ]
 }
 
-fn manifests() -> String {
+pub(super) fn manifests() -> String {
     let one = |(name, metrics, behavior, _): &(&str, String, String, &str)| {
         format!(
             "{}
@@ -101,10 +100,16 @@ spec:
   behavior:
     {behavior}
 ",
-            deployment(name, "replicas: 2", "", "100m")
+            deployment(name, "replicas: 2", OWN_NODES, "100m")
         )
     };
-    format!("{NAMESPACE}{}", cases().iter().map(one).collect::<String>())
+    cases().iter().map(one).collect()
+}
+
+/// From when on which CPU is used by each pod.
+pub(super) fn load() -> Vec<(Nanos, u64)> {
+    let sec = Nanos::from_secs;
+    vec![(Nanos::ZERO, 50), (sec(4), 200), (sec(24), 10)]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -112,26 +117,7 @@ async fn every_field_of_a_behavior_decides_alike() {
     if !needs("every_field_of_a_behavior_decides_alike", Need::ControlPlane) {
         return;
     }
-    let sec = Nanos::from_secs;
-    let config = ClusterConfig {
-        hpa_sync: sec(1),
-        downscale_stabilization: sec(6),
-        cpu_initialization: sec(2),
-        initial_readiness_delay: sec(1),
-        metrics_resolution: sec(3),
-        monitoring: None,
-        ..ClusterConfig::default()
-    };
-    let flags = [
-        "--horizontal-pod-autoscaler-sync-period=1s",
-        "--horizontal-pod-autoscaler-downscale-stabilization=6s",
-        "--horizontal-pod-autoscaler-cpu-initialization-period=2s",
-        "--horizontal-pod-autoscaler-initial-readiness-delay=1s",
-        "--concurrent-horizontal-pod-autoscaler-syncs=14",
-    ];
-    let script =
-        || Script { acts: Vec::new(), load: vec![(Nanos::ZERO, 50), (sec(4), 200), (sec(24), 10)], lasts: sec(46) };
-    let (ours, theirs) = both(&manifests(), &node("one", "a: b", ""), &config, &flags, |_| script()).await;
+    let sides = played().await;
     let mut compared = Compared::default();
     for (name, _, _, want) in cases() {
         let of = |told: &Told| {
@@ -143,7 +129,7 @@ async fn every_field_of_a_behavior_decides_alike() {
                 _ => format!("{steps:?}"),
             }
         };
-        compared.both(name, (&ours, &theirs), of, want);
+        compared.both(name, sides, of, want);
     }
     compared.end();
 }
