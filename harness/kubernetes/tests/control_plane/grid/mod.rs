@@ -91,7 +91,7 @@ async fn play() -> (Told, Told) {
         "--horizontal-pod-autoscaler-downscale-stabilization=6s",
         "--horizontal-pod-autoscaler-cpu-initialization-period=2s",
         "--horizontal-pod-autoscaler-initial-readiness-delay=1s",
-        "--concurrent-horizontal-pod-autoscaler-syncs=14",
+        "--concurrent-horizontal-pod-autoscaler-syncs=15",
     ]
     .map(str::to_owned)
     .to_vec();
@@ -99,7 +99,7 @@ async fn play() -> (Told, Told) {
     let platform = Arc::new(loaded.platform.clone());
     let nodes = manifests::nodes_of(&nodes, "nodes").unwrap();
     let acts = rollouts::acts(&platform).into_iter().chain(placing::acts(&platform)).collect();
-    let script = Script { acts, load: scaling::load(), lasts: sec(84) };
+    let script = Script { acts, load: scaling::load(), lasts: sec(102) };
     let ours = under_rules(&platform, nodes.clone(), &config, &script);
     let _alone = crate::ALONE.lock().await;
     let plane = start(&settings).await;

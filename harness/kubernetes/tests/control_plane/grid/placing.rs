@@ -81,7 +81,9 @@ fn zone(node: &str) -> &'static str {
 }
 
 /// When the first node is drained.
-const DRAINED: Nanos = Nanos::from_secs(6);
+const DRAINED: Nanos = Nanos::from_secs(20);
+/// When the others are lost, seconds.
+const LOST_AT: u64 = 22;
 
 /// Pods of a workload by where they were put from the time when the platform stood to that of the first drain, sorted.
 fn placed(told: &Told, of: &str, by: impl Fn(&str) -> String) -> BTreeMap<String, u32> {
@@ -142,9 +144,9 @@ pub(super) fn acts(platform: &Platform) -> Vec<(Nanos, Action)> {
         scale("tolerant", 2),
         scale("large", 4),
         (DRAINED, Action::Drain(node_of("drained-1"))),
-        (sec(8), Action::LoseNode(node_of("lost-1"))),
-        (sec(8), Action::LoseNode(node_of("lost-2"))),
-        (sec(75), Action::ReturnNode(node_of("lost-2"))),
+        (sec(LOST_AT), Action::LoseNode(node_of("lost-1"))),
+        (sec(LOST_AT), Action::LoseNode(node_of("lost-2"))),
+        (sec(90), Action::ReturnNode(node_of("lost-2"))),
     ]
 }
 
@@ -218,7 +220,11 @@ async fn pods_go_where_they_may_and_leave_nodes_alike() {
         ("a pod that tolerates it for 5 s goes elsewhere", |told| moved(told, "moves")),
     ] {
         let (one, other) = (of(ours), of(theirs));
-        println!("{what}: after {:.1} s by our rules, {:.1} s by Kubernetes", one - 8.0, other - 8.0);
+        println!(
+            "{what}: after {:.1} s by our rules, {:.1} s by Kubernetes",
+            one - LOST_AT as f64,
+            other - LOST_AT as f64
+        );
         compared.hold(
             &format!("{what}: within 15 s of each other"),
             "true",
