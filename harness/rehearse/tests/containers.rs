@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Once;
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -58,6 +58,12 @@ fn images() {
         let built = as_root(REHEARSE).args(["images", "build"]).output().unwrap();
         assert!(built.status.success(), "{}", told(&built));
     });
+}
+
+/// One platform at a time: two of them are some sixty containers, and what is late on two cores is not what is tested.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn told(output: &Output) -> String {
@@ -157,6 +163,7 @@ fn a_run_goes_through_real_parts_is_judged_and_leaves_nothing() {
     if !needs("a_run_goes_through_real_parts_is_judged_and_leaves_nothing", Need::Docker) {
         return;
     }
+    let _alone = alone();
     let run = Run::start();
     let name = run.name();
     let output = run.child.wait_with_output().unwrap();
@@ -195,6 +202,7 @@ fn a_database_is_filled_up_by_others_lost_and_followed_by_its_standby() {
     if !needs("a_database_is_filled_up_by_others_lost_and_followed_by_its_standby", Need::Docker) {
         return;
     }
+    let _alone = alone();
     let faults = "  faults:
     - {name: taken, at: steady + 1s, lasts: 5s, connectionsTaken: {connections: 10000}}
     - {name: backup, at: steady + 7s, lasts: 10s, backup: {}}
@@ -238,6 +246,7 @@ fn real_sentinels_promote_a_replica_and_a_disk_is_really_full() {
     if !needs("real_sentinels_promote_a_replica_and_a_disk_is_really_full", Need::Docker) {
         return;
     }
+    let _alone = alone();
     let faults = "  faults:
     - {name: cut, at: steady + 1s, lasts: 2s, reset: {from: gateway, to: transactions-service, share: 50 %}}
     - {name: lossy, at: steady + 1s, lasts: 2s, packetLoss: {from: gateway, to: auth-service, share: 50 %}}
@@ -281,6 +290,7 @@ fn ctrl_c_and_kill_leave_nothing() {
     if !needs("ctrl_c_and_kill_leave_nothing", Need::Docker) {
         return;
     }
+    let _alone = alone();
     for signal in [Signal::INT, Signal::KILL] {
         let mut run = Run::start();
         let name = run.name();
