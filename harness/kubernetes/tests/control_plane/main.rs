@@ -8,6 +8,7 @@ mod lifetime;
 mod measured;
 mod overlays;
 mod policy;
+mod shop;
 mod told;
 mod world;
 

@@ -10,7 +10,7 @@ use cluster::{
     Action, ClusterConfig, ControlInput, ControlPlane, ControlSide, ControlWake, Endpoints, Host, PodId, Question,
     Traffic, Usage,
 };
-use kubernetes::{LocalControlPlane, Order, Prepared};
+use kubernetes::{LocalControlPlane, Order, PlaneSettings, Prepared};
 use manifests::{Loaded, Source};
 use platform::{Node, Platform, Probe, ServiceId, WorkloadId};
 use record::EventKind;
@@ -34,7 +34,7 @@ pub(crate) struct Script {
 pub(crate) type Told = Vec<(Nanos, EventKind)>;
 
 /// Manifests as they are read and as they are applied.
-pub(crate) fn load(text: &str) -> Loaded {
+fn load(text: &str) -> Loaded {
     let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
     std::fs::write(file.path(), text).unwrap();
     manifests::load(&Source::parse(&file.path().display().to_string()), "").unwrap()
@@ -148,8 +148,41 @@ impl Host for Place<'_> {
     }
 }
 
+/// A script under both. `script` is made when the platform is known.
+pub(crate) async fn both(
+    manifests: &str,
+    nodes: &str,
+    config: &ClusterConfig,
+    script: impl FnOnce(&Platform) -> Script,
+) -> (Told, Told) {
+    let loaded = load(manifests);
+    let platform = Arc::new(loaded.platform.clone());
+    let nodes = manifests::nodes_of(nodes, "nodes").unwrap();
+    let script = script(&platform);
+    let ours = under_rules(&platform, nodes.clone(), config, &script);
+    let _alone = crate::ALONE.lock().await;
+    let plane = crate::start(&PlaneSettings { controller_flags: flags(config), ..crate::settings() }).await;
+    let theirs = under_kubernetes(&plane, &loaded, nodes, config, &script).await;
+    plane.stop().await;
+    (ours, theirs)
+}
+
+/// What kube-controller-manager is told so that it goes by the same periods.
+fn flags(config: &ClusterConfig) -> Vec<String> {
+    let autoscaler = [
+        ("sync-period", config.hpa_sync),
+        ("downscale-stabilization", config.downscale_stabilization),
+        ("cpu-initialization-period", config.cpu_initialization),
+        ("initial-readiness-delay", config.initial_readiness_delay),
+    ];
+    let flag = |(name, time): (&str, Nanos)| format!("--horizontal-pod-autoscaler-{name}={}us", time.as_micros());
+    // So that none of them waits for another one's metrics.
+    let workers = "--concurrent-horizontal-pod-autoscaler-syncs=15".to_owned();
+    autoscaler.into_iter().map(flag).chain([workers]).collect()
+}
+
 /// The script under our rules.
-pub(crate) fn under_rules(platform: &Arc<Platform>, nodes: Vec<Node>, config: &ClusterConfig, script: &Script) -> Told {
+fn under_rules(platform: &Arc<Platform>, nodes: Vec<Node>, config: &ClusterConfig, script: &Script) -> Told {
     let mut control = ControlPlane::new(Arc::clone(platform), nodes, config.clone());
     let mut place = Place::new(script, platform);
     let mut queue = BinaryHeap::new();
@@ -174,7 +207,7 @@ pub(crate) fn under_rules(platform: &Arc<Platform>, nodes: Vec<Node>, config: &C
 }
 
 /// The same under a real control plane.
-pub(crate) async fn under_kubernetes(
+async fn under_kubernetes(
     plane: &LocalControlPlane,
     loaded: &Loaded,
     nodes: Vec<Node>,

@@ -6,60 +6,12 @@ mod placing;
 mod rollouts;
 mod scaling;
 
-use std::sync::Arc;
-
 use cluster::ClusterConfig;
-use platform::{Platform, WorkloadId};
 use tokio::sync::OnceCell;
 use units::Nanos;
 
-use crate::world::{Script, Told, load, under_kubernetes, under_rules};
-use crate::{settings, start};
-
-/// A Deployment in the namespace `shop`, by what differs: of its specification, and of its pods'.
-fn deployment(name: &str, spec: &str, pods: &str, cpu: &str) -> String {
-    format!(
-        "
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{ name: {name}, namespace: shop }}
-spec:
-  selector: {{ matchLabels: {{ app: {name} }} }}
-  {spec}
-  template:
-    metadata: {{ labels: {{ app: {name} }} }}
-    spec:
-      terminationGracePeriodSeconds: 2
-      {pods}
-      containers:
-        - name: {name}
-          image: {name}:1
-          ports: [{{ containerPort: 8000 }}]
-          resources: {{ requests: {{ cpu: {cpu}, memory: 8Mi }} }}
-          readinessProbe: {{ httpGet: {{ path: /health, port: 8000 }}, periodSeconds: 1 }}
-"
-    )
-}
-
-const NAMESPACE: &str = "apiVersion: v1\nkind: Namespace\nmetadata: { name: shop }\n";
-
-fn node(name: &str, labels: &str, taint: &str) -> String {
-    format!(
-        "
----
-apiVersion: v1
-kind: Node
-metadata: {{ name: {name}, labels: {{ kubernetes.io/hostname: {name}, {labels} }} }}
-spec: {{ taints: [{taint}] }}
-status: {{ allocatable: {{ cpu: '8', memory: 32Gi, pods: '110' }} }}
-"
-    )
-}
-
-fn id(platform: &Platform, name: &str) -> WorkloadId {
-    platform.workload_named(name).unwrap()
-}
+use crate::shop::{NAMESPACE, node};
+use crate::world::{Script, Told, both};
 
 /// Keeps pods of the grid on nodes of their own, so that they are in nobody's way.
 const OWN_NODES: &str = "nodeSelector: { pool: grid }\n      tolerations: [{ key: only, operator: Exists }]";
@@ -85,25 +37,9 @@ async fn play() -> (Told, Told) {
         monitoring: None,
         ..ClusterConfig::default()
     };
-    let mut settings = settings();
-    settings.controller_flags = [
-        "--horizontal-pod-autoscaler-sync-period=1s",
-        "--horizontal-pod-autoscaler-downscale-stabilization=6s",
-        "--horizontal-pod-autoscaler-cpu-initialization-period=2s",
-        "--horizontal-pod-autoscaler-initial-readiness-delay=1s",
-        "--concurrent-horizontal-pod-autoscaler-syncs=15",
-    ]
-    .map(str::to_owned)
-    .to_vec();
-    let loaded = load(&manifests);
-    let platform = Arc::new(loaded.platform.clone());
-    let nodes = manifests::nodes_of(&nodes, "nodes").unwrap();
-    let acts = rollouts::acts(&platform).into_iter().chain(placing::acts(&platform)).collect();
-    let script = Script { acts, load: scaling::load(), lasts: sec(102) };
-    let ours = under_rules(&platform, nodes.clone(), &config, &script);
-    let _alone = crate::ALONE.lock().await;
-    let plane = start(&settings).await;
-    let theirs = under_kubernetes(&plane, &loaded, nodes, &config, &script).await;
-    plane.stop().await;
-    (ours, theirs)
+    both(&manifests, &nodes, &config, |platform| {
+        let acts = rollouts::acts(platform).into_iter().chain(placing::acts(platform)).collect();
+        Script { acts, load: scaling::load(), lasts: sec(102) }
+    })
+    .await
 }

@@ -8,7 +8,8 @@ use record::{EventKind, NodeState};
 use testing::{Need, needs};
 use units::Nanos;
 
-use super::{deployment, id, node, played};
+use super::played;
+use crate::shop::{budget, deployment, node};
 use crate::told::{Compared, evicted, refusals};
 use crate::world::Told;
 
@@ -24,19 +25,8 @@ const LOST: &str = "tolerations: [{ key: node.kubernetes.io/unreachable, operato
                     tolerationSeconds: 5 }]\n      nodeSelector: { pool: lost }";
 
 pub(super) fn manifests() -> String {
-    let budget = |name: &str, allows: &str| {
-        format!(
-            "
----
-apiVersion: policy/v1
-kind: PodDisruptionBudget
-metadata: {{ name: {name}, namespace: shop }}
-spec: {{ {allows}, selector: {{ matchLabels: {{ app: {name} }} }} }}
-"
-        )
-    };
-    let one = |name: &str, pods: &str, cpu: &str| deployment(name, "replicas: 1", pods, cpu);
-    let evenly = |name: &str| deployment(name, "replicas: 4", &EVENLY.replace("NAME", name), "10m");
+    let one = |name: &str, pods: &str, cpu: &str| deployment(name, "replicas: 1", pods, &format!("cpu: {cpu}"));
+    let evenly = |name: &str| deployment(name, "replicas: 4", &EVENLY.replace("NAME", name), "cpu: 10m");
     [
         one("picked", "nodeSelector: { disk: ssd }", "10m"),
         one("spread", SPREAD, "10m"),
@@ -135,7 +125,7 @@ pub(super) fn acts(platform: &Platform) -> Vec<(Nanos, Action)> {
         let nodes = nodes();
         nodes.split("metadata: { name: ").skip(1).position(|text| text.starts_with(name)).unwrap()
     };
-    let scale = |name: &str, replicas| (sec(2), Action::Scale(id(platform, name), replicas));
+    let scale = |name: &str, replicas| (sec(2), Action::Scale(platform.workload_named(name).unwrap(), replicas));
     vec![
         scale("picked", 3),
         scale("spread", 6),

@@ -6,7 +6,8 @@ use record::EventKind;
 use testing::{Need, needs};
 use units::Nanos;
 
-use super::{OWN_NODES, deployment, id, played};
+use super::{OWN_NODES, played};
+use crate::shop::{deployment, rolling};
 use crate::told::{Compared, finished, rolled};
 use crate::world::Told;
 
@@ -67,18 +68,15 @@ fn fewest_ready(told: &Told, of: &str) -> u32 {
 
 pub(super) fn manifests() -> String {
     let one = |(index, (replicas, surge, unavailable, ..)): (usize, &(u32, &str, &str, u32, u32))| {
-        let spec = format!(
-            "replicas: {replicas}\n  strategy: {{ type: RollingUpdate, rollingUpdate: {{ maxSurge: {surge}, \
-             maxUnavailable: {unavailable} }} }}"
-        );
-        deployment(&name(index), &spec, OWN_NODES, "10m")
+        let spec = format!("replicas: {replicas}\n  {}", rolling(surge, unavailable));
+        deployment(&name(index), &spec, OWN_NODES, "cpu: 10m, memory: 8Mi")
     };
     GRID.iter().enumerate().map(one).collect()
 }
 
 /// All of them at once.
 pub(super) fn acts(platform: &Platform) -> Vec<(Nanos, Action)> {
-    let roll = |index| Action::Rollout { workload: id(platform, &name(index)), flaw: Flaw::None };
+    let roll = |index| Action::Rollout { workload: platform.workload_named(&name(index)).unwrap(), flaw: Flaw::None };
     (0..GRID.len()).map(|index| (Nanos::from_secs(1), roll(index))).collect()
 }
 

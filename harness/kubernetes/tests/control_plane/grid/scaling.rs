@@ -3,11 +3,11 @@
 use testing::{Need, needs};
 use units::Nanos;
 
-use super::{OWN_NODES, deployment, played};
+use super::{OWN_NODES, played};
+use crate::shop::{self, CPU, deployment};
 use crate::told::{Compared, scaled};
 use crate::world::Told;
 
-const CPU: &str = "{ type: Resource, resource: { name: cpu, target: { type: Utilization, averageUtilization: 70 } } }";
 /// Ten at once, and no more: what follows is about going down.
 const AT_ONCE: &str = "scaleUp: { policies: [{ type: Pods, value: 8, periodSeconds: 60 }] }";
 const STAYS: &str = "scaleDown: { selectPolicy: Disabled }";
@@ -23,11 +23,11 @@ fn cases() -> Vec<(&'static str, String, String, &'static str)> {
             "{{ {select} policies: [{{ {pods}, periodSeconds: {period} }}, {{ {share}, periodSeconds: {period} }}] }}"
         )
     };
-    let up = |select: &str| format!("scaleUp: {}\n    {STAYS}", policies(select, 60));
+    let up = |select: &str| format!("scaleUp: {}, {STAYS}", policies(select, 60));
     let down = |select: &str, period: u32| {
         let slow =
             policies(&format!("stabilizationWindowSeconds: 0, {select}"), period).replace("value: 100", "value: 50");
-        format!("{AT_ONCE}\n    scaleDown: {slow}")
+        format!("{AT_ONCE}, scaleDown: {slow}")
     };
     let memory = "{ type: Resource, resource: { name: memory, target: { type: AverageValue, averageValue: 1100Ki } } }";
     let nobody =
@@ -38,73 +38,49 @@ fn cases() -> Vec<(&'static str, String, String, &'static str)> {
         ("the-larger-step", CPU.into(), up("selectPolicy: Max,"), "[4]"),
         ("the-larger-step-by-default", CPU.into(), up(""), "[4]"),
         ("the-smaller-step", CPU.into(), up("selectPolicy: Min,"), "[3]"),
-        ("no-way-up", CPU.into(), format!("scaleUp: {{ selectPolicy: Disabled }}\n    {STAYS}"), "[]"),
+        ("no-way-up", CPU.into(), format!("scaleUp: {{ selectPolicy: Disabled }}, {STAYS}"), "[]"),
         (
             "not-before-a-window",
             CPU.into(),
             format!(
                 "scaleUp: {{ stabilizationWindowSeconds: 70, policies: [{{ type: Pods, value: 8, periodSeconds: 60 }}] \
-                 }}\n    {STAYS}"
+                 }}, {STAYS}"
             ),
             "[]",
         ),
         (
             "after-a-window",
             CPU.into(),
-            format!("{}\n    {STAYS}", AT_ONCE.replace("{ pol", "{ stabilizationWindowSeconds: 6, pol")),
+            format!("{}, {STAYS}", AT_ONCE.replace("{ pol", "{ stabilizationWindowSeconds: 6, pol")),
             "to 10, then []",
         ),
         ("the-larger-step-down", CPU.into(), down("selectPolicy: Max,", 30), "to 10, then [5]"),
         ("the-smaller-step-down", CPU.into(), down("selectPolicy: Min,", 30), "to 10, then [9]"),
         // Half of what there was before the period is less than the minimum (`horizontal.go`, `calculateScaleDownLimit`).
         ("what-a-period-added-goes-in-it", CPU.into(), down("selectPolicy: Min,", 60), "to 10, then [2]"),
-        ("no-way-down", CPU.into(), format!("{AT_ONCE}\n    {STAYS}"), "to 10, then []"),
+        ("no-way-down", CPU.into(), format!("{AT_ONCE}, {STAYS}"), "to 10, then []"),
         (
             "down-after-a-window",
             CPU.into(),
-            format!("{AT_ONCE}\n    {}", free.replace("Seconds: 0", "Seconds: 8")),
+            format!("{AT_ONCE}, {}", free.replace("Seconds: 0", "Seconds: 8")),
             "to 10, at last 2",
         ),
-        (
-            "one-of-two-metrics-is-content",
-            format!("{CPU}, {memory}"),
-            format!("{AT_ONCE}\n    {free}"),
-            "to 10, then []",
-        ),
+        ("one-of-two-metrics-is-content", format!("{CPU}, {memory}"), format!("{AT_ONCE}, {free}"), "to 10, then []"),
         (
             "up-without-one-metric-but-not-down",
             format!("{CPU}, {nobody}"),
-            format!("{AT_ONCE}\n    {free}"),
+            format!("{AT_ONCE}, {free}"),
             "to 10, then []",
         ),
-        ("within-the-tolerance", of_cpu(190), format!("{AT_ONCE}\n    {STAYS}"), "[]"),
+        ("within-the-tolerance", of_cpu(190), format!("{AT_ONCE}, {STAYS}"), "[]"),
         ("beyond-the-tolerance", of_cpu(180), up("selectPolicy: Min,"), "[3]"),
     ]
 }
 
 pub(super) fn manifests() -> String {
     let one = |(name, metrics, behavior, _): &(&str, String, String, &str)| {
-        format!(
-            "{}
----
-apiVersion: v1
-kind: Service
-metadata: {{ name: {name}, namespace: shop }}
-spec: {{ selector: {{ app: {name} }}, ports: [{{ port: 80, targetPort: 8000 }}] }}
----
-apiVersion: autoscaling/v2
-kind: HorizontalPodAutoscaler
-metadata: {{ name: {name}, namespace: shop }}
-spec:
-  scaleTargetRef: {{ apiVersion: apps/v1, kind: Deployment, name: {name} }}
-  minReplicas: 2
-  maxReplicas: 10
-  metrics: [{metrics}]
-  behavior:
-    {behavior}
-",
-            deployment(name, "replicas: 2", OWN_NODES, "100m")
-        )
+        deployment(name, "replicas: 2", OWN_NODES, "cpu: 100m, memory: 8Mi")
+            + &shop::scaled(name, 10, metrics, behavior)
     };
     cases().iter().map(one).collect()
 }
