@@ -131,17 +131,17 @@ impl Driver {
     /// that one. `clock`: the run's.
     pub async fn over(line: Line, orders: &Orders, clock: Clock) -> Result<Self, DriverError> {
         let Line { name, orders: input, frames, ended } = line;
-        let owner = Owner::Far { name, ended, clock, watched: None };
+        let owner = Owner::Far { name, ended, clock: clock.clone(), watched: None };
         let mut driver = Self::new(owner, input, frames);
         let mut best: Option<Apart> = None;
         for question in 0..PINGS {
-            let asked = driver.monotonic();
+            let asked = monotonic(&clock);
             if let Err(error) = driver.send(&Update::Ping(question)).await {
                 return Err(driver.cause_of(error).await);
             }
             match driver.frame().await? {
                 Some(Frame::Pong { question: of, monotonic_ns }) if of == question => {
-                    best = Some(Apart::of(asked, monotonic_ns, driver.monotonic()).or(best));
+                    best = Some(Apart::of(asked, monotonic_ns, monotonic(&clock)).or(best));
                 }
                 _ => return Err(driver.died().await),
             }
@@ -171,19 +171,10 @@ impl Driver {
         }
     }
 
-    /// Our own `CLOCK_MONOTONIC`.
-    fn monotonic(&self) -> u64 {
-        match &self.owner {
-            Owner::Far { clock, .. } => clock.epoch() + clock.now().get(),
-            Owner::Child { .. } => 0,
-        }
-    }
-
     /// Asks one on another machine what its clock says. Not cancel-safe.
     pub(crate) async fn ask_clock(&mut self) -> Result<(), DriverError> {
-        let now = self.monotonic();
-        let Owner::Far { watched: Some(watched), .. } = &mut self.owner else { return Ok(()) };
-        let question = watched.ask(now);
+        let Owner::Far { clock, watched: Some(watched), .. } = &mut self.owner else { return Ok(()) };
+        let question = watched.ask(monotonic(clock));
         self.update(&Update::Ping(question)).await
     }
 
@@ -223,9 +214,8 @@ impl Driver {
                     return Ok(Some(Report::Summary(summary)));
                 }
                 Some(Frame::Pong { question, monotonic_ns }) => {
-                    let now = self.monotonic();
-                    if let Owner::Far { watched: Some(watched), .. } = &mut self.owner {
-                        watched.heard(question, monotonic_ns, now);
+                    if let Owner::Far { clock, watched: Some(watched), .. } = &mut self.owner {
+                        watched.heard(question, monotonic_ns, monotonic(clock));
                     }
                 }
                 Some(Frame::Ready) => {}
@@ -280,6 +270,11 @@ impl Driver {
             Owner::Far { name, ended, .. } => DriverError::Gone { name: name.clone(), how: ended.as_mut().await },
         }
     }
+}
+
+/// What `CLOCK_MONOTONIC` of this machine says.
+fn monotonic(clock: &Clock) -> u64 {
+    clock.epoch() + clock.now().get()
 }
 
 /// Reads to the end, and keeps the end.

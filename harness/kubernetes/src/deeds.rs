@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 
 pub(crate) use network::{known_by, network_policy, network_policy_path};
 pub(crate) use nodes::Loss;
-pub(crate) use policy::quota_path;
+pub(crate) use policy::{quota_object, quota_path};
 
-use crate::apply::MANAGER;
+use crate::apply::{self, MANAGER};
 use crate::elsewhere::Journal;
 use crate::rest::{Patch, Rest, pod, refusal, told};
 use crate::watching::{Post, Word};
@@ -67,6 +67,21 @@ impl Operator {
     async fn patch(&self, what: &str, path: &str, kind: Patch, body: &Value) {
         if let Err(error) = self.rest.patch(&format!("{path}?fieldManager={MANAGER}"), kind, body).await {
             self.failed(what, &error);
+        }
+    }
+
+    /// `kubectl apply` of an object of the run's own. `what`: it, in words.
+    pub(crate) async fn set(self, what: String, object: Value, run: String) {
+        if let Err(error) = apply::apply(&self.rest, &run, &[object]).await {
+            self.tell(Outcome::Failed { what: format!("set {what}"), why: error.told() });
+        }
+    }
+
+    /// `kubectl delete` of what is at a path.
+    pub(crate) async fn unset(self, path: String) {
+        match self.rest.delete_with(&path, &json!({})).await {
+            Err(error) if !gone(&error) => self.failed(&format!("delete {path}"), &error),
+            _ => {}
         }
     }
 

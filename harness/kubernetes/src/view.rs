@@ -170,8 +170,6 @@ pub(crate) struct Owner {
 #[serde(default)]
 pub(crate) struct OwnerSpec {
     pub(crate) replicas: Option<u32>,
-    /// As it is, to see that it changed.
-    pub(crate) template: serde_json::Value,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

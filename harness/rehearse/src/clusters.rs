@@ -251,8 +251,8 @@ impl ClusterSide {
     }
 }
 
-/// The nodes of the cluster that kind will make, so that a scenario is refused before that takes its minute. Each is as
-/// large as this machine: that is what they share.
+/// The nodes of the cluster that kind will make, so that a scenario is refused before that takes its minute. How large they
+/// are is known when they are there.
 pub(crate) fn nodes_of_kind() -> Result<Vec<Node>, Failure> {
     #[derive(serde::Deserialize)]
     struct Config {

@@ -8,9 +8,6 @@ use std::net::IpAddr;
 use platform::{Labels, Workload};
 use serde_json::{Value, json};
 
-use super::{Operator, Outcome};
-use crate::apply;
-
 /// Every namespace carries its name.
 const NAME: &str = "kubernetes.io/metadata.name";
 
@@ -45,24 +42,6 @@ pub(crate) fn network_policy(name: &str, from: &Workload, to: &Workload, nodes: 
             "podSelector": { "matchLabels": known_by(to) }, "policyTypes": ["Ingress"], "ingress": [{ "from": peers }],
         },
     })
-}
-
-impl Operator {
-    /// `kubectl apply` of a policy of the run's own.
-    pub(crate) async fn deny(self, policy: Value, run: String) {
-        if let Err(error) = apply::apply(&self.rest, &run, std::slice::from_ref(&policy)).await {
-            let what = format!("set network policy {}", policy["metadata"]["name"].as_str().unwrap_or_default());
-            self.tell(Outcome::Failed { what, why: error.to_string() });
-        }
-    }
-
-    /// `kubectl delete networkpolicy`.
-    pub(crate) async fn allow(self, path: String) {
-        match self.rest.delete_with(&path, &json!({})).await {
-            Err(error) if !super::gone(&error) => self.failed("delete a network policy", &error),
-            _ => {}
-        }
-    }
 }
 
 #[cfg(test)]

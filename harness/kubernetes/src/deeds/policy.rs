@@ -5,7 +5,6 @@ use platform::Quota;
 use serde_json::{Value, json};
 
 use super::Operator;
-use crate::apply;
 use crate::rest::Patch;
 
 /// The path of a quota.
@@ -14,7 +13,7 @@ pub(crate) fn quota_path(namespace: &str, name: &str) -> String {
 }
 
 /// A quota as it is applied.
-fn quota_object(quota: &Quota) -> Value {
+pub(crate) fn quota_object(quota: &Quota) -> Value {
     let mut hard = json!({});
     let mut set = |key: &str, value: Option<String>| {
         if let Some(value) = value {
@@ -55,22 +54,6 @@ impl Operator {
         match self.rest.get(&path).await {
             Ok(found) => self.patch("edit autoscaler", &path, Patch::Json, &steps(edit, &found)).await,
             Err(error) => self.failed(&format!("edit autoscaler {name}"), &error),
-        }
-    }
-
-    /// `kubectl apply` of a quota of the run's own.
-    pub(crate) async fn set_quota(self, quota: Quota, run: String) {
-        if let Err(error) = apply::apply(&self.rest, &run, &[quota_object(&quota)]).await {
-            let what = format!("set quota {}", quota.name);
-            self.tell(super::Outcome::Failed { what, why: error.to_string() });
-        }
-    }
-
-    /// `kubectl delete resourcequota`.
-    pub(crate) async fn drop_quota(self, path: String) {
-        match self.rest.delete_with(&path, &json!({})).await {
-            Err(error) if !super::gone(&error) => self.failed("delete a quota", &error),
-            _ => {}
         }
     }
 }

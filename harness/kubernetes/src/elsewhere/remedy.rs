@@ -42,11 +42,6 @@ impl Remedy {
         }
     }
 
-    /// Whether the node's container has to be put right, and not an object.
-    const fn is_of_container(&self) -> bool {
-        !matches!(self, Self::Uncordon(_))
-    }
-
     /// Why there is nothing to undo any more, if so.
     pub(crate) async fn spared(&self, rest: &Rest, run: &str) -> Result<Option<&'static str>, KubeError> {
         Ok(match self {
@@ -60,16 +55,6 @@ impl Remedy {
                 Err(error) => return Err(KubeError::api(format!("tell about node {node}"))(error)),
             },
         })
-    }
-
-    /// `rest`: of the node's cluster.
-    async fn apply(&self, rest: Option<&Rest>) -> Result<(), KubeError> {
-        match (self, rest) {
-            (Self::Unpause(node), _) => kind::pause(node, false).await,
-            (Self::Reconnect(node), _) => kind::cut_off(node, false).await,
-            (Self::Uncordon(node), Some(rest)) => uncordon(rest, node).await.map_err(KubeError::api("uncordon a node")),
-            (Self::Uncordon(_), None) => Ok(()),
-        }
     }
 }
 
@@ -133,26 +118,26 @@ pub(crate) fn noted(folder: &Path) -> BTreeSet<Remedy> {
 /// Wakes and connects the nodes on a run's list: before anybody is asked who may be on one of them. What has been done.
 pub(crate) async fn wake(journal: &Journal) -> Result<Vec<String>, KubeError> {
     let mut done = Vec::new();
-    for remedy in noted(&journal.folder).into_iter().filter(Remedy::is_of_container) {
-        let needed = match &remedy {
-            Remedy::Unpause(node) => kind::is_paused(node).await,
-            Remedy::Reconnect(node) => kind::is_cut_off(node).await,
-            Remedy::Uncordon(_) => false,
-        };
-        if needed {
-            remedy.apply(None).await?;
-            done.push(remedy.told());
-            journal.strike(&remedy)?;
+    for remedy in noted(&journal.folder) {
+        match &remedy {
+            Remedy::Unpause(node) if kind::is_paused(node).await => kind::pause(node, false).await?,
+            Remedy::Reconnect(node) if kind::is_cut_off(node).await => kind::cut_off(node, false).await?,
+            _ => continue,
         }
+        done.push(remedy.told());
+        journal.strike(&remedy)?;
     }
     Ok(done)
 }
 
 /// Undoes what is on a run's list, and empties it.
 pub(crate) async fn put_back(rest: &Rest, journal: &Journal) -> Result<(), KubeError> {
+    wake(journal).await?;
     for remedy in noted(&journal.folder) {
-        if remedy.spared(rest, &journal.run).await?.is_none() {
-            remedy.apply(Some(rest)).await?;
+        if let Remedy::Uncordon(node) = &remedy
+            && remedy.spared(rest, &journal.run).await?.is_none()
+        {
+            uncordon(rest, node).await.map_err(KubeError::api("uncordon a node"))?;
         }
         journal.strike(&remedy)?;
     }

@@ -115,77 +115,75 @@ impl Cluster {
     /// Applies a layer, after what stood before was removed. Needs a tokio runtime. `say` hears what takes long.
     pub async fn stand(&mut self, layered: Layered, say: &mut dyn FnMut(&str)) -> Result<Stood, KubeError> {
         let namespaces = layered.namespaces();
-        let Layered {
-            plan,
-            config,
-            objects,
-            programs,
-            kept,
-            share,
-            only,
-            direct,
-            burn,
-            images,
-            deploy,
-            workers,
-            registry,
-            ..
-        } = layered;
+        let plan = &layered.plan;
         remedy::put_back(&self.rest, &self.ledger.journal()).await?;
         let Note { run, objects: before, .. } = &self.ledger.note;
         if !before.is_empty() {
             objects::remove(&self.rest, run, &objects::there(&self.rest, run, before).await?).await?;
             self.ledger.write(|note| note.objects.clear())?;
         }
-        if let Some(kind) = self.kind.as_ref().filter(|_| !images.is_empty() && !self.loaded) {
-            say(&format!("{} images are loaded into the nodes", images.len()));
-            kind.load(&images).await?;
+        if let Some(kind) = self.kind.as_ref().filter(|_| !layered.images.is_empty() && !self.loaded) {
+            say(&format!("{} images are loaded into the nodes", layered.images.len()));
+            kind.load(&layered.images).await?;
             self.loaded = true;
         }
-        self.ledger.write(|note| note.routed = direct)?;
-        let mut applied = self.put(&objects).await?;
+        self.ledger.write(|note| note.routed = layered.direct)?;
+        let mut applied = self.put(&layered.objects).await?;
         // A scenario makes them later, and they go with the rest.
-        let later: Vec<String> = quotas(&plan).into_iter().chain(heeds::policies(&plan)).collect();
+        let later: Vec<String> = quotas(plan).into_iter().chain(heeds::policies(plan)).collect();
         if let Some(path) = objects::foreign(&self.rest, &self.ledger.note.run, &later).await? {
             return Err(KubeError::Foreign { path });
         }
         self.ledger.write(|note| note.objects.extend(later))?;
         let mut deployed = None;
-        if let Some(deploy) = &deploy {
+        if let Some(deploy) = &layered.deploy {
             say(&format!("`{}` deploys", deploy.command));
             let done = self.deploy(deploy, &namespaces, false).await?;
             applied.objects += done.made.len() + done.outside.len();
             self.behind(deploy, &mut applied).await?;
             deployed = Some(done);
         }
-        self.heeds(&plan, registry.as_deref(), say).await?;
-        if direct {
+        self.heeds(plan, layered.registry.as_deref(), say).await?;
+        if layered.direct {
             kind::route_clients(true).await?;
         }
-        let door = self.way_in(&plan, direct).await?;
+        let door = self.way_in(plan, layered.direct).await?;
         let (clock, rest) = (Clock::start(), self.rest.clone());
         let wall = Wall::of(&clock);
         let nodes = plan.nodes.clone();
         let names = nodes.iter().map(|node| node.name.clone()).collect();
-        let answers = Arc::new(Answers::new(Arc::clone(&plan.platform), names, &config, clock.clone(), wall));
+        let answers = Arc::new(Answers::new(Arc::clone(&plan.platform), names, &layered.config, clock.clone(), wall));
         let listening = self.serve(&answers).await?;
-        let drivers = match workers {
-            Some(count) => Some(Arc::new(self.workers(&plan, count).await?)),
+        let drivers = match layered.workers {
+            Some(count) => Some(Arc::new(self.workers(plan, count).await?)),
             None => None,
         };
-        let pods = Arc::new(ClusterPods::new(rest.clone(), programs, kept, burn, door, drivers));
+        let pods =
+            Arc::new(ClusterPods::new(rest.clone(), layered.programs, layered.kept, layered.burn, door, drivers));
         let watching = tokio::spawn(Arc::clone(&pods).watch()).abort_handle();
         let hands = Hands::Real {
             pods: Arc::clone(&pods),
-            share,
+            share: layered.share,
             addresses: self.node_addresses(),
             journal: self.ledger.journal(),
         };
         let run = self.ledger.note.run.clone();
         let platform = Arc::clone(&plan.platform);
         let offset = units::Nanos::ZERO;
-        let parts =
-            Parts { rest, platform, nodes, config, answers, died: None, wall, offset, listening, hands, only, run };
+        let parts = Parts {
+            rest,
+            platform,
+            nodes,
+            config: layered.config,
+            answers,
+            died: None,
+            wall,
+            offset,
+            listening,
+            hands,
+            only: layered.only,
+            run,
+        };
         let runtime = Arc::clone(&pods) as Arc<dyn ContainerRuntime>;
         let closing = Closing { pods, watching };
         Ok(Stood { runtime, applied, deployed, closing, parts, clock })

@@ -8,7 +8,7 @@ use record::NodeState;
 use units::Nanos;
 
 use super::{Hands, Remote};
-use crate::deeds::{Loss, network_policy, network_policy_path, quota_path};
+use crate::deeds::{Loss, network_policy, network_policy_path, quota_object, quota_path};
 use crate::writer::PodRef;
 
 impl Remote {
@@ -43,21 +43,24 @@ impl Remote {
                 self.edits.insert(id, edit);
                 tokio::spawn(operator.edit_autoscaler(target, edit));
             }
-            Action::SetQuota(ref quota) => drop(tokio::spawn(operator.set_quota(quota.clone(), self.run.clone()))),
+            Action::SetQuota(ref quota) => {
+                let what = format!("quota {}", quota.name);
+                tokio::spawn(operator.set(what, quota_object(quota), self.run.clone()));
+            }
             Action::DropQuota { ref namespace, ref name } => {
-                tokio::spawn(operator.drop_quota(quota_path(namespace, name)));
+                tokio::spawn(operator.unset(quota_path(namespace, name)));
             }
             Action::Deny { ref name, from, to } => {
                 if let Hands::Real { addresses, .. } = &self.hands {
                     let (from, to) = (self.platform.workload(from), self.platform.workload(to));
                     let policy = network_policy(name, from, to, addresses);
-                    tokio::spawn(operator.deny(policy, self.run.clone()));
+                    tokio::spawn(operator.set(format!("network policy {name}"), policy, self.run.clone()));
                 }
             }
             Action::Allow { ref name, to } => {
                 if matches!(self.hands, Hands::Real { .. }) {
                     let path = network_policy_path(&self.platform.workload(to).namespace, name);
-                    tokio::spawn(operator.allow(path));
+                    tokio::spawn(operator.unset(path));
                 }
             }
             Action::Patch { workload: id, .. } => {

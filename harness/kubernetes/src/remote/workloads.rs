@@ -12,7 +12,6 @@ const REVISION: &str = "deployment.kubernetes.io/revision";
 
 /// A workload as its controller tells of it.
 #[derive(Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that a watch tells, not a state")]
 pub(super) struct Roll {
     /// How many pods are wanted; `None` before it was seen.
     desired: Option<u32>,
@@ -22,9 +21,6 @@ pub(super) struct Roll {
     updated: u32,
     /// Hashes of its templates, in the order of their sight.
     templates: Vec<String>,
-    /// The template that is declared, and whether there was another one.
-    template: serde_json::Value,
-    changed: bool,
     /// Which revision it is at, counted from 1; 0 before it was seen.
     revision: u32,
     /// What stands for that at the API server.
@@ -70,10 +66,6 @@ impl Remote {
         };
         let desired = if daemons { status.desired_number_scheduled } else { seen.body.spec.replicas.unwrap_or(1) };
         roll.desired = Some(desired);
-        if roll.template != seen.body.spec.template {
-            roll.changed = !roll.template.is_null();
-            roll.template.clone_from(&seen.body.spec.template);
-        }
         roll.observed = status.observed_generation >= seen.meta.generation.unwrap_or(0);
         roll.updated = updated;
         let stamp = match kind {
@@ -114,10 +106,9 @@ impl Remote {
         let Some(id) = self.platform.workload_of("Deployment", namespace, deployment) else { return };
         let to = seen.body.spec.replicas.unwrap_or(0);
         let (_, before) = self.sets.insert(seen.uid().to_owned(), (id, to)).unwrap_or((id, 0));
-        // A size that changes without another template is the workload's own. Another watch tells of the Deployment, and may
-        // be behind: a second set is word enough.
-        let several = || self.sets.values().filter(|(of, _)| *of == id).count() > 1;
-        if before != to && (self.rolls[usize::from(id.0)].changed || several()) {
+        // The size of an only set is the workload's own. Its Deployment is not asked, for its watch may be behind this one.
+        let several = self.sets.values().filter(|(of, _)| *of == id).count() > 1;
+        if before != to && several {
             let (workload, replica_set) = (deployment.to_owned(), seen.name().to_owned());
             host.note(EventKind::ReplicaSetScaled { workload, replica_set, from: before, to });
         }
