@@ -389,3 +389,31 @@ fn told(file: &ExpectFile) -> String {
     let words: Vec<_> = std::iter::once(file.that.text.clone()).chain(parts.into_iter().flatten()).collect();
     words.join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_known_by_the_end_of_its_name_if_no_other_ends_so() {
+        let node = |name: &str| Node {
+            name: name.into(),
+            labels: platform::Labels::default(),
+            cpu: units::Millicores::ZERO,
+            memory: units::Bytes::ZERO,
+            pods: 0,
+            taints: Vec::new(),
+        };
+        let nodes = ["week-control-plane", "week-worker", "week-worker2", "a-1", "b-1"].map(node);
+        for (end, want) in [
+            ("worker", Some(1)),
+            ("worker2", Some(2)),
+            ("control-plane", Some(0)),
+            ("plane", Some(0)),
+            ("1", None),
+            ("orker", None),
+        ] {
+            assert_eq!(node_by_its_end(&nodes, end), want, "{end}");
+        }
+    }
+}

@@ -345,3 +345,20 @@ pub(crate) fn located(error: KubeError, rehearsal: &Rehearsal) -> Failure {
     }
     failure
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scenario_can_be_read_before_kind_has_made_its_nodes() {
+        let nodes = nodes_of_kind().unwrap();
+        let told = |node: &Node| {
+            let zone = node.labels.get("topology.kubernetes.io/zone").cloned().unwrap_or_default();
+            (node.name.clone(), zone, node.taints.len())
+        };
+        let told: Vec<_> = nodes.iter().map(told).collect();
+        let want = [("kind-control-plane", "", 1), ("kind-worker", "zone-a", 0), ("kind-worker2", "zone-b", 0)];
+        assert_eq!(told, want.map(|(name, zone, taints)| (name.to_owned(), zone.to_owned(), taints)));
+    }
+}
