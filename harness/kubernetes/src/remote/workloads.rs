@@ -9,6 +9,8 @@ use super::Remote;
 use crate::view::{Event, Owner, Seen, condition};
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
+/// What the Deployment wanted when its controller sized a set (`pkg/controller/deployment/util/deployment_util.go`).
+const DESIRED: &str = "deployment.kubernetes.io/desired-replicas";
 
 /// A workload as its controller tells of it.
 #[derive(Debug, Default)]
@@ -106,9 +108,11 @@ impl Remote {
         let Some(id) = self.platform.workload_of("Deployment", namespace, deployment) else { return };
         let to = seen.body.spec.replicas.unwrap_or(0);
         let (_, before) = self.sets.insert(seen.uid().to_owned(), (id, to)).unwrap_or((id, 0));
-        // The size of an only set is the workload's own. Its Deployment is not asked, for its watch may be behind this one.
-        let several = self.sets.values().filter(|(of, _)| *of == id).count() > 1;
-        if before != to && several {
+        // The size of an only set is the workload's own, unless it makes room for another template (`Recreate`). The
+        // Deployment is not asked, for its watch may be behind this one.
+        let several = || self.sets.values().filter(|(of, _)| *of == id).count() > 1;
+        let makes_room = || seen.annotation(DESIRED).is_some_and(|desired| desired != to.to_string());
+        if before != to && (several() || makes_room()) {
             let (workload, replica_set) = (deployment.to_owned(), seen.name().to_owned());
             host.note(EventKind::ReplicaSetScaled { workload, replica_set, from: before, to });
         }
